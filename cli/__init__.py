@@ -1,0 +1,1 @@
+"""The `kg` command: parses, calls `kg.library` and prints."""

@@ -1,0 +1,1 @@
+"""From audio file to named feature families."""

@@ -1,0 +1,1 @@
+"""The graph database: connection, queries and store."""

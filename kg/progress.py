@@ -1,0 +1,34 @@
+"""How long stages tell how far they are, without knowing who shows it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """What a stage is given to report to: the CLI draws bars, a script may ignore it."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
+        """Open a stage of `total` steps (None: unknown); call the result with steps done."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Show one line of news that is worth reading after the run."""
+        ...
+
+
+class Silent:
+    """The default: nothing is shown."""
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        """Count nothing."""
+        yield lambda _: None
+
+    def say(self, message: str) -> None:
+        """Say nothing."""
+
+
+SILENT: Progress = Silent()

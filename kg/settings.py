@@ -1,0 +1,96 @@
+"""Where things lie and which server is used: the environment, with defaults for one machine."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kg.errors import WrongUsageError
+
+BOLT_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
+
+
+class Settings(BaseSettings):
+    """Read from the environment; every value can also be given by keyword.
+
+    Attributes:
+        neo4j_uri: Address of a Neo4j server; without it the embedded server is used.
+        neo4j_username: User on that server.
+        neo4j_password: Password on that server; never shown.
+        neo4j_database: Database on that server.
+        kg_home: Folder for everything that isn't in the database: feature cache, checkpoints,
+            the embedded server's files.
+
+    Raises:
+        WrongUsageError: a value can't be used; the message says how to write it.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    # Each field is named as its variable: a field called `home` would also read HOME.
+    neo4j_uri: str | None = None
+    neo4j_username: str = "neo4j"
+    neo4j_password: SecretStr = SecretStr("")
+    neo4j_database: str = "neo4j"
+    kg_home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("kg", appauthor=False))
+    )
+
+    @field_validator("neo4j_uri")
+    @classmethod
+    def _known_scheme(cls, uri: str | None) -> str | None:
+        if not uri:  # an empty variable means unset, as in docker compose files
+            return None
+        parts = urlsplit(uri)
+        if parts.scheme not in BOLT_SCHEMES or not parts.hostname:
+            raise WrongUsageError(
+                f"NEO4J_URI={uri} is not a Neo4j address: write it as neo4j://HOST:7687 or "
+                f"bolt://HOST:7687 (schemes: {', '.join(BOLT_SCHEMES)}), or unset NEO4J_URI to "
+                "use the embedded server."
+            )
+        return uri
+
+    @field_validator("kg_home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded server serves this run."""
+        return self.neo4j_uri is None
+
+    @property
+    def cache_dir(self) -> Path:
+        """Feature cache."""
+        return self.kg_home / "cache"
+
+    @property
+    def models_dir(self) -> Path:
+        """Checkpoints, one folder a model."""
+        return self.kg_home / "models"
+
+    @property
+    def server_dir(self) -> Path:
+        """Files of the embedded server."""
+        return self.kg_home / "server"
+
+    def make_home(self) -> Path:
+        """Create the home folder.
+
+        Raises:
+            WrongUsageError: it can't be created or written to.
+        """
+        probe = self.kg_home / ".writable"
+        try:
+            self.kg_home.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise WrongUsageError(
+                f"The home folder {self.kg_home} can't be written to ({error.strerror}): choose "
+                "another with --home DIR or KG_HOME."
+            ) from error
+        return self.kg_home

@@ -1,0 +1,1 @@
+"""Learning on heterogeneous graphs: encoder, decoder, training. Knows nothing of music."""
