@@ -1,0 +1,219 @@
+"""Folders of audio files: which are songs, and what their folders and tags say of them."""
+
+import hashlib
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from kg.audio.tags import Tags, clean, read_tags
+from kg.errors import KgError, WrongUsageError
+from kg.progress import SILENT, Progress
+from kg.sources.record import Rejected, SongRecord
+
+log = logging.getLogger(__name__)
+
+GenresFrom = Literal["auto", "folder", "tag", "none"]
+
+EXTENSIONS: Final = frozenset(
+    {
+        *(".mp3", ".mp2", ".mp1", ".mpga", ".flac", ".ogg", ".oga", ".opus", ".spx"),
+        *(".m4a", ".m4b", ".m4r", ".mp4", ".aac", ".adts", ".3gp", ".3g2", ".ra", ".amr"),
+        *(".wma", ".asf", ".ape", ".wv", ".mpc", ".mp+", ".mpp", ".ofr", ".tak", ".tta"),
+        *(".wav", ".wave", ".w64", ".rf64", ".bwf", ".aiff", ".aif", ".aifc", ".au", ".snd"),
+        *(".caf", ".voc", ".dsf", ".dff", ".mka", ".webm", ".weba", ".ac3", ".eac3", ".dts"),
+    }
+)
+
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What was found in the folders.
+
+    Attributes:
+        records: One a song, in the order of the paths; the same bytes twice are one song.
+        rejected: Files that can't be read.
+        genres_from: `folder`, `tag` or `none`: what was asked for, or what `auto` chose.
+    """
+
+    records: list[SongRecord]
+    rejected: list[Rejected]
+    genres_from: str
+
+
+def scan(
+    folders: Sequence[Path], genres_from: GenresFrom = "auto", progress: Progress = SILENT
+) -> Scan:
+    """Walk folders (or single files) for audio and describe every song found.
+
+    Hidden files and folders are left out; links are followed, but no folder is walked twice.
+
+    Genres come from the name of the folder a file lies in (`folder`), from its tags (`tag`) or
+    from nowhere (`none`). `auto` is `folder` where there is a genre layout, else `tag` where any
+    file has a genre tag, else `none`. A genre layout is: below each given folder (or below all of
+    them taken together) every audio file lies in one of at least two folders side by side, and
+    these aren't named after the artists or albums of the files in them.
+
+    Raises:
+        WrongUsageError: a folder doesn't exist.
+        KgError: there is no audio file at all.
+    """
+    rejected: list[Rejected] = []
+    found: dict[Path, list[Path]] = {}
+    for given in folders:
+        root = given.expanduser().absolute()
+        if not os.path.lexists(root):
+            raise WrongUsageError(f"There is no folder or file called {root}.")
+        found[root] = list(_audio_files(root, rejected))
+        if not found[root] and len(folders) > 1:
+            progress.say(f"No audio files in {root}.")
+    files = sorted({path for paths in found.values() for path in paths}, key=os.fsencode)
+    if not files and not rejected:
+        raise KgError(
+            f"No audio files in {', '.join(map(str, found))}: kg looks for .mp3, .flac, .m4a, "
+            ".ogg, .opus, .wav and other audio files, in all folders below."
+        )
+
+    ids: dict[Path, str] = {}
+    tags: dict[Path, Tags] = {}
+    with progress.stage("Reading files", len(files)) as advance:
+        for path in files:
+            try:
+                ids[path] = content_id(path)
+            except OSError as error:
+                rejected.append(Rejected(path, f"can't be read ({error.strerror})"))
+            else:
+                tags[path] = read_tags(path)
+            advance(1)
+
+    if genres_from == "auto":
+        genres_from = _choose(found, tags)
+    copies: dict[str, list[Path]] = defaultdict(list)
+    for path, song in ids.items():
+        copies[song].append(path)
+    records = [_record(song, paths, tags, genres_from) for song, paths in copies.items()]
+    return Scan(records, rejected, genres_from)
+
+
+def content_id(path: Path) -> str:
+    """Hash a file's bytes: BLAKE2b-128, hex.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _audio_files(root: Path, rejected: list[Rejected]) -> Iterator[Path]:
+    if root.is_dir():
+        for path in _walk(root, rejected, set()):
+            if path.suffix.lower() in EXTENSIONS and _readable_kind(path, rejected):
+                yield path
+    elif _readable_kind(root, rejected, given=True):
+        yield root  # whatever it is called: who names a file means it
+
+
+def _walk(folder: Path, rejected: list[Rejected], seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield the files below a folder in the order of their names, each folder once."""
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            visible = sorted(
+                (entry for entry in entries if not _hidden(entry.name)),
+                key=lambda entry: os.fsencode(entry.name),
+            )
+    except OSError as error:
+        rejected.append(Rejected(folder, f"the folder can't be read ({error.strerror})"))
+        return
+    for entry in visible:
+        path = folder / entry.name
+        if _is_folder(entry):
+            yield from _walk(path, rejected, seen)
+        else:
+            yield path
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points at itself
+        return False
+
+
+def _readable_kind(path: Path, rejected: list[Rejected], *, given: bool = False) -> bool:
+    if path.is_file():
+        return True
+    if not path.exists():
+        rejected.append(Rejected(path, "a link to a file that isn't there"))
+    elif given:
+        rejected.append(Rejected(path, "not a regular file"))
+    else:
+        log.debug("Passed over, not a regular file: %s", path)
+    return False
+
+
+def _choose(
+    found: dict[Path, list[Path]], tags: dict[Path, Tags]
+) -> Literal["folder", "tag", "none"]:
+    """Decide where `auto` takes the genres from."""
+    below = [[path for path in paths if path in tags] for paths in found.values()]
+    if (all(map(_side_by_side, below)) or _side_by_side(tags)) and not _named_after_artists(tags):
+        return "folder"
+    return "tag" if any(one.genres for one in tags.values()) else "none"
+
+
+def _side_by_side(files: Iterable[Path]) -> bool:
+    parents = {path.parent for path in files}
+    return len(parents) > 1 and len({parent.parent for parent in parents}) == 1
+
+
+def _named_after_artists(tags: dict[Path, Tags]) -> bool:
+    """Whether half of the folders that can be judged bear the name of an artist or album inside."""
+    votes: dict[Path, list[bool]] = defaultdict(list)
+    for path, one in tags.items():
+        names = [name.casefold() for name in (one.artist, one.album) if name and len(name) > 2]
+        if names:
+            folder = clean(path.parent.name).casefold()
+            votes[path.parent].append(any(name in folder for name in names))
+    named = sum(2 * sum(each) > len(each) for each in votes.values())
+    return bool(votes) and 2 * named >= len(votes)
+
+
+def _record(
+    song: str, paths: list[Path], tags: dict[Path, Tags], genres_from: GenresFrom
+) -> SongRecord:
+    """Describe a song by the first of its copies; in several genre folders, it has their genres."""
+    path = paths[0]
+    said = tags[path]
+    genres: tuple[str, ...] = ()
+    if genres_from == "folder":
+        names = (clean(copy.parent.name) for copy in paths)
+        genres = tuple(dict.fromkeys(name for name in names if name))
+    elif genres_from == "tag":
+        genres = said.genres
+    return SongRecord(
+        id=song,
+        path=path,
+        title=said.title or clean(path.stem),
+        artist=said.artist,
+        album=said.album,
+        year=said.year,
+        genres=genres,
+        genre_source=genres_from if genres else "",
+    )
