@@ -1,0 +1,156 @@
+"""Every Cypher text of the project, named. Each runs unchanged on Neo4j and the embedded server.
+
+Values travel as parameters only; the names in the texts are those of `kg.schema`.
+"""
+
+from typing import Final
+
+# Created before any data: the embedded server types an index by the data it finds.
+CONSTRAINTS: Final = (
+    "CREATE CONSTRAINT song_id IF NOT EXISTS FOR (s:Song) REQUIRE s.id IS UNIQUE",
+    "CREATE CONSTRAINT cluster_id IF NOT EXISTS FOR (c:FeatureCluster) REQUIRE c.id IS UNIQUE",
+    "CREATE CONSTRAINT genre_name IF NOT EXISTS FOR (g:Genre) REQUIRE g.name IS UNIQUE",
+    "CREATE CONSTRAINT space_key IF NOT EXISTS FOR (f:FeatureSpace) REQUIRE f.version IS UNIQUE",
+    "CREATE CONSTRAINT model_id IF NOT EXISTS FOR (m:Model) REQUIRE m.id IS UNIQUE",
+)
+INDEXES: Final = (
+    "CREATE INDEX song_title IF NOT EXISTS FOR (s:Song) ON (s.title)",
+    "CREATE INDEX song_artist IF NOT EXISTS FOR (s:Song) ON (s.artist)",
+    "CREATE INDEX song_path IF NOT EXISTS FOR (s:Song) ON (s.path)",
+)
+
+# --- songs and what their owner says of them ---------------------------------------------------
+
+MERGE_SONGS: Final = "UNWIND $rows AS row MERGE (s:Song {id: row.id}) SET s += row.properties"
+
+# A song that its owner labelled by hand keeps that label, whatever folder or tag says.
+DELETE_OTHER_GENRES: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})-[r:IN_GENRE]->(g:Genre)
+WHERE NOT g.name IN row.genres AND NOT EXISTS { (s)-[:IN_GENRE {source: 'user'}]->(:Genre) }
+DELETE r
+"""
+MERGE_GENRES: Final = "UNWIND $names AS name MERGE (:Genre {name: name})"
+MERGE_IN_GENRE: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+WHERE NOT EXISTS { (s)-[:IN_GENRE {source: 'user'}]->(:Genre) }
+UNWIND row.genres AS name
+MATCH (g:Genre {name: name})
+MERGE (s)-[r:IN_GENRE]->(g)
+SET r.source = row.source
+"""
+
+KNOWN_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.title AS title, s.path AS path
+"""
+
+# --- feature space, clusters, similar songs ----------------------------------------------------
+
+MERGE_FEATURE_SPACE: Final = """
+MERGE (f:FeatureSpace {version: $version})
+SET f += $properties
+"""
+FEATURE_SPACES: Final = "MATCH (f:FeatureSpace) RETURN properties(f) AS properties"
+
+MERGE_CLUSTERS: Final = """
+UNWIND $rows AS row
+MERGE (c:FeatureCluster {id: row.id})
+SET c.family = row.family, c.index = row.index, c.size = row.size, c.centroid = row.centroid
+"""
+DELETE_OTHER_CLUSTERS: Final = "MATCH (c:FeatureCluster) WHERE NOT c.id IN $ids DETACH DELETE c"
+CLUSTERS: Final = """
+MATCH (c:FeatureCluster)
+RETURN c.id AS id, c.family AS family, c.index AS index, c.centroid AS centroid
+"""
+
+# Deleting first makes each batch safe to repeat; CREATE is then the fastest form.
+DELETE_LINKS: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[r:HAS_FEATURE|SIMILAR_TO]->()
+DELETE r
+"""
+SET_SPLITS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s.split = row.split"
+CREATE_HAS_FEATURE: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+UNWIND row.clusters AS cluster
+MATCH (c:FeatureCluster {id: cluster.id})
+CREATE (s)-[:HAS_FEATURE {family: cluster.family, weight: cluster.weight, rank: cluster.rank}]->(c)
+"""
+CREATE_SIMILAR_TO: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+UNWIND row.similar AS similar
+MATCH (other:Song {id: similar.id})
+CREATE (s)-[:SIMILAR_TO {weight: similar.weight}]->(other)
+"""
+
+# --- reading it all back -----------------------------------------------------------------------
+
+SONG_KEYS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, s.artist AS artist, s.split AS split
+"""
+SONG_FEATURES: Final = "MATCH (s:Song) RETURN s.id AS id, s.features AS features"
+SONG_GENRES: Final = """
+MATCH (s:Song)-[:IN_GENRE]->(g:Genre)
+RETURN s.id AS id, collect(g.name) AS genres
+"""
+SONG_CLUSTERS: Final = """
+MATCH (s:Song)-[:HAS_FEATURE]->(c:FeatureCluster)
+RETURN s.id AS id, collect(c.id) AS clusters
+"""
+SONG_SIMILAR: Final = """
+MATCH (s:Song)-[:SIMILAR_TO]->(other:Song)
+RETURN s.id AS id, collect(other.id) AS others
+"""
+
+# --- models and what they say ------------------------------------------------------------------
+
+MERGE_MODEL: Final = "MERGE (m:Model {id: $id}) SET m += $properties"
+RETIRE_OTHER_MODELS: Final = """
+MATCH (m:Model)
+WHERE m.id <> $id AND m.state <> 'superseded'
+SET m.state = 'superseded'
+"""
+MODELS: Final = "MATCH (m:Model) RETURN properties(m) AS properties ORDER BY m.createdAt DESC"
+
+DELETE_OTHER_PREDICTIONS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})-[r:PREDICTED_GENRE]->(g:Genre)
+WHERE NOT g.name IN row.names
+DELETE r
+"""
+# MERGE over what is there rewrites predictions several times faster than deleting and creating.
+MERGE_PREDICTIONS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+UNWIND row.genres AS guess
+MATCH (g:Genre {name: guess.name})
+MERGE (s)-[r:PREDICTED_GENRE]->(g)
+SET r.probability = guess.probability, r.score = guess.score, r.rank = guess.rank,
+    r.model = $model, r.createdAt = $createdAt
+"""
+
+# --- status ------------------------------------------------------------------------------------
+
+COUNT_NODES: Final = {
+    "songs": "MATCH (s:Song) RETURN count(s) AS n",
+    "labelled": "MATCH (s:Song) WHERE EXISTS { (s)-[:IN_GENRE]->(:Genre) } RETURN count(s) AS n",
+    "genres": "MATCH (g:Genre) WHERE EXISTS { (:Song)-[:IN_GENRE]->(g) } RETURN count(g) AS n",
+    "clusters": "MATCH (c:FeatureCluster) RETURN count(c) AS n",
+    "models": "MATCH (m:Model) RETURN count(m) AS n",
+}
+COUNT_RELATIONSHIPS: Final = {
+    "HAS_FEATURE": "MATCH (:Song)-[r:HAS_FEATURE]->() RETURN count(r) AS n",
+    "SIMILAR_TO": "MATCH (:Song)-[r:SIMILAR_TO]->() RETURN count(r) AS n",
+    "IN_GENRE": "MATCH (:Song)-[r:IN_GENRE]->() RETURN count(r) AS n",
+    "PREDICTED_GENRE": "MATCH (:Song)-[r:PREDICTED_GENRE]->() RETURN count(r) AS n",
+}
+PREDICTED_SONGS_BY_MODEL: Final = """
+MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
+RETURN r.model AS model, count(s) AS songs
+"""

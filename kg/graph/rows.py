@@ -1,0 +1,142 @@
+"""What the store hands out: the graph as arrays, songs in the order of their ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kg.clusters import FeatureSpace
+from kg.sources import SongRecord
+
+Edges = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NewSong:
+    """A song on its way into the graph: what its source says and what was heard in it.
+
+    Attributes:
+        record: From the source.
+        features: Raw features, float32 [d].
+        duration: Seconds of the whole file.
+        sample_rate: Of the file, in Hz.
+    """
+
+    record: SongRecord
+    features: NDArray[np.float32]
+    duration: float
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class SongTable:
+    """Every song of the graph, sorted by id, so that both servers give the same order.
+
+    Attributes:
+        ids: Keys, n of them.
+        features: Raw features, float32 [n, d].
+        genres: What the owner says, sorted by name.
+        artists: None where unknown.
+        splits: `train`, `valid`, `test` or None.
+    """
+
+    ids: list[str]
+    features: NDArray[np.float32]
+    genres: list[tuple[str, ...]]
+    artists: list[str | None]
+    splits: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRows:
+    """The graph that learning sees. Edges are int64 [2, e]: rows of the head, rows of the tail.
+
+    Attributes:
+        songs: The songs.
+        space: Scaler and clusters.
+        build: Fingerprint of what clusters and similar songs were made from.
+        genres: Names of the genres that have songs, sorted.
+        cluster_ids: Keys of the clusters, family by family in the order of the feature space.
+        has_feature: Song to cluster, by family.
+        similar_to: Song to similar song.
+        in_genre: Song to genre.
+    """
+
+    songs: SongTable
+    space: FeatureSpace
+    build: str
+    genres: list[str]
+    cluster_ids: list[str]
+    has_feature: Mapping[str, Edges]
+    similar_to: Edges
+    in_genre: Edges
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """How one song hangs in the graph.
+
+    Attributes:
+        id: The song.
+        split: Its side, None where it has no genre.
+        clusters: (cluster id, family, weight) by family.
+        similar: (song id, cosine), nearest first.
+    """
+
+    id: str
+    split: str | None
+    clusters: list[tuple[str, str, float]]
+    similar: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One predicted genre of a song."""
+
+    genre: str
+    probability: float
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A `Model` node.
+
+    Attributes:
+        id: Key.
+        created_at: When it was trained.
+        state: `writing` while its predictions are on their way, `current`, or `superseded`.
+        checkpoint: Folder of its checkpoint on the machine that trained it.
+        feature_version: Version of the features it was trained on.
+        build: Build of the graph it was trained on.
+        metrics: Numbers on the test songs, flat.
+    """
+
+    id: str
+    created_at: datetime
+    state: str
+    checkpoint: str
+    feature_version: str
+    build: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is in the graph."""
+
+    songs: int
+    labelled: int
+    genres: int
+    clusters: int
+    models: int
+    relationships: Mapping[str, int]
+    predicted_by_model: Mapping[str, int]

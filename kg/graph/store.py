@@ -1,0 +1,519 @@
+"""The graph in the database: typed nodes and relationships, written in batches, read as arrays.
+
+Every write happens inside a managed transaction, in batches that leave the same graph when they
+are repeated, so that a command that was cut off is mended by running it again.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import numpy as np
+from neo4j import ManagedTransaction
+
+from kg.clusters import FeatureSpace
+from kg.errors import GraphError
+from kg.graph import queries
+from kg.graph.connection import Connection
+from kg.graph.rows import (
+    Counts,
+    Edges,
+    Floats,
+    GraphRows,
+    Guess,
+    Links,
+    ModelRow,
+    NewSong,
+    SongTable,
+)
+from kg.progress import SILENT, Progress
+from kg.schema import cluster_id
+from kg.splits import SplitSong
+
+T = TypeVar("T")
+
+# Rows a transaction: large enough that round trips don't count, small enough that a message
+# stays far below the servers' limits.
+BATCH = 1000
+
+BUILDING, COMPLETE = "building", "complete"
+
+
+class GraphStore:
+    """Typed nodes and relationships of `kg.schema` behind one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def prepare(self) -> None:
+        """Create constraints and indexes where they are missing; before any data."""
+        for statement in (*queries.CONSTRAINTS, *queries.INDEXES):
+            self.connection.schema(statement)
+
+    # --- songs ---------------------------------------------------------------------------------
+
+    def write_songs(self, songs: Sequence[NewSong], progress: Progress = SILENT) -> None:
+        """Add songs, or bring what is there up to date, with the genres their owner gives.
+
+        A song that its owner labelled by hand keeps that label; a source that says no genre
+        changes none.
+        """
+        with progress.stage("Writing songs", len(songs)) as advance:
+            for batch in _batches(songs):
+                rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
+                genres = [
+                    {"id": s.record.id, "genres": list(s.record.genres), "source": source}
+                    for s in batch
+                    if (source := s.record.genre_source) and s.record.genres
+                ]
+                names = sorted({name for row in genres for name in row["genres"]})
+                self.connection.write(_write_songs, rows, genres, names)
+                advance(len(batch))
+
+    def add_songs(
+        self,
+        songs: Sequence[NewSong],
+        links: Sequence[Links],
+        guesses: Sequence[tuple[str, Sequence[Guess]]],
+        model: ModelRow | None,
+        created_at: datetime,
+    ) -> None:
+        """Add songs with clusters, similar songs and predictions, each batch in one transaction:
+        a song is in the graph with all that belongs to it, or not at all.
+        """
+        by_song = dict(guesses)
+        for batch, hanging in zip(_batches(songs), _batches(links), strict=True):
+            rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
+            ranked = [(s.record.id, by_song[s.record.id]) for s in batch if s.record.id in by_song]
+
+            def work(
+                tx: ManagedTransaction,
+                rows: list[dict[str, Any]] = rows,
+                hanging: list[Links] = hanging,
+                ranked: list[tuple[str, Sequence[Guess]]] = ranked,
+            ) -> None:
+                _write_songs(tx, rows, [], [])
+                _write_links(tx, hanging)
+                if model is not None:
+                    _write_predictions(tx, model.id, created_at, ranked)
+
+            self.connection.write(work)
+
+    def known(self, ids: Sequence[str]) -> dict[str, str]:
+        """Which of these songs are in the graph: id to title (or path, or id)."""
+        found: dict[str, str] = {}
+        for batch in _batches(ids):
+            for row in self._read(queries.KNOWN_SONGS, ids=list(batch)):
+                found[row["id"]] = row["title"] or row["path"] or row["id"]
+        return found
+
+    def read_keys(self) -> list[SplitSong]:
+        """What a split needs to know of every song, sorted by id."""
+        genres = self._genres()
+        return sorted(
+            (
+                SplitSong(row["id"], genres.get(row["id"], ()), row["artist"], row["split"])
+                for row in self._read(queries.SONG_KEYS)
+            ),
+            key=lambda song: song.id,
+        )
+
+    def read_songs(self) -> SongTable:
+        """Every song with its features.
+
+        Raises:
+            GraphError: songs carry features of different lengths, or none.
+        """
+        keys = self.read_keys()
+        raw = {row["id"]: row["features"] for row in self._read(queries.SONG_FEATURES)}
+        ids = [song.id for song in keys if song.id in raw]
+        sizes = {len(raw[id] or b"") for id in ids}
+        if len(sizes) > 1 or 0 in sizes:
+            raise GraphError(
+                "Songs in the graph carry features of different kinds "
+                f"({', '.join(str(size // 4) for size in sorted(sizes))} values): a run of another "
+                "version of kg wrote some of them; ingest everything again into an empty database."
+            )
+        features = np.frombuffer(b"".join(raw[id] for id in ids), dtype="<f4")
+        return SongTable(
+            ids=ids,
+            features=features.reshape(len(ids), -1).astype(np.float32, copy=False),
+            genres=[song.genres for song in keys if song.id in raw],
+            artists=[song.artist for song in keys if song.id in raw],
+            splits=[song.split for song in keys if song.id in raw],
+        )
+
+    # --- feature space, clusters, similar songs --------------------------------------------------
+
+    def feature_version(self) -> str | None:
+        """Version of the features in the graph; None in an empty one.
+
+        Raises:
+            GraphError: the graph holds several.
+        """
+        versions = [row["version"] for row in self._feature_spaces()]
+        if len(versions) > 1:
+            raise GraphError(
+                f"The graph holds features of several versions ({', '.join(sorted(versions))}), "
+                "which can't be mixed: ingest everything again into an empty database."
+            )
+        return versions[0] if versions else None
+
+    def build(self) -> str | None:
+        """Fingerprint of the finished build of clusters and similar songs; None without one."""
+        spaces = self._feature_spaces()
+        return spaces[0]["build"] if spaces and spaces[0]["state"] == COMPLETE else None
+
+    def begin_build(
+        self, version: str, families: Mapping[str, slice], columns: Sequence[str]
+    ) -> None:
+        """Mark the graph as under construction, so that a run that is cut off is noticed."""
+        properties = {
+            "state": BUILDING,
+            "families": list(families),
+            "familySizes": [part.stop - part.start for part in families.values()],
+            "columns": list(columns),
+        }
+        self._write(queries.MERGE_FEATURE_SPACE, version=version, properties=properties)
+
+    def write_build(
+        self,
+        space: FeatureSpace,
+        links: Iterable[Links],
+        *,
+        songs: int,
+        sizes: Mapping[str, int],
+        build: str,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Replace clusters, HAS_FEATURE, SIMILAR_TO and splits by those of a new build.
+
+        Args:
+            space: Scaler and centroids.
+            links: How each song hangs in the graph, one for every song.
+            songs: How many there are.
+            sizes: Songs of each cluster, by cluster id.
+            build: Fingerprint to remember when all is written.
+            progress: Told how far it is.
+        """
+        rows = [
+            {
+                "id": cluster_id(family, index),
+                "family": family,
+                "index": index,
+                "size": sizes.get(cluster_id(family, index), 0),
+                "centroid": _pack(centroid),
+            }
+            for family, centroids in space.centroids.items()
+            for index, centroid in enumerate(centroids)
+        ]
+        for batch in _batches(rows):
+            self._write(queries.MERGE_CLUSTERS, rows=list(batch))
+        # Old clusters must be gone before songs are linked: the numbers mean something else now.
+        self._write(queries.DELETE_OTHER_CLUSTERS, ids=[row["id"] for row in rows])
+        with progress.stage("Writing relationships", songs) as advance:
+            for links_batch in _batches(links):
+                self.write_links(links_batch)
+                advance(len(links_batch))
+        properties = {
+            "state": COMPLETE,
+            "build": build,
+            "songs": songs,
+            "mean": _pack(space.mean),
+            "scale": _pack(space.scale),
+        }
+        self._write(queries.MERGE_FEATURE_SPACE, version=space.version, properties=properties)
+
+    def write_links(self, links: Sequence[Links]) -> None:
+        """Replace clusters, similar songs and split of these songs, in one transaction."""
+        self.connection.write(_write_links, links)
+
+    def read_space(self) -> FeatureSpace:
+        """The feature space of the finished build, with its centroids.
+
+        Raises:
+            GraphError: there is none, or it doesn't fit its clusters.
+        """
+        spaces = self._feature_spaces()
+        if len(spaces) != 1 or spaces[0]["state"] != COMPLETE:
+            raise GraphError(
+                "The graph is not finished: run `kg ingest` again on the same folders."
+            )
+        (row,) = spaces
+        ends = np.cumsum(row["familySizes"])
+        families = {
+            family: slice(int(end - size), int(end))
+            for family, size, end in zip(row["families"], row["familySizes"], ends, strict=True)
+        }
+        found: dict[str, dict[int, Floats]] = {family: {} for family in families}
+        for cluster in self._read(queries.CLUSTERS):
+            found[cluster["family"]][cluster["index"]] = _unpack(cluster["centroid"])
+        return FeatureSpace(
+            version=row["version"],
+            families=families,
+            columns=tuple(row["columns"]),
+            mean=_unpack(row["mean"]),
+            scale=_unpack(row["scale"]),
+            centroids={
+                family: np.stack([centroids[index] for index in range(len(centroids))])
+                for family, centroids in found.items()
+            },
+        )
+
+    def read_graph(self) -> GraphRows:
+        """The whole graph as arrays.
+
+        Raises:
+            GraphError: clusters and similar songs are not finished.
+        """
+        space = self.read_space()
+        build = self.build() or ""
+        songs = self.read_songs()
+        row_of = {id: row for row, id in enumerate(songs.ids)}
+        cluster_ids = [
+            cluster_id(family, index)
+            for family, centroids in space.centroids.items()
+            for index in range(len(centroids))
+        ]
+        cluster_row = {id: row for row, id in enumerate(cluster_ids)}
+        family_of = {id: id.rpartition(":")[0] for id in cluster_ids}
+
+        has_feature: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
+        for row in self._read(queries.SONG_CLUSTERS):
+            for id in row["clusters"]:
+                has_feature[family_of[id]].append((row_of[row["id"]], cluster_row[id]))
+        similar = [
+            (row_of[row["id"]], row_of[other])
+            for row in self._read(queries.SONG_SIMILAR)
+            for other in row["others"]
+        ]
+        genres = sorted({name for names in songs.genres for name in names})
+        genre_row = {name: row for row, name in enumerate(genres)}
+        in_genre = [
+            (row, genre_row[name]) for row, names in enumerate(songs.genres) for name in names
+        ]
+        return GraphRows(
+            songs=songs,
+            space=space,
+            build=build,
+            genres=genres,
+            cluster_ids=cluster_ids,
+            has_feature={family: _edges(pairs) for family, pairs in has_feature.items()},
+            similar_to=_edges(similar),
+            in_genre=_edges(in_genre),
+        )
+
+    # --- models and predictions ------------------------------------------------------------------
+
+    def write_model(self, model: ModelRow) -> None:
+        """Add a model, or bring its node up to date; a `current` one supersedes all others."""
+        properties = {
+            "createdAt": model.created_at,
+            "state": model.state,
+            "checkpoint": model.checkpoint,
+            "featureVersion": model.feature_version,
+            "build": model.build,
+            # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
+            "metrics": json.dumps(model.metrics, sort_keys=True),
+            **{name: value for name, value in model.metrics.items() if _is_number(value)},
+        }
+
+        def work(tx: ManagedTransaction) -> None:
+            _run(tx, queries.MERGE_MODEL, id=model.id, properties=properties)
+            if model.state == "current":
+                _run(tx, queries.RETIRE_OTHER_MODELS, id=model.id)
+
+        self.connection.write(work)
+
+    def read_models(self) -> list[ModelRow]:
+        """All models, the newest first."""
+        return [
+            ModelRow(
+                id=row["id"],
+                created_at=_as_datetime(row["createdAt"]),
+                state=row["state"],
+                checkpoint=row["checkpoint"],
+                feature_version=row["featureVersion"],
+                build=row["build"],
+                metrics=json.loads(row["metrics"]),
+            )
+            for row in (found["properties"] for found in self._read(queries.MODELS))
+        ]
+
+    def write_predictions(
+        self,
+        model: str,
+        created_at: datetime,
+        guesses: Sequence[tuple[str, Sequence[Guess]]],
+        progress: Progress = SILENT,
+    ) -> None:
+        """Replace the predictions of these songs; a song's come from one model at any moment."""
+        with progress.stage("Writing predictions", len(guesses)) as advance:
+            for batch in _batches(guesses):
+                self.connection.write(_write_predictions, model, created_at, batch)
+                advance(len(batch))
+
+    # --- status ----------------------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """Numbers of nodes and relationships."""
+        nodes = {name: self._count(text) for name, text in queries.COUNT_NODES.items()}
+        return Counts(
+            **nodes,
+            relationships={
+                name: self._count(text) for name, text in queries.COUNT_RELATIONSHIPS.items()
+            },
+            predicted_by_model={
+                row["model"]: row["songs"] for row in self._read(queries.PREDICTED_SONGS_BY_MODEL)
+            },
+        )
+
+    # --- plumbing --------------------------------------------------------------------------------
+
+    def _genres(self) -> dict[str, tuple[str, ...]]:
+        return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}
+
+    def _feature_spaces(self) -> list[dict[str, Any]]:
+        return [row["properties"] for row in self._read(queries.FEATURE_SPACES)]
+
+    def _count(self, text: str) -> int:
+        return int(self._read(text)[0]["n"])
+
+    def _read(self, text: str, **parameters: Any) -> list[dict[str, Any]]:
+        return self.connection.read(_fetch, text, parameters)
+
+    def _write(self, text: str, **parameters: Any) -> None:
+        self.connection.write(_run, text, **parameters)
+
+
+def _run(tx: ManagedTransaction, text: str, /, **parameters: Any) -> None:
+    tx.run(text, parameters).consume()
+
+
+def _fetch(tx: ManagedTransaction, text: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    result = tx.run(text, parameters)
+    keys = result.keys()
+    # Not Record.data(): it walks every value, which triples the time of a large read.
+    return [dict(zip(keys, record.values(), strict=True)) for record in result]
+
+
+def _write_songs(
+    tx: ManagedTransaction,
+    rows: list[dict[str, Any]],
+    genres: list[dict[str, Any]],
+    names: list[str],
+) -> None:
+    _run(tx, queries.MERGE_SONGS, rows=rows)
+    if genres:
+        _run(tx, queries.DELETE_OTHER_GENRES, rows=genres)
+        _run(tx, queries.MERGE_GENRES, names=names)
+        _run(tx, queries.MERGE_IN_GENRE, rows=genres)
+
+
+def _write_links(tx: ManagedTransaction, links: Sequence[Links]) -> None:
+    _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
+    _run(tx, queries.SET_SPLITS, rows=[{"id": song.id, "split": song.split} for song in links])
+    clusters = [
+        {
+            "id": song.id,
+            "clusters": [
+                {"id": id, "family": family, "weight": weight, "rank": 1}
+                for id, family, weight in song.clusters
+            ],
+        }
+        for song in links
+    ]
+    _run(tx, queries.CREATE_HAS_FEATURE, rows=clusters)
+    similar = [
+        {"id": song.id, "similar": [{"id": id, "weight": weight} for id, weight in song.similar]}
+        for song in links
+        if song.similar
+    ]
+    if similar:
+        _run(tx, queries.CREATE_SIMILAR_TO, rows=similar)
+
+
+def _write_predictions(
+    tx: ManagedTransaction,
+    model: str,
+    created_at: datetime,
+    guesses: Sequence[tuple[str, Sequence[Guess]]],
+) -> None:
+    rows = [
+        {
+            "id": song,
+            "names": [guess.genre for guess in ranked],
+            "genres": [
+                {
+                    "name": guess.genre,
+                    "probability": guess.probability,
+                    "score": guess.score,
+                    "rank": guess.rank,
+                }
+                for guess in ranked
+            ],
+        }
+        for song, ranked in guesses
+    ]
+    _run(tx, queries.DELETE_OTHER_PREDICTIONS, rows=rows)
+    _run(tx, queries.MERGE_PREDICTIONS, rows=rows, model=model, createdAt=created_at)
+
+
+def _song_properties(song: NewSong) -> dict[str, Any]:
+    record = song.record
+    said = {
+        "path": storable(os.fspath(record.path)) if record.path else None,
+        "title": storable(record.title),
+        "artist": storable(record.artist),
+        "album": storable(record.album),
+        "year": record.year,
+        "duration": float(song.duration),
+        "sampleRate": int(song.sample_rate),
+        "features": _pack(song.features),
+    }
+    if record.split is not None:
+        said["split"] = record.split
+    return said  # a None removes what an earlier tag said
+
+
+def storable(text: str | None) -> str | None:
+    """Text that a database takes: what isn't Unicode (odd file names) becomes `\\xff` escapes."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _pack(values: Floats) -> bytes:
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def _unpack(raw: bytes) -> Floats:
+    return np.frombuffer(raw, dtype="<f4").astype(np.float32)
+
+
+def _edges(pairs: list[tuple[int, int]]) -> Edges:
+    """Pairs as int64 [2, e], sorted: servers hand out relationships in any order."""
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2).T.copy()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_datetime(value: Any) -> datetime:
+    native = value.to_native() if hasattr(value, "to_native") else value
+    assert isinstance(native, datetime)
+    return native
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,179 @@
+"""Graph rows become PyG `HeteroData`, and `HeteroData` becomes files and back."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kg.errors import KgError
+from kg.graph.rows import Edges, GraphRows
+from kg.schema import (
+    CLUSTER_NODE,
+    GENRE_EDGE,
+    GENRE_NODE,
+    SIMILAR_EDGE,
+    SONG_NODE,
+    SPLITS,
+    EdgeType,
+    feature_edge,
+    reverse_edge,
+)
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+MASKS = {"train": "train_mask", "valid": "val_mask", "test": "test_mask"}
+_TENSORS, _IDS = "hetero.safetensors", "ids.json"
+
+
+@dataclass(frozen=True, slots=True)
+class IdMaps:
+    """What the rows of the node types stand for in the database.
+
+    Attributes:
+        songs: `Song.id` by row.
+        clusters: `FeatureCluster.id` by row.
+        genres: `Genre.name` by row.
+        families: First and last (exclusive) column of each feature family in `x`.
+        columns: Name of each column of `x`.
+        feature_version: Version of the feature set.
+        build: Build of the graph.
+    """
+
+    songs: Sequence[str]
+    clusters: Sequence[str]
+    genres: Sequence[str]
+    families: dict[str, tuple[int, int]]
+    columns: Sequence[str]
+    feature_version: str
+    build: str
+
+
+def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
+    """Turn the graph into `HeteroData`.
+
+    `song.x` [n, d] holds the standardised features, `feature_cluster.x` [c, d] each centroid in the
+    columns of its own family and zeros (the mean) elsewhere: both live in one space and share
+    their projections. `genre` has no `x`. Each family is an edge type of its own, every edge type
+    has its `rev_` twin, and `song` carries `train_mask`, `val_mask` and `test_mask` [n].
+
+    Raises:
+        ValueError: the result does not validate.
+    """
+    import torch
+    from torch_geometric.data import HeteroData
+
+    data = HeteroData()
+    data[SONG_NODE].x = torch.from_numpy(rows.space.standardise(rows.songs.features))
+    for split in SPLITS:
+        sides = [side == split for side in rows.songs.splits]
+        data[SONG_NODE][MASKS[split]] = torch.tensor(sides, dtype=torch.bool)
+    data[CLUSTER_NODE].x = torch.from_numpy(_cluster_features(rows))
+    data[GENRE_NODE].num_nodes = len(rows.genres)
+
+    edges: dict[EdgeType, Edges] = {
+        **{feature_edge(family): pairs for family, pairs in rows.has_feature.items()},
+        SIMILAR_EDGE: rows.similar_to,
+        GENRE_EDGE: rows.in_genre,
+    }
+    for edge_type, pairs in edges.items():
+        index = torch.from_numpy(pairs)
+        data[edge_type].edge_index = index
+        data[reverse_edge(edge_type)].edge_index = index.flip(0).contiguous()
+    data.validate(raise_on_error=True)
+
+    maps = IdMaps(
+        songs=rows.songs.ids,
+        clusters=rows.cluster_ids,
+        genres=rows.genres,
+        families={name: (part.start, part.stop) for name, part in rows.space.families.items()},
+        columns=rows.space.columns,
+        feature_version=rows.space.version,
+        build=rows.build,
+    )
+    return data, maps
+
+
+def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
+    """Write the graph as `hetero.safetensors` and `ids.json`; `load_hetero` reads them.
+
+    Raises:
+        KgError: the folder can't be written to.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for node_type in data.node_types:
+        for name, value in data[node_type].items():
+            if name != "num_nodes":
+                tensors[f"{node_type}/{name}"] = value.contiguous()
+    for edge_type in data.edge_types:
+        tensors["/".join(edge_type)] = data[edge_type].edge_index.contiguous()
+    ids = {
+        "format": 1,
+        "nodes": {node_type: data[node_type].num_nodes for node_type in data.node_types},
+        "songs": list(maps.songs),
+        "clusters": list(maps.clusters),
+        "genres": list(maps.genres),
+        "families": {name: list(part) for name, part in maps.families.items()},
+        "columns": list(maps.columns),
+        "feature_version": maps.feature_version,
+        "build": maps.build,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / _TENSORS)
+        (folder / _IDS).write_text(json.dumps(ids, indent=1, ensure_ascii=False), encoding="utf-8")
+    except OSError as error:
+        raise KgError(f"The export can't be written to {folder}: {error.strerror}.") from error
+
+
+def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
+    """Read what `kg export` wrote.
+
+    Raises:
+        KgError: the folder doesn't hold an export, or a damaged one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from torch_geometric.data import HeteroData
+
+    try:
+        ids = json.loads((folder / _IDS).read_text(encoding="utf-8"))
+        tensors = load_file(folder / _TENSORS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise KgError(
+            f"{folder} does not hold an export ({error}): write one with `kg export {folder}`."
+        ) from error
+    data = HeteroData()
+    for node_type, count in ids["nodes"].items():
+        data[node_type].num_nodes = count
+    for name, tensor in tensors.items():
+        parts = name.split("/")
+        if len(parts) == 2:
+            data[parts[0]][parts[1]] = tensor
+        else:
+            data[tuple(parts)].edge_index = tensor
+    data.validate(raise_on_error=True)
+    maps = IdMaps(
+        songs=ids["songs"],
+        clusters=ids["clusters"],
+        genres=ids["genres"],
+        families={name: (part[0], part[1]) for name, part in ids["families"].items()},
+        columns=ids["columns"],
+        feature_version=ids["feature_version"],
+        build=ids["build"],
+    )
+    return data, maps
+
+
+def _cluster_features(rows: GraphRows) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    x = np.zeros((len(rows.cluster_ids), len(rows.space.columns)), dtype=np.float32)
+    start = 0
+    for family, centroids in rows.space.centroids.items():
+        x[start : start + len(centroids), rows.space.families[family]] = centroids
+        start += len(centroids)
+    return x

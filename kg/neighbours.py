@@ -1,0 +1,139 @@
+"""Similar songs: the nearest by cosine, exact up to 20,000 songs and by HNSW above.
+
+The index lies on disk beside the feature cache, so that a new song finds its neighbours without
+reading the library. It says which build of the graph it belongs to and is made anew when that
+isn't the graph's.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+EXACT_SONGS = 20_000
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The k nearest of each of n songs, nearest first.
+
+    Attributes:
+        index: Rows of the neighbours in the index, int64 [n, k]; -1 where there are fewer.
+        similarity: Their cosine, float32 [n, k].
+    """
+
+    index: NDArray[np.int64]
+    similarity: Floats
+
+
+class NeighbourIndex:
+    """Unit vectors of songs, and their nearest.
+
+    Args:
+        ids: Key of each song.
+        vectors: Unit vectors, float32 [n, d] (`FeatureSpace.metric`).
+        build: The build of the graph that the vectors belong to.
+        exact_songs: Above this many songs HNSW answers, below it exact products.
+    """
+
+    def __init__(
+        self, ids: list[str], vectors: Floats, build: str, *, exact_songs: int = EXACT_SONGS
+    ) -> None:
+        self.ids = ids
+        self.build = build
+        self.vectors = vectors
+        self._hnsw: Any = None
+        if len(ids) > exact_songs:
+            self._hnsw = _hnsw(vectors.shape[1])
+            self._hnsw.add_items(vectors)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_members(self, k: int) -> Neighbours:
+        """The k nearest of every song in the index, itself left out."""
+        found = self.nearest(self.vectors, k + 1)
+        index = np.full((len(self), k), -1, dtype=np.int64)
+        similarity = np.zeros((len(self), k), dtype=np.float32)
+        for row in range(len(self)):
+            others = found.index[row] != row
+            kept = found.index[row][others][:k]
+            index[row, : len(kept)] = kept
+            similarity[row, : len(kept)] = found.similarity[row][others][: len(kept)]
+        return Neighbours(index, similarity)
+
+    def nearest(self, vectors: Floats, k: int) -> Neighbours:
+        """The k nearest songs of each of these unit vectors, float32 [n, d]."""
+        width = min(k, len(self))
+        index = np.full((len(vectors), k), -1, dtype=np.int64)
+        similarity = np.zeros((len(vectors), k), dtype=np.float32)
+        if width == 0 or len(vectors) == 0:
+            return Neighbours(index, similarity)
+        if self._hnsw is not None:
+            found, distance = self._hnsw.query(
+                vectors, k=width, query_ef=max(4 * width, 64), num_threads=-1
+            )
+            index[:, :width] = found.astype(np.int64)
+            similarity[:, :width] = 1 - distance
+            return Neighbours(index, similarity)
+        for start in range(0, len(vectors), _BLOCK):
+            block = slice(start, min(start + _BLOCK, len(vectors)))
+            products = vectors[block] @ self.vectors.T
+            # Stable, so that ties (duplicates) fall the same way on every run.
+            order = np.argsort(-products, axis=1, kind="stable")[:, :width]
+            index[block, :width] = order
+            similarity[block, :width] = np.take_along_axis(products, order, axis=1)
+        return Neighbours(index, similarity)
+
+    def save(self, folder: Path) -> None:
+        """Write the index so that `load` finds it whole or not at all.
+
+        Raises:
+            OSError: the folder can't be written to.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".neighbours-", dir=folder.parent))
+        try:
+            np.save(part / "vectors.npy", self.vectors)
+            (part / "songs.json").write_text(json.dumps({"build": self.build, "ids": self.ids}))
+            if self._hnsw is not None:
+                self._hnsw.save(str(part / "hnsw.bin"))
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+    @classmethod
+    def load(cls, folder: Path, build: str) -> "NeighbourIndex | None":
+        """The saved index, its vectors mapped and not read; None unless it is of `build`."""
+        try:
+            songs = json.loads((folder / "songs.json").read_text())
+            if songs["build"] != build:
+                return None
+            vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        except (OSError, ValueError, KeyError):
+            return None  # not there, or cut off while it was replaced: it is made anew
+        index = cls([], vectors, build)
+        index.ids = songs["ids"]
+        if (folder / "hnsw.bin").exists():
+            import voyager
+
+            index._hnsw = voyager.Index.load(str(folder / "hnsw.bin"))
+        return index
+
+
+def _hnsw(dimensions: int) -> Any:
+    import voyager
+
+    return voyager.Index(
+        voyager.Space.InnerProduct, num_dimensions=dimensions, M=16, ef_construction=200
+    )

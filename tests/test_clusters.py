@@ -1,0 +1,108 @@
+"""The feature space: what it is fitted on, what it gives, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from kg.clusters import CLIP, clusters_for, fit_space
+from kg.errors import KgError, WrongUsageError
+
+FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
+COLUMNS = ("a", "b", "c", "d", "e")
+
+
+def blobs(count: int = 200, seed: int = 0) -> np.ndarray:
+    """Two well separated groups in `low`, noise in `high`."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(count, 5)).astype(np.float32)
+    x[: count // 2, :2] += 20
+    return x * np.array([1, 10, 0.01, 1, 1], dtype=np.float32) + 5
+
+
+def space_of(x: np.ndarray, fit: np.ndarray | None = None):
+    fit = np.ones(len(x), dtype=bool) if fit is None else fit
+    return fit_space(x, fit, version="v", families=FAMILIES, columns=COLUMNS)
+
+
+def test_standardised_on_the_fitted_songs_only() -> None:
+    x = blobs()
+    fit = np.arange(len(x)) < 150
+    x[~fit] += 1000  # held-out songs must leave no trace in scaler and centroids
+    space = space_of(x, fit)
+    standard = space.standardise(x)
+    assert np.allclose(standard[fit].mean(axis=0), 0, atol=1e-4)
+    assert np.allclose(standard[fit].std(axis=0), 1, atol=1e-3)
+    same = space_of(np.vstack([x[fit], x[~fit] * 3]), fit)
+    assert np.array_equal(space.mean, same.mean)
+    assert all(np.array_equal(space.centroids[f], same.centroids[f]) for f in FAMILIES)
+    assert np.abs(standard).max() == CLIP
+
+
+def test_a_constant_column_is_zero_and_not_noise() -> None:
+    x = blobs()
+    x[:, 3] = 7.1
+    assert np.allclose(space_of(x).standardise(x)[:, 3], 0, atol=1e-4)
+
+
+def test_songs_of_one_blob_share_a_cluster_of_no_other() -> None:
+    x = blobs()
+    space = space_of(x)
+    found = space.assign(space.standardise(x))["low"]
+    assert not set(found.index[:100]) & set(found.index[100:])
+
+
+def test_the_nearest_centroid_and_its_weight_are_right() -> None:
+    x = blobs()
+    space = space_of(x)
+    standard = space.standardise(x)
+    for family, part in FAMILIES.items():
+        found = space.assign(standard)[family]
+        distance = np.sqrt(
+            ((standard[:, None, part] - space.centroids[family][None]) ** 2).mean(axis=2)
+        )
+        assert np.array_equal(found.index, distance.argmin(axis=1))
+        assert np.allclose(found.weight, 1 / (1 + distance.min(axis=1)), atol=1e-4)
+
+
+def test_families_weigh_the_same_in_the_metric() -> None:
+    x = blobs()
+    space = space_of(x)
+    standard = np.zeros((3, 5), dtype=np.float32)
+    standard[0, :2], standard[1, 2:], standard[2] = 1, 1, 1
+    unit = space.metric(standard)
+    assert np.allclose(np.linalg.norm(unit, axis=1), 1)
+    assert unit[2] @ unit[0] == pytest.approx(unit[2] @ unit[1])
+    assert np.isfinite(space.metric(np.zeros((1, 5), dtype=np.float32))).all()
+
+
+def test_the_same_songs_give_the_same_clusters() -> None:
+    first, second = space_of(blobs()), space_of(blobs())
+    assert all(np.array_equal(first.centroids[f], second.centroids[f]) for f in FAMILIES)
+
+
+@pytest.mark.parametrize(("songs", "clusters"), [(1, 1), (3, 3), (60, 8), (10**6, 256)])
+def test_number_of_clusters_follows_the_songs(songs: int, clusters: int) -> None:
+    assert clusters_for(songs) == clusters
+
+
+def test_fewer_distinct_songs_than_clusters() -> None:
+    space = space_of(np.repeat(blobs(3), 10, axis=0))
+    assert all(1 <= len(space.centroids[f]) <= 3 for f in FAMILIES)
+
+
+def test_wrong_number_of_columns_is_refused() -> None:
+    space = space_of(blobs())
+    with pytest.raises(KgError, match=r"4 feature columns.* has 5"):
+        space.standardise(np.zeros((1, 4), dtype=np.float32))
+
+
+def test_no_song_to_fit_on_and_a_bad_family_name() -> None:
+    with pytest.raises(KgError, match="no song"):
+        space_of(blobs(), np.zeros(200, dtype=bool))
+    with pytest.raises(WrongUsageError, match="can't be called 'Not One'"):
+        fit_space(
+            blobs(),
+            np.ones(200, bool),
+            version="v",
+            families={"Not One": slice(0, 5)},
+            columns=COLUMNS,
+        )

@@ -1,0 +1,101 @@
+"""The export: shapes, masks, twins, and the way to disk and back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kg.clusters import fit_space
+from kg.errors import KgError
+from kg.graph.rows import GraphRows, SongTable
+from kg.hetero import load_hetero, save_hetero, to_hetero
+from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
+
+FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
+
+
+def rows() -> GraphRows:
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
+    space = fit_space(
+        x, np.ones(8, bool), version="v1", families=FAMILIES, columns=("a", "b", "c", "d", "e")
+    )
+    assigned = space.assign(space.standardise(x))
+    offset = {"low": 0, "high": len(space.centroids["low"])}
+    return GraphRows(
+        songs=SongTable(
+            ids=[f"s{i}" for i in range(8)],
+            features=x,
+            genres=[("blues",), ("jazz",)] * 3 + [("blues", "jazz"), ()],
+            artists=[None] * 8,
+            splits=["train"] * 4 + ["valid", "test", "train", None],
+        ),
+        space=space,
+        build="b",
+        genres=["blues", "jazz"],
+        cluster_ids=[f"{f}:{i:02d}" for f in FAMILIES for i in range(len(space.centroids[f]))],
+        has_feature={f: np.stack([np.arange(8), assigned[f].index + offset[f]]) for f in FAMILIES},
+        similar_to=np.array([[0, 1, 2], [1, 0, 5]]),
+        in_genre=np.array([[0, 1, 6, 6], [0, 1, 0, 1]]),
+    )
+
+
+def test_types_shapes_and_masks() -> None:
+    graph = rows()
+    data, maps = to_hetero(graph)
+    assert data.validate()
+    assert data["song"].x.shape == (8, 5)
+    assert data["genre"].num_nodes == 2
+    assert data["song"].train_mask.sum() == 5
+    assert data["song"].val_mask.nonzero().flatten().tolist() == [4]
+    assert data["song"].test_mask.nonzero().flatten().tolist() == [5]
+    expected = {feature_edge("low"), feature_edge("high"), SIMILAR_EDGE, GENRE_EDGE}
+    assert set(data.edge_types) == expected | {reverse_edge(edge) for edge in expected}
+    for edge in expected:
+        assert torch.equal(data[edge].edge_index.flip(0), data[reverse_edge(edge)].edge_index)
+    assert maps.families == {"low": (0, 2), "high": (2, 5)}
+
+
+def test_a_centroid_lies_in_the_columns_of_its_family_only() -> None:
+    graph = rows()
+    data, maps = to_hetero(graph)
+    for row, id in enumerate(maps.clusters):
+        family, _, index = id.partition(":")
+        part = FAMILIES[family]
+        x = data["feature_cluster"].x[row].clone()
+        assert np.array_equal(x[part].numpy(), graph.space.centroids[family][int(index)])
+        x[part] = 0
+        assert not x.any()
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    data, maps = to_hetero(rows())
+    save_hetero(data, maps, tmp_path / "export")
+    again, ids = load_hetero(tmp_path / "export")
+    assert ids == maps
+    assert again.node_types == data.node_types
+    assert set(again.edge_types) == set(data.edge_types)
+    for node_type in data.node_types:
+        assert again[node_type].num_nodes == data[node_type].num_nodes
+        for name, value in data[node_type].items():
+            if name != "num_nodes":
+                assert torch.equal(again[node_type][name], value)
+    for edge_type in data.edge_types:
+        assert torch.equal(again[edge_type].edge_index, data[edge_type].edge_index)
+
+
+def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KgError, match="does not hold an export"):
+        load_hetero(tmp_path)
+    data, maps = to_hetero(rows())
+    save_hetero(data, maps, tmp_path)
+    (tmp_path / "hetero.safetensors").write_bytes(b"cut")
+    with pytest.raises(KgError, match="does not hold an export"):
+        load_hetero(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    data, maps = to_hetero(rows())
+    with pytest.raises(KgError, match="can't be written"):
+        save_hetero(data, maps, tmp_path / "file" / "export")

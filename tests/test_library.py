@@ -1,0 +1,343 @@
+"""The library on both servers: the whole way from audio to predictions, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kg import Library
+from kg.audio.synth import GENRES, write_song
+from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
+from kg.graph.store import GraphStore
+from kg.hetero import load_hetero
+from kg.learning import TrainOptions
+
+EVERYTHING = """
+MATCH (n) OPTIONAL MATCH (n)-[r]->(m)
+RETURN labels(n)[0] AS label, properties(n) AS node, type(r) AS type,
+       coalesce(m.id, m.name) AS target, properties(r) AS relationship
+"""
+QUICK = TrainOptions(epochs=15)
+
+
+def everything(library: Library) -> list[str]:
+    return sorted(repr(row) for row in library.ask(EVERYTHING).rows)
+
+
+def counted(library: Library, pattern: str) -> int:
+    return int(library.ask(f"MATCH {pattern} RETURN count(*)").rows[0][0])
+
+
+@pytest.fixture
+def new_song(tmp_path: Path) -> Path:
+    return write_song(tmp_path / "new" / "unseen.flac", GENRES[1], seconds=2.0, seed=99, artist=9)
+
+
+def test_from_folder_to_predictions(library: Library, music: Path, new_song: Path) -> None:
+    report = library.ingest(music)
+    assert (report.taken, report.cached, report.genres_from) == (24, 24, "folder")
+    assert report.rejected == []
+    assert report.rejects_file is None
+    assert report.counts is not None
+    assert (report.counts.songs, report.counts.genres) == (24, 4)
+    assert report.counts.relationships["HAS_FEATURE"] == 24 * 6
+    assert counted(library, "(s:Song) WHERE s.artist IS NOT NULL AND s.features IS NOT NULL") == 24
+    split = library.query("MATCH (s:Song) RETURN s.artist AS artist, s.split AS split")
+    assert isinstance(split, pd.DataFrame)
+    assert split.groupby("artist")["split"].nunique().max() == 1
+    assert set(split["split"]) == {"train", "valid", "test"}
+
+    before = everything(library)
+    again = library.ingest(music)
+    assert not again.rebuilt
+    assert everything(library) == before
+
+    trained = library.train(QUICK)
+    assert trained.by_artist
+    assert trained.predicted == 24
+    assert trained.songs == {"train": 8, "valid": 8, "test": 8}
+    assert [s.name for s in trained.scores] == [
+        "R-GCN + DistMult", "logistic regression", "majority",
+    ]  # fmt: skip
+    assert "Only 8 test songs" in (trained.caution or "")
+    predicted = library.query(
+        "MATCH (s:Song)-[p:PREDICTED_GENRE]->(g:Genre) "
+        "RETURN s.id AS id, g.name AS genre, p.rank AS rank, p.probability AS probability, "
+        "p.model AS model"
+    )
+    assert len(predicted) == 24 * 3
+    assert predicted.groupby("id")["rank"].apply(sorted).apply(list).tolist() == [[1, 2, 3]] * 24
+    assert set(predicted["model"]) == {trained.model.id}
+    assert predicted.groupby("id")["probability"].sum().max() <= 1 + 1e-6
+    wide = predicted.pivot_table(index="id", columns="rank", values="probability")
+    assert ((wide[1] >= wide[2]) & (wide[2] >= wide[3])).all()
+    assert counted(library, "(:Song)-[r:IN_GENRE {source: 'folder'}]->(:Genre)") == 24
+    assert library.status().stale == []
+
+    others = "MATCH (s:Song)-[r]->(m) WHERE s.id <> $id RETURN s.id, type(r), r.weight, m.id"
+    added = library.add(new_song)
+    (song,) = added.added
+    assert [guess.rank for guess in song.guesses] == [1, 2, 3]
+    assert added.without_model is None
+    rows = library.query(
+        "MATCH (s:Song {id: $id})-[p:PREDICTED_GENRE]->(g) "
+        "RETURN g.name AS genre, p.probability AS probability ORDER BY p.rank",
+        {"id": song.id},
+    )
+    assert rows["genre"].tolist() == [guess.genre for guess in song.guesses]
+    assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:HAS_FEATURE]->()") == 6
+    assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:SIMILAR_TO]->()") > 0
+    # What was there before the song came is as it was.
+    was = sorted(map(repr, library.ask(others, {"id": song.id}).rows))
+    assert len(was) == len([row for row in before if "'HAS_FEATURE'" in row or "'IN_GENRE'" in row
+                            or "'SIMILAR_TO'" in row]) + 24 * 3  # fmt: skip
+
+    full = library.predict()
+    assert full.predicted == 25
+    assert full.model.id == trained.model.id
+
+
+def test_add_agrees_with_the_full_recomputation(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    library.train(TrainOptions(epochs=40))
+    for number in range(8):
+        genre = GENRES[number % 4]
+        write_song(tmp_path / "new" / f"{number}.flac", genre, seconds=2.0, seed=50 + number)
+    report = library.add(tmp_path / "new")
+    quick = {song.id: song.guesses[0].genre for song in report.added}
+    library.predict()
+    first = library.query("MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g) RETURN s.id, g.name")
+    full = dict(first.itertuples(index=False))
+    assert len(quick) == 8
+    assert sum(full[id] == genre for id, genre in quick.items()) >= 7
+
+
+def test_the_same_command_gives_the_same_numbers(library: Library, music: Path) -> None:
+    library.ingest(music)
+    runs = []
+    for _ in range(2):
+        report = library.train(QUICK)
+        rows = library.ask(
+            "MATCH (s:Song)-[p:PREDICTED_GENRE]->(g) "
+            "RETURN s.id, g.name, p.probability ORDER BY s.id, p.rank"
+        ).rows
+        runs.append((report.scores, rows))
+    assert runs[0] == runs[1]
+    other = library.train(TrainOptions(epochs=15, seed=1))
+    assert other.model.metrics["seed"] == 1
+    states = library.query("MATCH (m:Model) RETURN m.state AS state")["state"]
+    assert sorted(states) == ["current", "superseded", "superseded"]
+
+
+def test_export_is_the_graph_and_loads_again(library: Library, music: Path, tmp_path: Path) -> None:
+    library.ingest(music)
+    data = library.hetero()
+    library.export(tmp_path / "export")
+    loaded, maps = load_hetero(tmp_path / "export")
+    assert torch.equal(loaded["song"].x, data["song"].x)
+    rows = library.ask("MATCH (s:Song)-[:IN_GENRE]->(g) RETURN s.id, g.name").rows
+    edges = loaded["song", "in_genre", "genre"].edge_index
+    assert sorted([maps.songs[s], maps.genres[g]] for s, g in edges.T.tolist()) == sorted(rows)
+    train = loaded["song"].train_mask.numpy()
+    assert np.abs(loaded["song"].x.numpy()[train].mean(axis=0)).max() < 0.5
+
+
+def test_a_cut_off_write_back_shows_and_is_finished_by_predict(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    first = library.train(QUICK)
+    monkeypatch.setattr("kg.graph.store.BATCH", 5)
+    write = GraphStore.write_predictions
+
+    def cut_off(self: GraphStore, model: str, created_at, guesses, progress) -> None:
+        write(self, model, created_at, guesses[:10], progress)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GraphStore, "write_predictions", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        library.train(TrainOptions(epochs=15, seed=1))
+    monkeypatch.setattr(GraphStore, "write_predictions", write)
+    status = library.status()
+    assert any("cut off" in line and "kg predict" in line for line in status.stale)
+    per_song = library.query(
+        "MATCH (s:Song)-[p:PREDICTED_GENRE]->() RETURN s.id AS id, count(DISTINCT p.model) AS n"
+    )
+    assert set(per_song["n"]) == {1}
+    finished = library.predict()
+    assert finished.model.id != first.model.id
+    assert library.status().counts.predicted_by_model == {finished.model.id: 24}
+    assert library.status().stale == []
+
+
+def test_what_the_owner_says_in_cypher_is_learned(library: Library, music: Path) -> None:
+    library.ingest(music, genres_from="none")
+    assert library.ask("MATCH (g:Genre) RETURN count(g)").rows == [[0]]
+    with pytest.raises(NotReadyError, match="No song in the graph has a genre"):
+        library.train(QUICK)
+    library.connection.write(
+        lambda tx: tx.run(
+            "UNWIND $genres AS name MERGE (:Genre {name: name})", genres=list(GENRES[:4])
+        ).consume()
+    )
+    library.connection.write(
+        lambda tx: tx.run(
+            "MATCH (s:Song), (g:Genre) WHERE s.path CONTAINS '/' + g.name + '/' "
+            "MERGE (s)-[:IN_GENRE {source: 'user'}]->(g)"
+        ).consume()
+    )
+    report = library.train(QUICK)
+    assert sum(report.songs.values()) == 24
+    library.ingest(music)  # the folders say the same, but the owner has spoken
+    assert counted(library, "()-[r:IN_GENRE {source: 'user'}]->()") == 24
+
+
+def test_genres_from_tags(library: Library, music: Path) -> None:
+    report = library.ingest([music], genres_from="tag")
+    assert report.counts is not None
+    assert report.counts.genres == 4
+    assert counted(library, "()-[r:IN_GENRE {source: 'tag'}]->()") == 24
+
+
+def test_steps_before_their_turn(library: Library, music: Path, new_song: Path) -> None:
+    for step in (library.train, library.predict, library.hetero):
+        with pytest.raises(NotReadyError, match="kg ingest"):
+            step()
+    with pytest.raises(NotReadyError, match="kg ingest"):
+        library.add(new_song)
+    assert "The graph is empty" in library.status().stale[0]
+    library.ingest(music)
+    with pytest.raises(NotReadyError, match="kg train"):
+        library.predict()
+    assert "kg train" in library.status().stale[0]
+    report = library.add(new_song)
+    assert report.added[0].guesses == []
+    assert "kg train" in (report.without_model or "")
+
+
+def test_adding_a_song_that_is_there(library: Library, music: Path) -> None:
+    library.ingest(music)
+    before = everything(library)
+    there = sorted(music.rglob("*.flac"))[0]
+    report = library.add(there)
+    assert report.added == ()
+    assert "already in the library" in report.rejected[0].reason
+    assert everything(library) == before
+
+
+def test_one_genre_only(library: Library, music: Path) -> None:
+    report = library.ingest(music / GENRES[0], genres_from="folder")
+    assert report.counts is not None
+    assert report.counts.genres == 1
+    with pytest.raises(NotReadyError, match="nothing to tell apart"):
+        library.train(QUICK)
+
+
+def test_genres_with_one_song_are_learned_and_not_measured(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    for genre in GENRES[:3]:
+        (tmp_path / "few" / genre).mkdir(parents=True)
+        shutil.copy(music / genre / f"{genre}-0.flac", tmp_path / "few" / genre)
+    report = library.ingest(tmp_path / "few", genres_from="folder")
+    assert list(report.few) == sorted(GENRES[:3])
+    trained = library.train(QUICK)
+    assert trained.scores == []
+    assert "nothing was measured" in (trained.caution or "")
+    assert trained.predicted == 3
+
+
+def test_no_file_could_be_taken(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "words.mp3").write_text("this is not music, it is a text file")
+    (tmp_path / "bad" / "empty.flac").touch()
+    report = library.ingest(tmp_path / "bad")
+    assert report.taken == 0
+    assert report.counts is None
+    assert len(report.rejected) == 2
+    assert report.rejects_file is not None
+    lines = report.rejects_file.read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(r.path) for r in report.rejected]
+
+
+def test_folders_that_are_not_there_or_hold_no_audio(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsageError, match="nowhere"):
+        library.ingest(tmp_path / "nowhere")
+    with pytest.raises(KgError, match="No audio"):
+        library.ingest(tmp_path)
+    with pytest.raises(WrongUsageError, match="at least one"):
+        library.ingest([])
+
+
+def test_features_of_another_version_are_refused(
+    library: Library, music: Path, new_song: Path
+) -> None:
+    library.store.begin_build("older", {"mfcc": slice(0, 1)}, ("x",))
+    with pytest.raises(KgError, match=r"version older.*can't be mixed"):
+        library.ingest(music)
+    with pytest.raises(KgError, match="can't be mixed"):
+        library.add(new_song)
+    with pytest.raises(KgError, match="can't be mixed"):
+        library.train()
+
+
+def test_a_checkpoint_that_is_gone(library: Library, music: Path, new_song: Path) -> None:
+    library.ingest(music)
+    trained = library.train(QUICK)
+    shutil.rmtree(trained.model.checkpoint)
+    with pytest.raises(NotReadyError, match="KG_HOME it was trained with"):
+        library.predict()
+    report = library.add(new_song)  # the song comes in all the same
+    assert report.added[0].guesses == []
+    assert trained.model.id in (report.without_model or "")
+
+
+def test_a_model_and_a_graph_that_grew_apart(
+    library: Library, music: Path, new_song: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    trained = library.train(QUICK)
+    config = json.loads((Path(trained.model.checkpoint) / "config.json").read_text())
+    assert config["extra"]["genres"] == sorted(GENRES[:4])
+    shutil.copytree(music / GENRES[0], tmp_path / "more" / GENRES[0])
+    moved = write_song(tmp_path / "more" / GENRES[0] / "x.flac", GENRES[0], seconds=2.0, seed=77)
+    library.ingest(tmp_path / "more", genres_from="folder")
+    assert any("rebuilt after the training" in line for line in library.status().stale)
+    report = library.add(new_song)
+    assert "kg predict" in (report.without_model or "")
+    assert library.predict().rebuilt_since
+    write_song(tmp_path / "more" / "polka" / "y.flac", GENRES[0], seconds=2.0, seed=78)
+    library.ingest(tmp_path / "more", genres_from="folder")
+    with pytest.raises(NotReadyError, match="other genres"):
+        library.predict()
+    assert moved.exists()
+
+
+def test_queries_read_and_do_not_write(library: Library, music: Path) -> None:
+    library.ingest(music)
+    before = everything(library)
+    for cypher in (
+        "CREATE (:Song {id: 'x'})",
+        "MATCH (s:Song) SET s.title = 'x'",
+        "MATCH (n) DETACH DELETE n",
+        "MERGE (g:Genre {name: 'new'})",
+    ):
+        with pytest.raises(GraphError):
+            library.query(cypher)
+    assert everything(library) == before
+    with pytest.raises(GraphError, match=r"(?i)syntax|input|parse|mismatched"):
+        library.query("MATCH (s:Song RETURN s")
+
+
+def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsageError, match="is not a Neo4j address"):
+        Library.open(tmp_path, neo4j_uri="http://localhost:7474")
+    (tmp_path / "file").touch()
+    with pytest.raises(WrongUsageError, match="can't be written to"):
+        Library.open(tmp_path / "file" / "home")
