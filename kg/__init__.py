@@ -1,11 +1,11 @@
 """A knowledge graph of music, with genres predicted by a graph neural network.
 
-    from kg import Library
+from kg import Library
 
-    with Library.open() as library:
-        library.ingest(["~/Music"])
-        library.train()
-        library.query("MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) RETURN s.title, g.name")
+with Library.open() as library:
+    library.ingest(["~/Music"])
+    library.train()
+    library.query("MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) RETURN s.title, g.name")
 """
 
 from typing import TYPE_CHECKING, Any

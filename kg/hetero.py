@@ -23,7 +23,7 @@ from kg.schema import (
 )
 
 if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
+    from models.pyg import HeteroData
 
 MASKS = {"train": "train_mask", "valid": "val_mask", "test": "test_mask"}
 _TENSORS, _IDS = "hetero.safetensors", "ids.json"
@@ -64,7 +64,9 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         ValueError: the result does not validate.
     """
     import torch
-    from torch_geometric.data import HeteroData
+
+    require_our_models()
+    from models.pyg import HeteroData
 
     data = HeteroData()
     data[SONG_NODE].x = torch.from_numpy(rows.space.standardise(rows.songs.features))
@@ -139,7 +141,9 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from torch_geometric.data import HeteroData
+
+    require_our_models()
+    from models.pyg import HeteroData
 
     try:
         ids = json.loads((folder / _IDS).read_text(encoding="utf-8"))
@@ -168,6 +172,23 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
         build=ids["build"],
     )
     return data, maps
+
+
+def require_our_models() -> None:
+    """Import our `models`, or say whose it is that lies in the way of it.
+
+    Raises:
+        KgError: another package called `models` comes first on the path.
+    """
+    import models
+
+    ours = Path(__file__).resolve().parent.parent / "models"
+    found = Path(str(models.__file__)).resolve().parent
+    if found != ours:
+        raise KgError(
+            f"Another package called `models` ({found}) hides the one kg needs ({ours}): run kg "
+            "from another folder, or take that one off PYTHONPATH."
+        )
 
 
 def _cluster_features(rows: GraphRows) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

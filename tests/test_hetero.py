@@ -1,5 +1,8 @@
 """The export: shapes, masks, twins, and the way to disk and back."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from kg.graph.rows import GraphRows, SongTable
 from kg.hetero import load_hetero, save_hetero, to_hetero
 from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
 
+ROOT = Path(__file__).parent.parent
 FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
 
 
@@ -82,6 +86,23 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
                 assert torch.equal(again[node_type][name], value)
     for edge_type in data.edge_types:
         assert torch.equal(again[edge_type].edge_index, data[edge_type].edge_index)
+
+
+def test_a_foreign_models_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").touch()
+    program = "from pathlib import Path; from kg.hetero import load_hetero; load_hetero(Path('x'))"
+    environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "KgError: Another package called `models`" in done.stderr
+    assert str(tmp_path / "models") in done.stderr
 
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:

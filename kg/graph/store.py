@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from neo4j import ManagedTransaction
 
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError
 from kg.graph import queries
 from kg.graph.connection import Connection
+from kg.graph.driver import neo4j
 from kg.graph.rows import (
     Counts,
     Edges,
@@ -89,7 +89,7 @@ class GraphStore:
             ranked = [(s.record.id, by_song[s.record.id]) for s in batch if s.record.id in by_song]
 
             def work(
-                tx: ManagedTransaction,
+                tx: neo4j.ManagedTransaction,
                 rows: list[dict[str, Any]] = rows,
                 hanging: list[Links] = hanging,
                 ranked: list[tuple[str, Sequence[Guess]]] = ranked,
@@ -320,7 +320,7 @@ class GraphStore:
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
         }
 
-        def work(tx: ManagedTransaction) -> None:
+        def work(tx: neo4j.ManagedTransaction) -> None:
             _run(tx, queries.MERGE_MODEL, id=model.id, properties=properties)
             if model.state == "current":
                 _run(tx, queries.RETIRE_OTHER_MODELS, id=model.id)
@@ -388,11 +388,13 @@ class GraphStore:
         self.connection.write(_run, text, **parameters)
 
 
-def _run(tx: ManagedTransaction, text: str, /, **parameters: Any) -> None:
+def _run(tx: neo4j.ManagedTransaction, text: str, /, **parameters: Any) -> None:
     tx.run(text, parameters).consume()
 
 
-def _fetch(tx: ManagedTransaction, text: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def _fetch(
+    tx: neo4j.ManagedTransaction, text: str, parameters: dict[str, Any]
+) -> list[dict[str, Any]]:
     result = tx.run(text, parameters)
     keys = result.keys()
     # Not Record.data(): it walks every value, which triples the time of a large read.
@@ -400,7 +402,7 @@ def _fetch(tx: ManagedTransaction, text: str, parameters: dict[str, Any]) -> lis
 
 
 def _write_songs(
-    tx: ManagedTransaction,
+    tx: neo4j.ManagedTransaction,
     rows: list[dict[str, Any]],
     genres: list[dict[str, Any]],
     names: list[str],
@@ -412,7 +414,7 @@ def _write_songs(
         _run(tx, queries.MERGE_IN_GENRE, rows=genres)
 
 
-def _write_links(tx: ManagedTransaction, links: Sequence[Links]) -> None:
+def _write_links(tx: neo4j.ManagedTransaction, links: Sequence[Links]) -> None:
     _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
     _run(tx, queries.SET_SPLITS, rows=[{"id": song.id, "split": song.split} for song in links])
     clusters = [
@@ -436,7 +438,7 @@ def _write_links(tx: ManagedTransaction, links: Sequence[Links]) -> None:
 
 
 def _write_predictions(
-    tx: ManagedTransaction,
+    tx: neo4j.ManagedTransaction,
     model: str,
     created_at: datetime,
     guesses: Sequence[tuple[str, Sequence[Guess]]],

@@ -1,0 +1,151 @@
+"""`kg ingest`, `kg add`, `kg status`."""
+
+from pathlib import Path
+
+import click
+
+from cli.options import App, json_option, pass_app, strict_option
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--genres-from",
+    type=click.Choice(["auto", "folder", "tag", "none"]),
+    default="auto",
+    show_default=True,
+    help="The parent folder's name, the file's tags, or nowhere; auto: folders where they look "
+    "like genres, else tags.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+@strict_option
+@json_option
+@pass_app
+def ingest(
+    app: App,
+    sources: tuple[Path, ...],
+    genres_from: str,
+    workers: int | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Take in all audio below folders: features, clusters, similar songs, genres.
+
+    Running it again changes nothing; a run that was cut off goes on where it was.
+
+    \b
+    Example:
+      kg ingest ~/Music
+      kg ingest genres/ --genres-from folder
+    """
+    from cli.output import print_json, print_rejected, print_table
+
+    with app.library() as library:
+        report = library.ingest(sources, genres_from=genres_from, workers=workers)  # type: ignore[arg-type]
+    print_rejected(report.rejected, report.rejects_file)
+    if report.counts is None:
+        raise click.ClickException(
+            f"None of the {len(report.rejected)} files could be taken in; the reasons are above."
+        )
+    if as_json:
+        print_json(report)
+    else:
+        counts = report.counts
+        rows = [
+            ("songs in the graph", counts.songs),
+            ("  from these folders", report.taken),
+            ("  heard before (cached)", report.cached),
+            ("genres", counts.genres),
+            ("feature clusters", counts.clusters),
+            *((f"{name} relationships", n) for name, n in counts.relationships.items()),
+            ("rejected files", len(report.rejected)),
+        ]
+        print_table(["", "count"], rows, title="Ingested")
+    if not report.rebuilt:
+        app.remark("Nothing new: clusters and similar songs are as they were.")
+    if report.genres_from == "none":
+        app.remark("No genres were read: these songs can be predicted, but not learned from.")
+    elif report.counts.genres == 1:
+        app.remark("All songs are of one genre: `kg train` needs at least two.")
+    if report.few:
+        names = ", ".join(report.few)
+        app.remark(f"Genres with a single song can be learned from but not tested: {names}.")
+    if strict and report.rejected:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@strict_option
+@json_option
+@pass_app
+def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
+    """Add new songs and tell their genres, without retraining.
+
+    \b
+    Example:
+      kg add new-song.mp3
+    """
+    from cli.output import print_json, print_rejected, print_table
+
+    with app.library() as library:
+        report = library.add(songs)
+    print_rejected(report.rejected)
+    if as_json:
+        print_json(report)
+    elif report.added:
+        rows = [
+            (
+                song.title,
+                ", ".join(f"{guess.genre} {guess.probability:.0%}" for guess in song.guesses),
+                song.path.name,
+            )
+            for song in report.added
+        ]
+        print_table(["song", "genres", "file"], rows)
+    if report.without_model:
+        app.remark(report.without_model)
+    if not report.added or (strict and report.rejected):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@json_option
+@pass_app
+def status(app: App, as_json: bool) -> None:
+    """Show what is in the graph, which model speaks, what is out of date.
+
+    \b
+    Example:
+      kg status
+    """
+    from cli.output import print_json, print_table, show
+
+    with app.library() as library:
+        found = library.status()
+    if as_json:
+        print_json(found)
+        return
+    counts, model = found.counts, found.model
+    rows: list[tuple[str, object]] = [
+        ("server", f"{found.server.kind} {found.server.version} at {found.server.uri}"),
+        ("songs", f"{counts.songs} ({counts.labelled} with a genre)"),
+        ("genres", counts.genres),
+        ("feature clusters", counts.clusters),
+        *((name, count) for name, count in counts.relationships.items()),
+        ("features", found.feature_version or "none yet"),
+        ("models", counts.models),
+    ]
+    if model is not None:
+        rows.append(("current model", f"{model.id} ({model.state}, {show(model.created_at)})"))
+        if "accuracy" in model.metrics:
+            tested = model.metrics["testSongs"]
+            rows.append(
+                ("test accuracy", f"{model.metrics['accuracy']:.3f} on {tested} songs held out")
+            )
+    rows.extend((name, str(path)) for name, path in found.paths.items())
+    print_table(["", ""], [(name, show(value)) for name, value in rows])
+    for line in found.stale:
+        click.echo(f"! {line}")
+    if not found.stale:
+        click.echo("Everything is up to date.")

@@ -1,0 +1,85 @@
+"""`kg`: the command group, its global options and how errors become exit codes."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.asking import query
+from cli.demo import demo
+from cli.learning import predict, train
+from cli.library import add, ingest, status
+from cli.moving import export, server
+from cli.options import App
+from kg._version import __version__
+from kg.errors import KgError
+
+SECTIONS = {
+    "First steps": ["demo"],
+    "Library": ["ingest", "add", "status"],
+    "Learning": ["train", "predict"],
+    "Asking": ["query"],
+    "Moving": ["server", "export"],
+}
+
+
+class Sections(click.Group):
+    """A group whose help lists commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list a section."""
+        for section, names in SECTIONS.items():
+            commands = [(name, self.commands[name]) for name in names]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, command.get_short_help_str(80)) for name, command in commands]
+                )
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for cache, checkpoints and the embedded server (or KG_HOME).",
+)
+@click.option("--quiet", is_flag=True, help="No progress and no remarks.")
+@click.option("--verbose", is_flag=True, help="Log what happens.")
+@click.version_option(__version__, prog_name="kg")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> None:
+    """Know, query and trust the genres in a music library.
+
+    Songs, feature clusters and genres become a graph in Neo4j (or in the embedded server, which
+    is the default); a graph neural network learns to predict genres; Cypher asks the questions.
+
+    \b
+    Example:
+      kg demo
+      kg ingest ~/Music && kg train
+      kg query "MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) RETURN s.title, g.name"
+    """
+    ctx.obj = App(home, quiet, verbose)
+
+
+for command in (demo, ingest, add, status, train, predict, query, server, export):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run `kg`: exit with 0 when done, 1 when it failed, 2 for wrong usage, 130 after Ctrl-C."""
+    try:
+        # A command's own exit code comes back from `ctx.exit`, None means that it is done.
+        sys.exit(cli.main(prog_name="kg", standalone_mode=False) or 0)
+    except KgError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Run the same command again to go on.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep Python from complaining at exit.
+        sys.stdout = None
+        sys.exit(0)

@@ -1,0 +1,126 @@
+"""`kg server`, `kg export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import App, json_option, pass_app
+
+if TYPE_CHECKING:
+    from kg.graph.embedded import ServerStatus
+
+
+@click.group()
+def server() -> None:
+    """Keep the embedded server up, so that any Neo4j driver can connect.
+
+    Without this it starts when a command needs it and stops with the last one.
+
+    \b
+    Example:
+      kg server start
+    """
+
+
+@server.command()
+@json_option
+@pass_app
+def start(app: App, as_json: bool) -> None:
+    """Start the embedded server and keep it up; prints how to connect.
+
+    \b
+    Example:
+      kg server start
+    """
+    from kg.graph import embedded
+
+    _show(embedded.start(_server_dir(app, make=True)), as_json)
+
+
+@server.command()
+@json_option
+@pass_app
+def stop(app: App, as_json: bool) -> None:
+    """Stop the embedded server; commands that still use it may finish first.
+
+    \b
+    Example:
+      kg server stop
+    """
+    from kg.graph import embedded
+
+    _show(embedded.stop(_server_dir(app)), as_json)
+
+
+@server.command("status")
+@json_option
+@pass_app
+def server_status(app: App, as_json: bool) -> None:
+    """Say whether the embedded server runs, and how to connect.
+
+    \b
+    Example:
+      kg server status
+    """
+    from kg.graph import embedded
+
+    _show(embedded.status(_server_dir(app)), as_json)
+
+
+def _server_dir(app: App, *, make: bool = False) -> Path:
+    from kg.errors import WrongUsageError
+    from kg.settings import Settings
+
+    settings = Settings() if app.home is None else Settings(kg_home=app.home)
+    if not settings.embedded:
+        raise WrongUsageError(
+            f"NEO4J_URI is set ({settings.neo4j_uri}), so that server is used and no embedded one: "
+            "unset NEO4J_URI first."
+        )
+    if make:
+        settings.make_home()
+    return settings.server_dir
+
+
+def _show(found: "ServerStatus", as_json: bool) -> None:
+    from cli.output import print_json
+
+    if as_json:
+        print_json(found)
+        return
+    if not found.running:
+        click.echo("The embedded server is not running.")
+        return
+    how = "kept up until `kg server stop`" if found.kept else "up while commands use it"
+    click.echo(f"The embedded server is running ({how}).")
+    click.echo(f"  URI       {found.uri}")
+    click.echo(f"  user      {found.username}")
+    click.echo(f"  password  in {found.password_file}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+@pass_app
+def export(app: App, folder: Path, as_json: bool) -> None:
+    """Write the graph for PyTorch Geometric: safetensors and JSON id maps.
+
+    `kg.hetero.load_hetero(FOLDER)` reads it as HeteroData.
+
+    \b
+    Example:
+      kg export my-graph/
+    """
+    from cli.output import print_json, print_table
+
+    with app.library() as library:
+        data, _ = library.export(folder)
+    nodes = {node_type: data[node_type].num_nodes for node_type in data.node_types}
+    edges = {"/".join(edge): data[edge].num_edges for edge in data.edge_types}
+    if as_json:
+        print_json({"folder": folder, "nodes": nodes, "edges": edges})
+    else:
+        print_table(
+            ["type", "count"], [*nodes.items(), *edges.items()], title=f"Exported to {folder}"
+        )

@@ -1,0 +1,65 @@
+"""Options that several commands share, and what every command is handed."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from kg.library import Library
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The global options.
+
+    Attributes:
+        home: Folder given by `--home`; None: KG_HOME or the default.
+        quiet: No progress, no remarks.
+        verbose: Log what happens.
+        embedded: Use the embedded server even where NEO4J_URI is set (the demo).
+    """
+
+    home: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    embedded: bool = False
+
+    @contextmanager
+    def library(self) -> Iterator["Library"]:
+        """Open the library, showing progress on stderr."""
+        from cli.progress import progress_for
+        from kg import Library
+
+        if self.verbose:
+            logging.basicConfig(format="%(name)s: %(message)s")
+            logging.getLogger("kg").setLevel(logging.DEBUG)
+        server: dict[str, Any] = {"neo4j_uri": None} if self.embedded else {}
+        with Library.open(self.home, progress=progress_for(self.quiet), **server) as library:
+            yield library
+
+    def remark(self, text: str) -> None:
+        """A line on stderr that is not data; nothing with --quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def json_option(command: F) -> F:
+    """`--json`: one JSON document on stdout and nothing else."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def strict_option(command: F) -> F:
+    """`--strict`: a rejected file fails the command."""
+    return click.option("--strict", is_flag=True, help="Exit with 1 if any file was rejected.")(
+        command
+    )

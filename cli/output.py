@@ -1,0 +1,119 @@
+"""What is printed: tables for people, JSON and CSV for programs. Data goes to stdout."""
+
+import base64
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kg.sources import Rejected
+
+LISTED = 20
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Comma-separated values on stdout, with a header."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell_for_csv(value) for value in row] for row in rows)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """A table on stdout; numbers stand to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    listed = [list(row) for row in rows]
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for index, column in enumerate(columns):
+        numeric = bool(listed) and all(
+            isinstance(row[index], int | float | None) and not isinstance(row[index], bool)
+            for row in listed
+        )
+        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_text(show(value)) for value in row))
+    # A pipe has no width: nothing must be folded there that a program may read.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False, file=sys.stdout).print(table)
+
+
+def show(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(show(item) for item in value) + "]"
+    return str(value)
+
+
+def print_rejected(rejected: "Sequence[Rejected]", listed_in: Path | None = None) -> None:
+    """Say on stderr which files were left out, and why."""
+    if not rejected:
+        return
+    for reject in rejected[:LISTED]:
+        click.echo(f"rejected: {printable(reject.path)}: {reject.reason}", err=True)
+    more = len(rejected) - LISTED
+    if more > 0:
+        click.echo(f"rejected: ... and {more} more", err=True)
+    if listed_in is not None:
+        click.echo(f"All rejected files with reasons: {listed_in}", err=True)
+
+
+def printable(path: Path | str) -> str:
+    """A path that any terminal takes, whatever bytes its name holds."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _text(value: str) -> Any:
+    """Text that rich shows as it stands: titles may hold [brackets]."""
+    from rich.text import Text
+
+    return Text(value)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Path):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def _cell_for_csv(value: Any) -> Any:
+    if isinstance(value, list | tuple | Mapping | bytes | datetime):
+        return json.dumps(value, ensure_ascii=False, default=_plain).strip('"')
+    return value

@@ -1,0 +1,225 @@
+"""An open way to the graph database, whichever server it is."""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from kg.errors import GraphError
+from kg.graph import embedded
+from kg.graph.driver import neo4j, open_driver
+from kg.graph.sentences import SLOW_QUERY, ServerInfo, clear_errors, explain_query, shown
+from kg.graph.values import plain
+from kg.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MERGE_ATTEMPTS: Final = 6
+MERGE_PAUSE_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows of a query as plain Python values (see kg.graph.values), one list a row."""
+
+    keys: list[str]
+    rows: list[list[Any]]
+
+
+class Connection:
+    """The database of one run; close it, or use it as a context manager.
+
+    Attributes:
+        server: What is at the other end.
+    """
+
+    def __init__(
+        self,
+        server: ServerInfo,
+        driver: neo4j.Driver,
+        lease: embedded.Lease | None,
+    ) -> None:
+        self.server = server
+        self._driver = driver
+        self._lease = lease
+        self._reader: neo4j.Driver | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Connection":
+        """Connect to NEO4J_URI, or to the embedded server of this home, and check that it works.
+
+        Raises:
+            GraphError: it doesn't; the message says what to do. Within about 10 s.
+        """
+        if settings.neo4j_uri is None:
+            lease = embedded.acquire(settings.server_dir)
+            endpoint = lease.endpoint
+            uri, database = endpoint.uri, endpoint.database
+            username, password = endpoint.username, endpoint.password
+        else:
+            lease = None
+            uri, database = settings.neo4j_uri, settings.neo4j_database
+            username = settings.neo4j_username
+            password = settings.neo4j_password.get_secret_value()
+        server = ServerInfo("embedded" if lease else "Neo4j", "", shown(uri), username, database)
+        try:
+            with clear_errors(server):
+                driver = open_driver(uri, username, password)
+                try:
+                    with driver.session(database=database) as session:
+                        agent = session.run("RETURN 1").consume().server.agent
+                except BaseException:
+                    driver.close()
+                    raise
+        except BaseException:
+            if lease:
+                lease.release()
+            raise
+        return cls(replace(server, version=_version(agent)), driver, lease)
+
+    def write(
+        self,
+        work: Callable[Concatenate[neo4j.ManagedTransaction, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `work(transaction, ...)` in one write transaction; it may be run several times.
+
+        Raises:
+            GraphError: the server refuses it or doesn't answer.
+        """
+        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
+            for attempt in range(MERGE_ATTEMPTS):
+                try:
+                    return s.execute_write(work, *args, **kwargs)
+                except neo4j.exceptions.ConstraintError:
+                    # Two writers that MERGE the same new key: the driver doesn't retry this.
+                    if attempt == MERGE_ATTEMPTS - 1:
+                        raise
+                    time.sleep(random.uniform(0.5, 1.5) * MERGE_PAUSE_SECONDS * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def read(
+        self,
+        work: Callable[Concatenate[neo4j.ManagedTransaction, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `work(transaction, ...)` in one read transaction; it may be run several times.
+
+        Raises:
+            GraphError: the server refuses it or doesn't answer.
+        """
+        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
+            return s.execute_read(work, *args, **kwargs)
+
+    def schema(self, statement: str) -> None:
+        """Run a schema statement, which no transaction of ours may hold.
+
+        Raises:
+            GraphError: the server refuses it or doesn't answer.
+        """
+        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
+            s.run(statement).consume()
+
+    def ask(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Run the user's own query, which can only read.
+
+        Args:
+            cypher: One statement.
+            parameters: Values of its $names.
+            timeout: Seconds it may take.
+
+        Raises:
+            GraphError: the query is wrong, would write, takes too long, or the server is gone.
+        """
+        if not cypher.strip():
+            raise GraphError(
+                "The query is empty: write one, such as MATCH (s:Song) RETURN s.title."
+            )
+        with clear_errors(self.server):
+            if timeout is None or self.server.kind == "Neo4j":
+                return self._ask(cypher, parameters or {}, timeout)
+            return self._ask_in_thread(cypher, parameters or {}, timeout)
+
+    def _ask(self, cypher: str, parameters: Mapping[str, Any], timeout: float | None) -> Answer:
+        query = neo4j.Query(cypher, timeout=timeout)
+        with self._reading_driver().session(
+            database=self.server.database, default_access_mode=neo4j.READ_ACCESS
+        ) as session:
+            try:
+                result = session.run(query, dict(parameters))
+                return Answer(list(result.keys()), [[plain(v) for v in row] for row in result])
+            except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
+                raise GraphError(explain_query(error, self.server)) from error
+
+    def _ask_in_thread(self, cypher: str, parameters: Mapping[str, Any], timeout: float) -> Answer:
+        """Stop waiting after `timeout` seconds: the embedded server knows no such limit."""
+        outcome: list[Answer | BaseException] = []
+        abandoned = threading.Event()
+        driver = self._reading_driver()
+
+        def run() -> None:
+            try:
+                outcome.append(self._ask(cypher, parameters, None))
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+                outcome.append(error)
+            if abandoned.is_set():
+                driver.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(timeout)
+        if not outcome:
+            abandoned.set()
+            self._reader = None  # its connection waits for the answer that nobody wants
+            raise GraphError(SLOW_QUERY)
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
+
+    def _reading_driver(self) -> neo4j.Driver:
+        """Neo4j refuses writes in READ mode; the embedded server needs its read-only user."""
+        if self._lease is None:
+            return self._driver
+        if self._reader is None:
+            endpoint = self._lease.endpoint
+            self._reader = open_driver(
+                endpoint.uri, endpoint.reader_username, endpoint.reader_password
+            )
+        return self._reader
+
+    def close(self) -> None:
+        """Disconnect, and give the embedded server back; safe to call twice."""
+        for driver in (self._reader, self._driver):
+            if driver is not None:
+                driver.close()
+        if self._lease is not None:
+            self._lease.release()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _version(agent: str) -> str:
+    """Read "5.26.30" from "Neo4j/5.26.30", "26.10.2" from "Neo4j/... (ArcadeDB 26.10.2)"."""
+    match = re.search(r"ArcadeDB ([\w.-]+)", agent) or re.search(r"/([\w.-]+)", agent)
+    return match.group(1) if match else agent

@@ -1,0 +1,172 @@
+"""The driver's exceptions turned into sentences that say what, where and how to mend it."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from kg.errors import GraphError
+from kg.graph.driver import neo4j
+
+AuthError = neo4j.exceptions.AuthError
+DriverError = neo4j.exceptions.DriverError
+Forbidden = neo4j.exceptions.Forbidden
+Neo4jError = neo4j.exceptions.Neo4jError
+ServiceUnavailable = neo4j.exceptions.ServiceUnavailable
+SessionExpired = neo4j.exceptions.SessionExpired
+
+SLOW_QUERY = "The query took longer than it may: ask for less, or give it more time."
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """The server at the other end: what it is, where, and as whom we came in."""
+
+    kind: Literal["Neo4j", "embedded"]
+    version: str
+    uri: str
+    username: str
+    database: str
+
+
+@contextmanager
+def clear_errors(server: ServerInfo) -> Iterator[None]:
+    """Turn what the driver raises inside into GraphError."""
+    try:
+        yield
+    except (DriverError, Neo4jError) as error:
+        raise GraphError(explain(error, server)) from error
+    except (OverflowError, TypeError, ValueError) as error:
+        # The driver raises these for values that Bolt can't carry; our own bugs stay tracebacks.
+        if not _raised_by_driver(error):
+            raise
+        raise GraphError(f"The database can't take this value: {error}.") from error
+
+
+def explain(error: DriverError | Neo4jError, server: ServerInfo) -> str:
+    """Say in one sentence what happened, where, and how to mend it."""
+    code = getattr(error, "code", None) or ""
+    if isinstance(error, AuthError) or code.endswith("AuthenticationRateLimit"):
+        return _refused(code, server)
+    if code.endswith("CredentialsExpired"):
+        return (
+            f"{server.uri} wants a new password for {server.username} first: run ALTER CURRENT "
+            "USER SET PASSWORD FROM 'old' TO 'new' on its system database, then set "
+            "NEO4J_PASSWORD."
+        )
+    if code.endswith("DatabaseNotFound"):
+        return (
+            f"{server.uri} has no database called {server.database}: set NEO4J_DATABASE to one "
+            "that it has (Neo4j's default is neo4j)."
+        )
+    if isinstance(error, ServiceUnavailable | SessionExpired):
+        return _unreachable(error, server)
+    if isinstance(error, Neo4jError):
+        return f"{server.uri} refuses a statement: {server_message(error)}"
+    return f"{server.uri} can't be used: {_sentence(str(error))}"
+
+
+def explain_query(error: DriverError | Neo4jError, server: ServerInfo) -> str:
+    """Say what is wrong with the user's own query, in the server's words."""
+    code = getattr(error, "code", None) or ""
+    if isinstance(error, Forbidden) or code.endswith("Statement.AccessMode"):
+        return (
+            "kg query only reads, and the server refuses this statement: "
+            f"{server_message(error)} Change the graph with kg's other commands or with a "
+            "Neo4j client of your own."
+        )
+    if "TransactionTimedOut" in code:
+        return SLOW_QUERY
+    if isinstance(error, AuthError) or not isinstance(error, Neo4jError):
+        return explain(error, server)
+    return f"The query can't be run: {server_message(error)}"
+
+
+def server_message(error: DriverError | Neo4jError) -> str:
+    """Take the server's own words, without its drawing of the query and without codes."""
+    message = (getattr(error, "message", None) or str(error)).strip()
+    # The embedded server repeats the statement instead of a reason.
+    if match := re.match(r"Error executing Cypher command: ", message):
+        message = "it can't be executed: " + message[match.end() :]
+    first = message.splitlines()[0] if message else type(error).__name__
+    return _sentence(first)
+
+
+def shown(uri: str) -> str:
+    """Write an address without a user or password that may stand in it."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _refused(code: str, server: ServerInfo) -> str:
+    if code.endswith("AuthenticationRateLimit"):
+        return (
+            f"{server.uri} was given a wrong password too often and waits: set NEO4J_USERNAME "
+            "and NEO4J_PASSWORD rightly and try again in some seconds."
+        )
+    if server.kind == "embedded":
+        return (
+            f"The embedded server at {server.uri} doesn't know its own password any more: run "
+            "kg server stop, then the command again."
+        )
+    return (
+        f"{server.uri} refuses the user {server.username} with this password: set "
+        "NEO4J_USERNAME and NEO4J_PASSWORD."
+    )
+
+
+def _unreachable(error: BaseException, server: ServerInfo) -> str:
+    if server.kind == "embedded":
+        return (
+            f"The embedded server at {server.uri} stopped answering: run the command again, it "
+            "starts a new one and what was committed is kept."
+        )
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLError) for cause in causes) or any(
+        type(cause).__name__ == "BoltSecurityError" for cause in causes
+    ):
+        return (
+            f"{server.uri} can't be reached over TLS: write NEO4J_URI with neo4j:// or bolt:// "
+            "if that server doesn't encrypt, with +ssc for a self-signed certificate."
+        )
+    texts = [str(cause) for cause in causes]
+    if any("looks like HTTP" in text or "Bolt handshake" in text for text in texts):
+        return (
+            f"What answers at {server.uri} doesn't speak Bolt: give NEO4J_URI the Bolt port "
+            "(usually 7687; 7474 is Neo4j's web page)."
+        )
+    reasons = [
+        cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror
+    ] or ["no answer in time" for text in texts if "timed out" in text]
+    reason = f" ({reasons[0].lower()})" if reasons else ""
+    return (
+        f"No Neo4j answers at {server.uri}{reason}: start it (docker compose up -d), correct "
+        "NEO4J_URI, or unset NEO4J_URI to use the embedded server."
+    )
+
+
+def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    yield error
+    if depth > 8:
+        return
+    inner = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
+    for cause in (*inner, error.__cause__, error.__context__):
+        if cause is not None:
+            yield from _causes(cause, depth + 1)
+
+
+def _raised_by_driver(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
+        "neo4j."
+    )

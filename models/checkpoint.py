@@ -1,0 +1,166 @@
+"""A trained model on disk: safetensors and JSON, no pickles.
+
+A folder holds `model.safetensors` (the weights), `layers.safetensors` (the layer outputs kept for
+new nodes) and `config.json` (shape of the graph, encoder, and what the caller adds).
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.link_model import GraphShape, LinkModel
+from models.rgcn import EncoderConfig
+
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """A checkpoint is missing, damaged or of a format this version can't read."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint folder holds.
+
+    Attributes:
+        model: in evaluation mode.
+        layers: h^0, ..., h^L of the graph it was trained on: dicts {node type: [n, hidden]}.
+        extra: the caller's own part, as it was saved.
+    """
+
+    model: LinkModel
+    layers: list[dict[str, Tensor]]
+    extra: dict[str, Any]
+
+
+def save(
+    folder: Path,
+    model: LinkModel,
+    layers: Sequence[Mapping[str, Tensor]],
+    extra: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint; `folder` appears complete or not at all, and replaces an older one.
+
+    Args:
+        folder: where to; its parents are made.
+        model: the trained model.
+        layers: kept layer outputs, from `training.layer_outputs`.
+        extra: anything JSON can hold: names of the tails, feature version, split, metrics, seed.
+
+    Raises:
+        CheckpointError: it can't be written there, or `extra` isn't JSON.
+    """
+    shape = model.shape
+    config = {
+        "format": FORMAT,
+        "encoder": asdict(model.config),
+        "shape": {
+            "target": shape.target,
+            "relations": shape.relations,
+            "features": dict(shape.features),
+            "learned": dict(shape.learned),
+            "groups": dict(shape.groups),
+            "multi_label": shape.multi_label,
+        },
+        "extra": dict(extra),
+    }
+    try:
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint's description can't be JSON: {error}.") from error
+    kept = {f"{i}.{t}": v.contiguous() for i, layer in enumerate(layers) for t, v in layer.items()}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            save_file(dict(model.state_dict()), new / "model.safetensors")
+            save_file(kept, new / "layers.safetensors")
+            (new / "config.json").write_text(text + "\n", encoding="utf-8")
+            _replace(folder, new)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint can't be written to {folder}: {error}.") from error
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Move `new` to `folder`; a folder can't be renamed over a full one, so that steps aside."""
+    new.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        folder.rename(old / "old")
+        try:
+            new.rename(folder)
+        except OSError:
+            (old / "old").rename(folder)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another format.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["format"] != FORMAT:
+            raise CheckpointError(
+                f"The checkpoint in {folder} has format {config['format']}; this version reads "
+                f"format {FORMAT}. Train again."
+            )
+        shape = config["shape"]
+        model = LinkModel(
+            GraphShape(
+                target=_edge_type(shape["target"]),
+                relations=tuple(_edge_type(r) for r in shape["relations"]),
+                features=shape["features"],
+                learned=shape["learned"],
+                groups={name: (start, stop) for name, (start, stop) in shape["groups"].items()},
+                multi_label=shape["multi_label"],
+            ),
+            EncoderConfig(**config["encoder"]),
+        )
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        layers: list[dict[str, Tensor]] = [{} for _ in range(model.config.layers + 1)]
+        for name, values in load_file(folder / "layers.safetensors").items():
+            depth, _, node_type = name.partition(".")
+            layers[int(depth)][node_type] = values
+        return Checkpoint(model.eval(), layers, config["extra"])
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name if error.filename else "a file"
+        raise CheckpointError(
+            f"There is no complete checkpoint in {folder}: {missing} is missing."
+        ) from error
+    except (
+        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError,
+        SafetensorError,
+    ) as error:  # fmt: skip
+        raise CheckpointError(
+            f"The checkpoint in {folder} is damaged ({type(error).__name__}: {error}). Train again."
+        ) from error
+
+
+def _edge_type(names: Sequence[str]) -> tuple[str, str, str]:
+    head, relation, tail = names
+    return (head, relation, tail)

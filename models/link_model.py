@@ -1,0 +1,149 @@
+"""Encoder and decoder as one model: what is trained, saved and asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from models.distmult import DistMult
+from models.pyg import HeteroData
+from models.rgcn import EdgeType, EncoderConfig, RGCNEncoder
+
+
+def reverse_of(edge_type: EdgeType) -> EdgeType:
+    """Name the twin that carries messages the other way, as PyG's `ToUndirected` does."""
+    head, relation, tail = edge_type
+    return (tail, f"rev_{relation}", head)
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """What a model must know of a graph before it sees one; a graph of another shape is refused.
+
+    Attributes:
+        target: the edge type that is predicted.
+        relations: all edge types that may carry messages, in the order of their weights.
+        features: {node type: feature columns} of the types with `x`.
+        learned: {node type: number of nodes} of the types without.
+        groups: {family: (start, stop)} of the feature columns.
+        multi_label: some head has more than one target edge.
+    """
+
+    target: EdgeType
+    relations: tuple[EdgeType, ...]
+    features: Mapping[str, int]
+    learned: Mapping[str, int]
+    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    multi_label: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        data: HeteroData,
+        target: EdgeType,
+        groups: Mapping[str, tuple[int, int]] | None = None,
+    ) -> "GraphShape":
+        """Read the shape off a graph. Without `groups` all columns are one family.
+
+        Raises:
+            ValueError: the graph has no target edges.
+        """
+        if target not in data.edge_types or data[target].num_edges == 0:
+            raise ValueError(f"the graph has no {target} edges to learn from")
+        features = {t: int(data[t].x.size(1)) for t in data.node_types if "x" in data[t]}
+        columns = max(features.values(), default=0)
+        heads = torch.unique(data[target].edge_index, dim=1)[0]
+        return cls(
+            target=target,
+            relations=tuple(sorted({tuple(t) for t in data.edge_types} | {reverse_of(target)})),
+            features=features,
+            learned={t: int(data[t].num_nodes) for t in data.node_types if t not in features},
+            groups=dict(groups or ({"x": (0, columns)} if columns else {})),
+            multi_label=bool(heads.numel() > torch.unique(heads).numel()),
+        )
+
+    def check(self, data: HeteroData) -> None:
+        """Refuse a graph that doesn't fit.
+
+        Raises:
+            ValueError: other columns, another number of learned nodes, an unknown relation, or
+                a feature that isn't a finite number.
+        """
+        for node_type, columns in self.features.items():
+            x = data[node_type].x if "x" in data[node_type] else None
+            if x is None or x.size(1) != columns:
+                found = "none" if x is None else x.size(1)
+                raise ValueError(
+                    f"the model takes {columns} columns of {node_type}, the graph has {found}"
+                )
+            if not bool(torch.isfinite(x).all()):
+                bad = (~torch.isfinite(x).all(dim=1)).nonzero().flatten()
+                raise ValueError(
+                    f"{bad.numel()} of {node_type} have a feature that is not a finite number "
+                    f"(the first is number {int(bad[0])})"
+                )
+        for node_type, count in self.learned.items():
+            if data[node_type].num_nodes != count:
+                raise ValueError(
+                    f"the model knows {count} of {node_type}, the graph has "
+                    f"{data[node_type].num_nodes}"
+                )
+        unknown = {tuple(t) for t in data.edge_types} - set(self.relations)
+        if unknown:
+            raise ValueError(f"the model was not trained with the relations {sorted(unknown)}")
+
+
+class LinkModel(nn.Module):
+    """R-GCN encoder and DistMult decoder over graphs of one shape.
+
+    The decoder has one relation, the target, at number 0.
+    """
+
+    def __init__(self, shape: GraphShape, config: EncoderConfig) -> None:
+        super().__init__()
+        self.shape = shape
+        self.config = config
+        self.encoder = RGCNEncoder(
+            shape.features, shape.learned, shape.relations, shape.groups, config
+        )
+        self.decoder = DistMult(1, config.hidden)
+
+    def score_all(self, h: Mapping[str, Tensor], heads: Tensor | None = None) -> Tensor:
+        """Score heads (numbers [b]; default: all) against every tail: [b, n_tail].
+
+        Args:
+            h: the last layer's output.
+            heads: which nodes of the target's head type.
+        """
+        head_type, _, tail_type = self.shape.target
+        z = h[head_type] if heads is None else h[head_type][heads]
+        scores: Tensor = self.decoder(z, 0, h[tail_type])
+        return scores
+
+    @torch.no_grad()
+    def score_new(
+        self,
+        x: Tensor,
+        neighbours: Mapping[EdgeType, Tensor],
+        layers: Sequence[Mapping[str, Tensor]],
+    ) -> Tensor:
+        """Score heads the graph doesn't hold, from their neighbours' kept layer outputs.
+
+        Args:
+            x: [m, d] their standardised features.
+            neighbours: {edge type that ends in the head type: [2, e]}, see
+                `RGCNEncoder.embed_new`.
+            layers: kept layer outputs, from `training.layer_outputs`.
+
+        Returns:
+            [m, n_tail] scores.
+
+        Raises:
+            ValueError: the neighbours don't fit the graph the outputs were kept of.
+        """
+        self.eval()
+        head_type, _, tail_type = self.shape.target
+        z = self.encoder.embed_new(head_type, x, neighbours, layers)
+        scores: Tensor = self.decoder(z, 0, layers[-1][tail_type])
+        return scores

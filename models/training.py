@@ -1,0 +1,389 @@
+"""Training a link model on one target relation, and scoring with it.
+
+The trap, and how it is avoided: a head's own target edges must not carry messages while that
+head is scored, or the model learns to read the answer off the graph. So each epoch hides a random
+share of the training heads' target edges, both ways, and scores only those; prediction scores
+training heads in folds, each with its own edges hidden; and the target edges of heads outside the
+training split never carry anything.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.link_model import GraphShape, LinkModel, reverse_of
+from models.negatives import TruePairs
+from models.pyg import HeteroData
+from models.rgcn import EdgeType, EncoderConfig
+from models.sparse import MeanAdjacency
+
+OnEpoch = Callable[[int, float, float | None], None]
+
+# With fewer labelled validation heads than this the score is a lottery: it selects nothing.
+FEWEST_TO_VALIDATE = 20
+
+# Nodes and edges together, below which one thread is faster than several.
+ONE_THREAD_BELOW = 50_000
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Attributes:
+        epochs: the most epochs.
+        patience: stop after so many epochs without a better validation score.
+        epochs_unvalidated: how many epochs where there is too little to validate on.
+        learning_rate: of Adam.
+        weight_decay: of AdamW.
+        hidden_share: share of the training heads that is hidden and scored each epoch.
+        negatives: false tails drawn for each true one, or "all" of them.
+        seed: of all chance.
+    """
+
+    epochs: int = 300
+    patience: int = 60
+    epochs_unvalidated: int = 100
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.1
+    hidden_share: float = 0.5
+    negatives: int | Literal["all"] = "all"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience, self.epochs_unvalidated) < 1:
+            raise ValueError("epochs, patience and epochs_unvalidated must be at least 1")
+        if not 0 < self.hidden_share <= 1:
+            raise ValueError(f"hidden_share must be above 0 and at most 1, not {self.hidden_share}")
+        if self.negatives != "all" and self.negatives < 1:
+            raise ValueError(f'negatives must be at least 1 or "all", not {self.negatives}')
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: in evaluation mode, with the weights of `best_epoch`, on the CPU.
+        epochs: how many were run, counted from 1.
+        best_epoch: the one whose weights were kept.
+        selected_by: "validation" (macro-F1, ties by loss) or "epochs" (their number was fixed
+            because fewer than `FEWEST_TO_VALIDATE` validation heads have a target edge).
+        validation_score: macro-F1 of the best epoch; None without validation heads.
+        losses: training loss of every epoch.
+    """
+
+    model: LinkModel
+    epochs: int
+    best_epoch: int
+    selected_by: Literal["validation", "epochs"]
+    validation_score: float | None
+    losses: tuple[float, ...]
+
+
+class MessageGraph:
+    """A graph ready for message passing: fixed relations built once, the target's on demand.
+
+    Raises:
+        ValueError: no train mask, or no training head has a target edge.
+    """
+
+    def __init__(
+        self, data: HeteroData, target: EdgeType, device: torch.device | str = "cpu"
+    ) -> None:
+        self.target = target
+        self.count = {t: int(data[t].num_nodes) for t in data.node_types}
+        self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
+        self.fixed = {
+            tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
+            for t in data.edge_types
+            if tuple(t) not in (target, reverse_of(target))
+        }
+        # both directions come from this one list, so hiding an edge hides its twin
+        self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
+        if "train_mask" not in data[target[0]]:
+            raise ValueError(f"{target[0]} has no train_mask")
+        self.is_train: Tensor = data[target[0]].train_mask.to(device)
+        self.train_edges = self.edges[:, self.is_train[self.edges[0]]]
+        if self.train_edges.size(1) == 0:
+            raise ValueError(f"no {target[0]} of the training split has a {target} edge")
+
+    def heads(self, mask: Tensor) -> Tensor:
+        """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""
+        heads: Tensor = torch.unique(self.edges[0])
+        return heads[mask.to(heads.device)[heads]]
+
+    def adjacency(self, hidden: Tensor | None = None) -> dict[EdgeType, MeanAdjacency]:
+        """All relations; of the target's edges those of training heads that aren't hidden.
+
+        Args:
+            hidden: bool [n_head], heads whose target edges carry nothing (default: none).
+        """
+        carrying = self.train_edges
+        if hidden is not None:
+            carrying = carrying[:, ~hidden[carrying[0]]]
+        twin = reverse_of(self.target)
+        return self.fixed | {
+            self.target: self._matrix(self.target, carrying),
+            twin: self._matrix(twin, carrying.flip(0)),
+        }
+
+    def _matrix(self, edge_type: EdgeType, edges: Tensor) -> MeanAdjacency:
+        return MeanAdjacency.from_edges(edges, self.count[edge_type[0]], self.count[edge_type[2]])
+
+
+def train(
+    data: HeteroData,
+    target: EdgeType,
+    *,
+    groups: dict[str, tuple[int, int]] | None = None,
+    encoder: EncoderConfig | None = None,
+    config: TrainConfig | None = None,
+    device: torch.device | str = "cpu",
+    on_epoch: OnEpoch | None = None,
+) -> TrainResult:
+    """Train an encoder and a decoder to tell the tails of the target relation.
+
+    Same arguments, same numbers (on one machine and device); torch's global source of chance is
+    left as it was.
+
+    Args:
+        data: node types with `x` [n, d] share their columns; the target's head type has
+            `train_mask` and, where there is a validation split, `val_mask` [n].
+        target: (head type, relation, tail type).
+        groups: {family: (start, stop)} of the feature columns; default: one family.
+        encoder: what the encoder looks like.
+        config: how it is trained.
+        device: where it is trained.
+        on_epoch: called after each epoch with its number from 1, the training loss and the
+            validation score (None without validation heads).
+
+    Raises:
+        ValueError: nothing to learn from, fewer than two tails, or features that don't fit.
+    """
+    encoder = encoder or EncoderConfig()
+    config = config or TrainConfig()
+    device = torch.device(device)
+    shape = GraphShape.of(data, target, groups)
+    shape.check(data)
+    graph = MessageGraph(data, target, device)
+    head_type, _, tail_type = target
+    if graph.count[tail_type] < 2:
+        raise ValueError(f"there must be at least two of {tail_type} to tell apart")
+
+    known = TruePairs(graph.train_edges, graph.count[head_type], graph.count[tail_type])
+    all_true = TruePairs(graph.edges, graph.count[head_type], graph.count[tail_type])
+    train_heads = graph.heads(graph.is_train)
+    val_heads = train_heads[:0]
+    if "val_mask" in data[head_type]:
+        val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
+    validated = val_heads.numel() >= FEWEST_TO_VALIDATE
+    all_carrying = graph.adjacency()
+    num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
+    wanted = {head_type, tail_type}
+
+    losses: list[float] = []
+    best_epoch, best, best_state = 0, (-1.0, -float("inf")), {}
+    forked = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked), _threads_for(graph):
+        torch.manual_seed(config.seed)
+        chance = torch.Generator().manual_seed(config.seed)
+        model = LinkModel(shape, encoder).to(device)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        for epoch in range(1, 1 + (config.epochs if validated else config.epochs_unvalidated)):
+            # hide a share of the training heads' target edges and score exactly those heads
+            shuffled = torch.randperm(train_heads.numel(), generator=chance).to(device)
+            scored = train_heads[shuffled[:num_hidden]]
+            hidden = torch.zeros_like(graph.is_train)
+            hidden[scored] = True
+
+            model.train()
+            h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
+            loss = link_loss(model, h, scored, known, config.negatives, chance)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(float(loss.detach()))
+
+            score = None
+            if val_heads.numel():
+                model.eval()
+                with torch.no_grad():
+                    h = model.encoder(graph.x, all_carrying, only=wanted)[-1]
+                    scores = model.score_all(h, val_heads)
+                    truth = all_true.mask(val_heads)
+                    score = macro_f1(scores, truth, shape.multi_label)
+                    val_loss = float(full_loss(scores, truth, shape.multi_label))
+                if validated and (score, -val_loss) > best:
+                    best_epoch, best = epoch, (score, -val_loss)
+                    best_state = {k: v.clone() for k, v in model.state_dict().items()}
+            if on_epoch is not None:
+                on_epoch(epoch, losses[-1], score)
+            if validated and epoch - best_epoch >= config.patience:
+                break
+
+    if best_state:
+        model.load_state_dict(best_state)
+    return TrainResult(
+        model=model.cpu().eval(),
+        epochs=len(losses),
+        best_epoch=best_epoch if validated else len(losses),
+        selected_by="validation" if validated else "epochs",
+        validation_score=best[0] if validated else score,
+        losses=tuple(losses),
+    )
+
+
+@contextmanager
+def _threads_for(graph: MessageGraph) -> Iterator[None]:
+    """Run small graphs on one thread: handing out their work takes longer than doing it."""
+    before = torch.get_num_threads()
+    size = sum(graph.count.values()) + sum(a.num_edges for a in graph.fixed.values())
+    torch.set_num_threads(1 if size < ONE_THREAD_BELOW else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def link_loss(
+    model: LinkModel,
+    h: dict[str, Tensor],
+    heads: Tensor,
+    known: TruePairs,
+    negatives: int | Literal["all"],
+    generator: torch.Generator,
+) -> Tensor:
+    """Loss of the scored heads: softmax cross-entropy, or binary where labels are several.
+
+    Args:
+        model: gives the scores.
+        h: the last layer's output.
+        heads: [b] heads to score, each with at least one known tail.
+        known: what the heads' true tails are.
+        negatives: how many false tails for each true one, or "all".
+        generator: source of chance.
+
+    Returns:
+        A scalar.
+    """
+    if negatives == "all":
+        return full_loss(model.score_all(h, heads), known.mask(heads), model.shape.multi_label)
+
+    head_type, _, tail_type = model.shape.target
+    chosen = torch.zeros_like(known.degree, dtype=torch.bool)
+    chosen[heads] = True
+    pairs = known.edges[:, chosen[known.edges[0]]]
+    false = known.sample(pairs[0], negatives, generator)
+    drawn = false >= 0
+    tails = torch.cat([pairs[1][:, None], false.clamp(min=0)], dim=1)
+    scores = model.decoder(h[head_type][pairs[0]], 0, h[tail_type][tails])  # [pairs, 1 + k]
+    if model.shape.multi_label:
+        truth = torch.zeros_like(scores)
+        truth[:, 0] = 1
+        real = torch.cat([torch.ones_like(drawn[:, :1]), drawn], dim=1)
+        return F.binary_cross_entropy_with_logits(scores[real], truth[real])
+    # a draw stands for false_count / k tails, so the loss estimates that over all tails
+    stands_for = (known.num_tails - known.degree[pairs[0]]).clamp(min=1) / negatives
+    correction = torch.cat(
+        [torch.zeros_like(scores[:, :1]), stands_for.log()[:, None].expand(-1, negatives)], dim=1
+    )
+    answer = torch.zeros(scores.size(0), dtype=torch.long, device=scores.device)
+    return F.cross_entropy(scores + correction, answer)
+
+
+def full_loss(scores: Tensor, truth: Tensor, multi_label: bool) -> Tensor:
+    """Loss over all tails: softmax or binary cross-entropy of scores [b, n], truth bool [b, n]."""
+    if multi_label:
+        return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
+    return F.cross_entropy(scores, truth.long().argmax(dim=1))
+
+
+def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
+    """F1 averaged over the tails that are true or predicted somewhere.
+
+    Args:
+        scores: [b, n].
+        truth: bool [b, n].
+        multi_label: predicted is what scores above 0 (a probability of 1/2), else the best.
+    """
+    if multi_label:
+        predicted = scores > 0
+    else:
+        predicted = F.one_hot(scores.argmax(dim=1), scores.size(1)).bool()
+    hits = (predicted & truth).sum(dim=0)
+    total = predicted.sum(dim=0) + truth.sum(dim=0)
+    occurring = total > 0
+    return float((2 * hits[occurring] / total[occurring]).mean())
+
+
+@torch.no_grad()
+def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
+    """Score every head against every tail, no head helped by its own target edges.
+
+    Training heads are dealt into folds, evenly over tails; each fold is scored in a pass with
+    its own edges hidden and all others carrying. All other heads are scored with all training
+    edges carrying.
+
+    Args:
+        model: a trained model.
+        data: a graph of the model's shape, with `train_mask`.
+        folds: passes over the training heads.
+
+    Returns:
+        [n_head, n_tail] scores; `probabilities` turns them into probabilities.
+
+    Raises:
+        ValueError: the graph doesn't fit the model, or `folds` is below 2.
+    """
+    if folds < 2:
+        raise ValueError(f"folds must be at least 2, not {folds}")
+    model.shape.check(data)
+    model.eval()
+    graph = MessageGraph(data, model.shape.target)
+    wanted = {model.shape.target[0], model.shape.target[2]}
+    with _threads_for(graph):
+        scores = model.score_all(model.encoder(graph.x, graph.adjacency(), only=wanted)[-1])
+        for fold in _folds(graph, folds):
+            hidden = torch.zeros_like(graph.is_train)
+            hidden[fold] = True
+            h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
+            scores[fold] = model.score_all(h, fold)
+    return scores
+
+
+def _folds(graph: MessageGraph, folds: int) -> list[Tensor]:
+    """Deal the training heads out by their first tail, so that no fold takes all heads of one."""
+    tails = TruePairs(graph.train_edges, graph.is_train.numel(), graph.count[graph.target[2]])
+    heads = graph.heads(graph.is_train)
+    by_tail = heads[torch.argsort(tails.mask(heads).int().argmax(dim=1), stable=True)]
+    return [by_tail[i::folds] for i in range(min(folds, heads.numel()))]
+
+
+@torch.no_grad()
+def layer_outputs(model: LinkModel, data: HeteroData) -> list[dict[str, Tensor]]:
+    """Outputs of every layer with all training edges carrying, to be kept for new heads.
+
+    Returns:
+        h^0, ..., h^L: dicts {node type: [n, hidden]}.
+
+    Raises:
+        ValueError: the graph doesn't fit the model.
+    """
+    model.shape.check(data)
+    model.eval()
+    graph = MessageGraph(data, model.shape.target)
+    outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.adjacency())
+    return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
+
+
+def probabilities(scores: Tensor, multi_label: bool) -> Tensor:
+    """Turn scores [b, n] into probabilities: softmax over tails, or a sigmoid each."""
+    return scores.sigmoid() if multi_label else scores.softmax(dim=1)

@@ -1,0 +1,266 @@
+"""The command line: what is printed where, exit codes, help."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.main import SECTIONS, cli, main
+from kg.audio.synth import GENRES, write_song
+from kg.settings import Settings
+
+
+@dataclass
+class Printed:
+    code: int
+    out: str
+    err: str
+
+
+Kg = Callable[..., Printed]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kg:
+    """Run `kg` in this process, through the function that the console script calls."""
+
+    def run(*arguments: str | Path) -> Printed:
+        monkeypatch.setattr(sys, "argv", ["kg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return Printed(int(left.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def kg(
+    run: Kg,
+    server: Settings,
+    heard: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Kg:
+    """`kg` on an emptied database, which need not listen to `music` again."""
+    shutil.copytree(heard, server.cache_dir)
+    monkeypatch.setenv("KG_HOME", str(server.kg_home))
+    if server.neo4j_uri:
+        monkeypatch.setenv("NEO4J_URI", server.neo4j_uri)
+        monkeypatch.setenv("NEO4J_USERNAME", server.neo4j_username)
+        monkeypatch.setenv("NEO4J_PASSWORD", server.neo4j_password.get_secret_value())
+        monkeypatch.setenv("NEO4J_DATABASE", server.neo4j_database)
+    return run
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in cli.commands.items():
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found.extend((f"{name} {sub}", each) for sub, each in command.commands.items())
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
+    assert command.help
+    assert "Example:" in command.help
+    assert f"kg {name}" in command.help
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert all(option.help for option in options)
+
+
+def test_every_command_has_its_section_in_the_help(run: Kg) -> None:
+    printed = run("--help")
+    assert printed.code == 0
+    assert sorted(cli.commands) == sorted(name for names in SECTIONS.values() for name in names)
+    assert all(section in printed.out for section in SECTIONS)
+
+
+def test_the_whole_way(kg: Kg, music: Path, tmp_path: Path) -> None:
+    printed = kg("ingest", music)
+    assert printed.code == 0
+    assert "songs in the graph" in printed.out
+    assert "Writing songs: 24" in printed.err
+
+    document = json.loads(kg("--quiet", "ingest", music, "--json").out)
+    assert document["counts"]["songs"] == 24
+    assert document["rebuilt"] is False
+
+    printed = kg("train", "--epochs", "10", "--negatives", "2")
+    assert printed.code == 0
+    for words in ("artist by artist", "R-GCN + DistMult", "majority", "Only 8 test songs"):
+        assert words in printed.out
+
+    new = write_song(tmp_path / "new.flac", GENRES[2], seconds=2.0, seed=5, artist=8, title="[x] y")
+    printed = kg("add", new)
+    assert printed.code == 0
+    assert "[x] y" in printed.out
+    assert "%" in printed.out
+    again = kg("add", new)
+    assert again.code == 1
+    assert "already in the library as '[x] y'" in again.err
+
+    document = json.loads(kg("predict", "--json").out)
+    assert document["predicted"] == 25
+    printed = kg("status")
+    assert "Everything is up to date." in printed.out
+    assert "25 (24 with a genre)" in printed.out
+    document = json.loads(kg("status", "--json").out)
+    assert document["counts"]["relationships"]["PREDICTED_GENRE"] == 75
+    assert document["model"]["state"] == "current"
+
+    printed = kg("export", tmp_path / "export")
+    assert "song/has_mfcc/feature_cluster" in printed.out
+    document = json.loads(kg("export", tmp_path / "export", "--json").out)
+    assert document["nodes"]["song"] == 25
+
+
+def test_query_prints_tables_json_and_csv(kg: Kg, music: Path) -> None:
+    kg("ingest", music)
+    cypher = (
+        "MATCH (s:Song)-[:IN_GENRE]->(g:Genre) WHERE g.name = $genre AND s.duration > $least "
+        "RETURN g.name AS genre, count(s) AS songs, collect(s.duration)[0..1] AS some"
+    )
+    arguments = ("query", cypher, "-p", f"genre={GENRES[0]}", "-p", "least=1.5")
+    printed = kg(*arguments)
+    assert printed.code == 0
+    assert GENRES[0] in printed.out
+    assert "1 row" in printed.err
+    document = json.loads(kg(*arguments, "--json").out)
+    assert document == [{"genre": GENRES[0], "songs": 6, "some": [2.0]}]
+    rows = list(csv.reader(io.StringIO(kg(*arguments, "--csv").out)))
+    assert rows == [["genre", "songs", "some"], [GENRES[0], "6", "[2.0]"]]
+    assert kg("query", "MATCH (s:Song) RETURN s.features LIMIT 1").out.count("bytes>") == 1
+    document = json.loads(kg("query", "MATCH (s:Song) RETURN s LIMIT 1", "--json").out)
+    assert document[0]["s"]["labels"] == ["Song"]
+    assert kg(*arguments, "--json", "--csv").code == 2
+    assert kg("query", cypher, "-p", "genre").code == 2
+
+
+def test_query_from_standard_input(kg: Kg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"RETURN 1 + 1 AS two")))
+    assert json.loads(kg("query", "-", "--json").out) == [{"two": 2}]
+
+
+def test_query_that_is_wrong_or_writes(kg: Kg) -> None:
+    printed = kg("query", "MATCH (s:Song RETURN s")
+    assert (printed.code, printed.out) == (1, "")
+    assert printed.err.startswith("Error: ")
+    printed = kg("query", "CREATE (:Song {id: 'x'})")
+    assert printed.code == 1
+    assert "read" in printed.err
+    assert kg("query", "MATCH (s:Song) RETURN count(s)", "--json").out.split() == [
+        "[", "{", '"count(s)":', "0", "}", "]",
+    ]  # fmt: skip
+
+
+def test_bad_files_are_named_and_the_rest_is_taken(kg: Kg, music: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(music, folder)
+    bad = folder / GENRES[0]
+    (bad / "words.mp3").write_text("not music at all")
+    (bad / "empty.flac").touch()
+    write_song(bad / "short.flac", GENRES[0], seconds=0.4)
+    printed = kg("ingest", folder)
+    assert printed.code == 0
+    assert printed.err.count("rejected: ") == 3
+    for name in ("words.mp3", "empty.flac", "short.flac"):
+        assert name in printed.err
+    assert "rejects.txt" in printed.err
+    assert kg("ingest", folder, "--strict").code == 1
+
+
+def test_nothing_could_be_taken(kg: Kg, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "words.mp3").write_text("not music at all")
+    printed = kg("ingest", tmp_path / "bad")
+    assert printed.code == 1
+    assert "None of the 1 files could be taken in" in printed.err
+
+
+def test_remarks_on_what_was_read(kg: Kg, music: Path) -> None:
+    assert "can be predicted, but not learned" in kg("ingest", music, "--genres-from", "none").err
+    one = music / GENRES[0]
+    assert "one genre" in kg("ingest", one, "--genres-from", "folder").err
+    assert kg("--quiet", "ingest", one, "--genres-from", "folder").err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train"], 1, "kg ingest FOLDER"),
+        (["predict"], 1, "kg ingest FOLDER"),
+        (["export", "somewhere"], 1, "kg ingest FOLDER"),
+        (["add", __file__], 1, "kg ingest"),
+        (["ingest", "/no/such/folder"], 2, "/no/such/folder"),
+        (["ingest"], 2, "SOURCES"),
+        (["train", "--negatives", "some"], 2, "neither a number"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_refusals(kg: Kg, arguments: list[str], code: int, words: str) -> None:
+    printed = kg(*arguments)
+    assert printed.code == code
+    assert words in printed.err
+    assert printed.out == ""
+
+
+def test_wrong_settings(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEO4J_URI", "http://localhost:7474")
+    printed = run("--home", tmp_path, "status")
+    assert printed.code == 2
+    assert "is not a Neo4j address" in printed.err
+    monkeypatch.setenv("NEO4J_URI", "bolt://127.0.0.1:9")
+    printed = run("--home", tmp_path, "status")
+    assert printed.code == 1
+    assert "127.0.0.1:9" in printed.err
+    printed = run("--home", tmp_path, "server", "status")
+    assert printed.code == 2
+    assert "NEO4J_URI is set" in printed.err
+    monkeypatch.delenv("NEO4J_URI")
+    (tmp_path / "file").touch()
+    printed = run("--home", tmp_path / "file" / "x", "status")
+    assert printed.code == 2
+    assert "can't be written to" in printed.err
+
+
+def test_server_start_status_stop(run: Kg, tmp_path: Path) -> None:
+    home = ("--home", tmp_path)
+    assert "not running" in run(*home, "server", "status").out
+    started = run(*home, "server", "start")
+    try:
+        assert started.code == 0
+        assert "bolt://127.0.0.1:" in started.out
+        document = json.loads(run(*home, "server", "status", "--json").out)
+        assert document["running"]
+        assert Path(document["password_file"]).stat().st_mode & 0o077 == 0
+        assert run(*home, "query", "RETURN 1", "--json").code == 0
+        assert "kept up" in run(*home, "server", "status").out
+    finally:
+        stopped = run(*home, "server", "stop")
+    assert "not running" in stopped.out
+
+
+def test_interrupted(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kg.library.Library.open", interrupt)
+    printed = run("--home", tmp_path, "status")
+    assert printed.code == 130
+    assert "Interrupted" in printed.err
+
+
+def test_verbose_and_version(run: Kg) -> None:
+    from kg import __version__
+
+    assert __version__ in run("--version").out

@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import checkpoint
+from models.checkpoint import CheckpointError
+from models.link_model import GraphShape, LinkModel
+from models.rgcn import EncoderConfig
+from models.training import layer_outputs, predict
+from tests.models.graphs import GROUPS, TARGET, class_graph
+
+EXTRA = {"genres": ["blues", "ça"], "seed": 3, "metrics": {"accuracy": 0.5}}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, LinkModel]:
+    data = class_graph()
+    model = LinkModel(GraphShape.of(data, TARGET, GROUPS), EncoderConfig(hidden=8, bases=2))
+    folder = tmp_path / "models" / "one"
+    checkpoint.save(folder, model, layer_outputs(model, data), EXTRA)
+    return folder, model
+
+
+def test_round_trip_gives_the_same_scores(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    data = class_graph()
+    back = checkpoint.load(folder)
+    assert torch.equal(predict(back.model, data), predict(model, data))
+    assert back.extra == EXTRA
+    assert back.model.shape == model.shape
+    assert not back.model.training
+    for mine, theirs in zip(back.layers, layer_outputs(model, data), strict=True):
+        assert set(mine) == set(theirs)
+        assert all(torch.equal(mine[t], theirs[t]) for t in mine)
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    checkpoint.save(folder, model, layer_outputs(model, class_graph()), {"seed": 4})
+    assert checkpoint.load(folder).extra == {"seed": 4}
+    assert [p.name for p in folder.parent.iterdir()] == ["one"]
+    files = {p.name for p in folder.iterdir()}
+    assert files == {"model.safetensors", "layers.safetensors", "config.json"}
+
+
+def test_a_failed_save_leaves_the_old_one(
+    saved: tuple[Path, LinkModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, model = saved
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        checkpoint.save(folder, model, [], {})
+    assert checkpoint.load(folder).extra == EXTRA
+    assert [p.name for p in folder.parent.iterdir()] == ["one"]
+
+
+def test_what_is_not_json_is_refused(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    for extra in ({"seed": {1, 2}}, {"loss": float("nan")}):
+        with pytest.raises(CheckpointError, match="JSON"):
+            checkpoint.save(folder, model, [], extra)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "layers.safetensors", "config.json"])
+def test_missing_and_damaged_files_are_named(saved: tuple[Path, LinkModel], name: str) -> None:
+    folder, _ = saved
+    file = folder / name
+    whole = file.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", b"\xff" * 200):
+        file.write_bytes(damage)
+        with pytest.raises(CheckpointError, match="damaged"):
+            checkpoint.load(folder)
+    file.unlink()
+    with pytest.raises(CheckpointError, match="missing"):
+        checkpoint.load(folder)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no complete checkpoint"):
+        checkpoint.load(tmp_path / "none")
+
+
+def test_weights_that_do_not_fit_their_description(saved: tuple[Path, LinkModel]) -> None:
+    folder, _ = saved
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["encoder"]["hidden"] = 16
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load(folder)
+
+
+def test_another_format_is_refused(saved: tuple[Path, LinkModel]) -> None:
+    folder, _ = saved
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["format"] = 99
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="format 99"):
+        checkpoint.load(folder)

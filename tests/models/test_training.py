@@ -1,0 +1,307 @@
+import dataclasses
+import time
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from models import training
+from models.link_model import GraphShape, LinkModel
+from models.rgcn import EncoderConfig
+from models.training import (
+    FEWEST_TO_VALIDATE,
+    MessageGraph,
+    TrainConfig,
+    layer_outputs,
+    macro_f1,
+    predict,
+    probabilities,
+    train,
+)
+from tests.models.graphs import GROUPS, TARGET, class_graph, classes_of, multi_graph
+
+SMALL = EncoderConfig(hidden=16, layers=2)
+SHORT = TrainConfig(epochs=40, patience=40, epochs_unvalidated=40)
+
+
+def _without_validation(data: HeteroData) -> HeteroData:
+    data["item"].val_mask[:] = False
+    return data
+
+
+@pytest.mark.parametrize("negatives", ["all", 2])
+def test_training_is_clearly_better_than_chance(negatives: int | str) -> None:
+    data = class_graph(per_class=40)
+    config = dataclasses.replace(SHORT, negatives=negatives)
+    result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
+    test = data["item"].test_mask
+    right = predict(result.model, data).argmax(dim=1) == classes_of(data)
+    assert right[test].float().mean() > 0.7  # chance is 0.25
+    assert result.selected_by == "validation"
+    assert result.validation_score is not None
+    assert result.validation_score > 0.6
+    assert 1 <= result.best_epoch <= result.epochs == len(result.losses)
+    assert result.losses[-1] < result.losses[0]
+
+
+@pytest.mark.parametrize("negatives", ["all", 2])
+def test_several_tails_a_head(negatives: int | str) -> None:
+    data = multi_graph()
+    config = dataclasses.replace(SHORT, negatives=negatives)
+    result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
+    assert result.model.shape.multi_label
+    truth = torch.zeros(60, 4, dtype=torch.bool)
+    truth[tuple(data[TARGET].edge_index)] = True
+    test = data["item"].test_mask
+    scores = predict(result.model, data)
+    chance = macro_f1(torch.ones_like(scores[test]), truth[test], multi_label=True)
+    assert macro_f1(scores[test], truth[test], multi_label=True) > chance
+    assert probabilities(scores, multi_label=True).gt(0.5).equal(scores > 0)
+
+
+def test_same_seed_same_numbers_and_chance_is_left_alone() -> None:
+    data = class_graph(per_class=25)
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    config = dataclasses.replace(SHORT, epochs=8, negatives=3)
+    one = train(data, TARGET, encoder=SMALL, config=config)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    torch.manual_seed(123)
+    two = train(data, TARGET, encoder=SMALL, config=config)
+    other = train(data, TARGET, encoder=SMALL, config=dataclasses.replace(config, seed=1))
+    assert one.losses == two.losses
+    assert torch.equal(predict(one.model, data), predict(two.model, data))
+    assert one.losses != other.losses
+
+
+def test_best_weights_are_restored() -> None:
+    data = class_graph(per_class=40, signal=0.6)
+    seen: list[float] = []
+    result = train(
+        data,
+        TARGET,
+        encoder=SMALL,
+        config=SHORT,
+        on_epoch=lambda epoch, loss, score: seen.append(score or 0.0),
+    )
+    assert result.validation_score == max(seen)
+    val = data["item"].val_mask
+    truth = torch.eye(4, dtype=torch.bool)[classes_of(data)]
+    score = macro_f1(predict(result.model, data)[val], truth[val], multi_label=False)
+    assert score == pytest.approx(result.validation_score)
+
+
+def test_training_stops_when_nothing_improves() -> None:
+    data = class_graph(per_class=40, signal=0)
+    config = TrainConfig(epochs=200, patience=3)
+    result = train(data, TARGET, encoder=SMALL, config=config)
+    assert result.epochs == result.best_epoch + 3 < 200
+
+
+@pytest.mark.parametrize("validation", ["tiny", "empty", "absent"])
+def test_too_little_validation_means_a_fixed_number_of_epochs(validation: str) -> None:
+    data = class_graph(per_class=5)
+    if validation == "empty":
+        _without_validation(data)
+    if validation == "absent":
+        del data["item"].val_mask
+    config = TrainConfig(epochs_unvalidated=12)
+    assert FEWEST_TO_VALIDATE > 4
+    result = train(data, TARGET, encoder=SMALL, config=config)
+    assert (result.selected_by, result.epochs, result.best_epoch) == ("epochs", 12, 12)
+    assert (result.validation_score is None) == (validation != "tiny")
+
+
+# --- the trap: a scored head's own target edges must not carry messages ---
+
+
+def _dependence(model: LinkModel, graph: MessageGraph, hidden: torch.Tensor) -> torch.Tensor:
+    """How much each head's scores change with the classes' input vectors: [n]."""
+    table = model.encoder.inputs.learned["class"]
+    h = model.encoder(graph.x, graph.adjacency(hidden))[-1]["item"]
+    changes = [torch.autograd.grad(row.sum(), table, retain_graph=True)[0] for row in h]
+    return torch.stack([c.abs().sum() for c in changes])
+
+
+def test_hidden_edges_carry_nothing_in_either_direction() -> None:
+    data = class_graph(per_class=5)
+    for edge_type in data.edge_types:  # nothing but the target's edges and their twins
+        if "has_class" not in edge_type[1]:
+            data[edge_type].edge_index = torch.empty(2, 0, dtype=torch.long)
+    model = LinkModel(GraphShape.of(data, TARGET), SMALL).eval()
+    graph = MessageGraph(data, TARGET)
+    hidden = torch.zeros(20, dtype=torch.bool)
+    hidden[:6] = True
+    depends = _dependence(model, graph, hidden) > 0
+    # of the others only training heads may hear of their class
+    assert depends.equal(data["item"].train_mask & ~hidden)
+
+    # and no class hears of a hidden head, nor of one outside the training split
+    x = {t: v.clone().requires_grad_() for t, v in graph.x.items()}
+    model.encoder(x, graph.adjacency(hidden))[-1]["class"].sum().backward()
+    heard = x["item"].grad.abs().sum(dim=1) > 0
+    assert heard.equal(data["item"].train_mask & ~hidden)
+
+
+def test_each_epoch_scores_exactly_the_heads_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = class_graph(per_class=10)
+    hidden: list[set[int]] = []
+    scored: list[set[int]] = []
+    adjacency, loss = MessageGraph.adjacency, training.link_loss
+
+    def spy_adjacency(graph: MessageGraph, mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
+        if mask is not None:
+            hidden.append(set(mask.nonzero().flatten().tolist()))
+        return adjacency(graph, mask)
+
+    def spy_loss(model, h, heads, *rest):  # type: ignore[no-untyped-def]
+        scored.append(set(heads.tolist()))
+        return loss(model, h, heads, *rest)
+
+    monkeypatch.setattr(MessageGraph, "adjacency", spy_adjacency)
+    monkeypatch.setattr(training, "link_loss", spy_loss)
+    train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=6))
+    assert hidden == scored
+    assert len(scored) == 6
+    assert len({frozenset(s) for s in scored}) > 1
+    train_heads = set(data["item"].train_mask.nonzero().flatten().tolist())
+    assert all(s < train_heads for s in scored)
+
+
+def test_where_only_the_own_edge_tells_training_heads_stay_at_chance() -> None:
+    """Features and neighbours are noise: the answer can only be read off hidden edges."""
+    right = []
+    for seed in range(3):
+        data = _without_validation(class_graph(per_class=40, signal=0, seed=seed))
+        config = dataclasses.replace(SHORT, seed=seed)
+        model = train(data, TARGET, encoder=SMALL, config=config).model
+        guessed = predict(model, data).argmax(dim=1) == classes_of(data)
+        # held-out heads: training heads' noise is learned by heart through their features
+        right.append(guessed[data["item"].test_mask].float().mean())
+    assert sum(right) / 3 < 0.45  # chance is 0.25
+
+
+def _scores_without_edge(model: LinkModel, data: HeteroData, heads: torch.Tensor) -> torch.Tensor:
+    """Score each head in a copy of the graph from which its own target edges were deleted."""
+    rows = []
+    for head in heads:
+        copy = data.clone()
+        edges = copy[TARGET].edge_index
+        copy[TARGET].edge_index = edges[:, edges[0] != head]
+        copy["class", "rev_has_class", "item"].edge_index = copy[TARGET].edge_index.flip(0)
+        rows.append(model.score_all(layer_outputs(model, copy)[-1], head[None])[0])
+    return torch.stack(rows).detach()
+
+
+def test_identical_features_leave_only_the_own_edge_and_it_does_not_help() -> None:
+    data = class_graph(per_class=20)
+    data["item"].x[:] = 1.0
+    for edge_type in data.edge_types:
+        if "has_class" not in edge_type[1]:
+            data[edge_type].edge_index = torch.empty(2, 0, dtype=torch.long)
+    model = train(_without_validation(data), TARGET, encoder=SMALL, config=SHORT).model
+    right = predict(model, data).argmax(dim=1) == classes_of(data)
+    assert right[data["item"].train_mask].float().mean() <= 0.3  # chance is 0.25
+    assert right[data["item"].test_mask].float().mean() <= 0.3
+
+
+def test_labels_outside_the_training_split_change_nothing() -> None:
+    data, other = class_graph(), class_graph()
+    edges = other[TARGET].edge_index
+    outside = ~other["item"].train_mask[edges[0]]
+    edges[1][outside] = (edges[1][outside] + 1) % 4
+    other["class", "rev_has_class", "item"].edge_index = edges.flip(0)
+    config = TrainConfig(epochs_unvalidated=5)
+    one, two = (train(d, TARGET, encoder=SMALL, config=config).model for d in (data, other))
+    assert torch.equal(predict(one, data), predict(two, other))
+
+
+def test_prediction_hides_own_edges_by_folds() -> None:
+    data = class_graph(per_class=5)
+    model = train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=5)).model
+    scores = predict(model, data, folds=12)  # twelve training heads: one a fold
+    own = data["item"].train_mask.nonzero().flatten()
+    torch.testing.assert_close(scores[own], _scores_without_edge(model, data, own))
+    rest = (~data["item"].train_mask).nonzero().flatten()
+    full = model.score_all(layer_outputs(model, data)[-1]).detach()
+    torch.testing.assert_close(scores[rest], full[rest])
+    assert not torch.allclose(scores[own], full[own])
+
+
+def test_kept_layer_outputs_score_new_heads() -> None:
+    data = class_graph()
+    model = train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=5)).model
+    layers = layer_outputs(model, data)
+    assert [set(layer) for layer in layers] == [{"item", "centroid", "class"}] * 3
+    assert all(layer["item"].shape == (60, 16) for layer in layers)
+    neighbours = {("item", "rev_similar", "item"): torch.tensor([[3, 4], [0, 0]])}
+    scores = model.score_new(torch.randn(1, 8), neighbours, layers)
+    assert scores.shape == (1, 4)
+    torch.testing.assert_close(probabilities(scores, multi_label=False).sum(), torch.tensor(1.0))
+
+
+def test_macro_f1_is_sklearns() -> None:
+    from sklearn.metrics import f1_score
+
+    scores = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(50) % 3  # one class never occurs
+    ours = macro_f1(scores, torch.eye(4, dtype=torch.bool)[classes], multi_label=False)
+    assert ours == pytest.approx(f1_score(classes, scores.argmax(dim=1), average="macro"))
+
+
+def test_graphs_that_cannot_be_learned_from_are_refused() -> None:
+    data = class_graph()
+    data[TARGET].edge_index = data[TARGET].edge_index[:, :0]
+    with pytest.raises(ValueError, match=r"no .* edges"):
+        train(data, TARGET)
+
+    data = class_graph()
+    data["item"].train_mask[:] = False
+    with pytest.raises(ValueError, match="training split"):
+        train(data, TARGET)
+
+    data = class_graph()
+    del data["item"].train_mask
+    with pytest.raises(ValueError, match="train_mask"):
+        train(data, TARGET)
+
+    data = class_graph(num_classes=1)
+    with pytest.raises(ValueError, match="at least two"):
+        train(data, TARGET)
+
+    data = class_graph()
+    data["item"].x[7, 2] = float("nan")
+    with pytest.raises(ValueError, match="number 7"):
+        train(data, TARGET)
+
+
+def test_a_model_refuses_a_graph_of_another_shape() -> None:
+    model = LinkModel(GraphShape.of(class_graph(), TARGET), SMALL)
+    data = class_graph()
+    data["item"].x = data["item"].x[:, :5]
+    with pytest.raises(ValueError, match="8 columns of item, the graph has 5"):
+        predict(model, data)
+    with pytest.raises(ValueError, match="knows 4 of class"):
+        predict(model, class_graph(num_classes=5))
+    data = class_graph()
+    data["item", "unheard", "item"].edge_index = torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match="unheard"):
+        layer_outputs(model, data)
+    with pytest.raises(ValueError, match="folds"):
+        predict(model, class_graph(), folds=1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"hidden_share": 0.0}, {"hidden_share": 1.1}, {"negatives": 0}]
+)
+def test_train_config_is_checked(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_hundred_epochs_on_500_heads_take_seconds() -> None:
+    data = class_graph(num_classes=10, per_class=50)
+    start = time.process_time()
+    train(data, TARGET, groups=GROUPS, config=TrainConfig(epochs=100, patience=100))
+    assert time.process_time() - start < 10
