@@ -1,7 +1,6 @@
 """Graph rows become PyG `HeteroData`, and `HeteroData` becomes files and back."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,11 +42,11 @@ class IdMaps:
         build: Build of the graph.
     """
 
-    songs: Sequence[str]
-    clusters: Sequence[str]
-    genres: Sequence[str]
+    songs: tuple[str, ...]
+    clusters: tuple[str, ...]
+    genres: tuple[str, ...]
     families: dict[str, tuple[int, int]]
-    columns: Sequence[str]
+    columns: tuple[str, ...]
     feature_version: str
     build: str
 
@@ -88,9 +87,9 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
     data.validate(raise_on_error=True)
 
     maps = IdMaps(
-        songs=rows.songs.ids,
-        clusters=rows.cluster_ids,
-        genres=rows.genres,
+        songs=tuple(rows.songs.ids),
+        clusters=tuple(rows.cluster_ids),
+        genres=tuple(rows.genres),
         families={name: (part.start, part.stop) for name, part in rows.space.families.items()},
         columns=rows.space.columns,
         feature_version=rows.space.version,
@@ -163,11 +162,11 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
             data[tuple(parts)].edge_index = tensor
     data.validate(raise_on_error=True)
     maps = IdMaps(
-        songs=ids["songs"],
-        clusters=ids["clusters"],
-        genres=ids["genres"],
+        songs=tuple(ids["songs"]),
+        clusters=tuple(ids["clusters"]),
+        genres=tuple(ids["genres"]),
         families={name: (part[0], part[1]) for name, part in ids["families"].items()},
-        columns=ids["columns"],
+        columns=tuple(ids["columns"]),
         feature_version=ids["feature_version"],
         build=ids["build"],
     )
