@@ -98,7 +98,7 @@ def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
             (
                 song.title,
                 ", ".join(f"{guess.genre} {guess.probability:.0%}" for guess in song.guesses),
-                song.path.name,
+                song.path.name if song.path else "",
             )
             for song in report.added
         ]

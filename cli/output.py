@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from kg.sources import Rejected
+    from kg.records import Rejected
 
 LISTED = 20
 

@@ -7,7 +7,6 @@ in the graph: an unchanged library costs nothing, and a run that was cut off is 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +16,13 @@ from kg.graph.rows import Floats, Links, SongTable
 from kg.graph.store import GraphStore
 from kg.neighbours import NeighbourIndex, Neighbours
 from kg.progress import SILENT, Progress
+from kg.records import FeatureSet
 from kg.schema import cluster_id
 from kg.splits import assign_splits
 
 # Raised when the same songs give other clusters or neighbours than before.
 REVISION = 1
 NEIGHBOURS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureSet:
-    """What the columns of the raw features mean; it has a version of its own."""
-
-    version: str
-    families: Mapping[str, slice]
-    columns: tuple[str, ...]
 
 
 def build_graph(
@@ -55,16 +46,14 @@ def build_graph(
         return False
 
     songs = store.read_songs()
-    store.begin_build(kinds.version, kinds.families, kinds.columns)
+    store.begin_build(kinds)
     held_out = np.array([splits.get(id) in ("valid", "test") for id in songs.ids], dtype=bool)
     with progress.stage("Clustering", None):
         space = fit_space(
             songs.features,
             # A library that only has held-out songs (an official test set) is all there is.
             ~held_out if not held_out.all() else held_out,
-            version=kinds.version,
-            families=kinds.families,
-            columns=kinds.columns,
+            kinds,
         )
         standard = space.standardise(songs.features)
         assigned = space.assign(standard)

@@ -6,12 +6,13 @@ that nothing about the songs a model is measured on flows into what it is given.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kg.errors import KgError
+from kg.records import FeatureSet
 from kg.schema import check_family_name
 
 Floats = NDArray[np.float32]
@@ -99,22 +100,14 @@ def clusters_for(songs: int) -> int:
 
 
 def fit_space(
-    features: Floats,
-    fit: NDArray[np.bool_],
-    *,
-    version: str,
-    families: Mapping[str, slice],
-    columns: tuple[str, ...],
-    seed: int = 0,
+    features: Floats, fit: NDArray[np.bool_], kinds: FeatureSet, *, seed: int = 0
 ) -> FeatureSpace:
     """Fit scaler and clusters on the songs that `fit` names.
 
     Args:
         features: Raw features of all songs, float32 [n, d].
         fit: Which songs to learn from, bool [n].
-        version: Version of the feature set.
-        families: Columns of each family.
-        columns: Name of each column.
+        kinds: What the columns mean.
         seed: Seed of k-means.
 
     Raises:
@@ -122,7 +115,7 @@ def fit_space(
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    for family in families:
+    for family in kinds.families:
         check_family_name(family)
     chosen = features[fit]
     if len(chosen) == 0:
@@ -132,13 +125,13 @@ def fit_space(
     # A constant column has no unit of its own; rounding noise must not be blown up to one.
     scale = np.where(scale > 1e-6 * (np.abs(mean) + 1e-6), scale, np.float32(1))
 
-    bare = FeatureSpace(version, dict(families), columns, mean, scale, {})
+    bare = FeatureSpace(kinds.version, kinds.families, kinds.columns, mean, scale, {})
     standard = bare.standardise(chosen)
     if len(standard) > FIT_SONGS:
         picked = np.random.default_rng(seed).choice(len(standard), FIT_SONGS, replace=False)
         standard = standard[np.sort(picked)]
     centroids: dict[str, Floats] = {}
-    for family, part in families.items():
+    for family, part in kinds.families.items():
         points = standard[:, part]
         distinct = len(np.unique(points, axis=0))
         k = min(clusters_for(len(chosen)), distinct)
@@ -146,7 +139,7 @@ def fit_space(
         kind = KMeans if len(points) <= 10_000 else MiniBatchKMeans
         means = kind(n_clusters=k, n_init=3, random_state=seed).fit(points)
         centroids[family] = means.cluster_centers_.astype(np.float32)
-    return FeatureSpace(version, dict(families), columns, mean, scale, centroids)
+    return replace(bare, centroids=centroids)
 
 
 def _nearest(points: Floats, centroids: Floats) -> Assignment:

@@ -68,6 +68,16 @@ class Settings(BaseSettings):
         return self.kg_home / "cache"
 
     @property
+    def neighbours_dir(self) -> Path:
+        """Index of similar songs."""
+        return self.cache_dir / "neighbours"
+
+    @property
+    def rejects_file(self) -> Path:
+        """Files that the last ingest left out, with reasons."""
+        return self.kg_home / "rejects.txt"
+
+    @property
     def models_dir(self) -> Path:
         """Checkpoints, one folder a model."""
         return self.kg_home / "models"

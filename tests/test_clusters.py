@@ -5,6 +5,7 @@ import pytest
 
 from kg.clusters import CLIP, clusters_for, fit_space
 from kg.errors import KgError, WrongUsageError
+from kg.records import FeatureSet
 
 FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
 COLUMNS = ("a", "b", "c", "d", "e")
@@ -20,7 +21,7 @@ def blobs(count: int = 200, seed: int = 0) -> np.ndarray:
 
 def space_of(x: np.ndarray, fit: np.ndarray | None = None):
     fit = np.ones(len(x), dtype=bool) if fit is None else fit
-    return fit_space(x, fit, version="v", families=FAMILIES, columns=COLUMNS)
+    return fit_space(x, fit, FeatureSet("v", FAMILIES, COLUMNS))
 
 
 def test_standardised_on_the_fitted_songs_only() -> None:
@@ -99,10 +100,4 @@ def test_no_song_to_fit_on_and_a_bad_family_name() -> None:
     with pytest.raises(KgError, match="no song"):
         space_of(blobs(), np.zeros(200, dtype=bool))
     with pytest.raises(WrongUsageError, match="can't be called 'Not One'"):
-        fit_space(
-            blobs(),
-            np.ones(200, bool),
-            version="v",
-            families={"Not One": slice(0, 5)},
-            columns=COLUMNS,
-        )
+        fit_space(blobs(), np.ones(200, bool), FeatureSet("v", {"Not One": slice(0, 5)}, COLUMNS))

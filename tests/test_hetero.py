@@ -13,6 +13,7 @@ from kg.clusters import fit_space
 from kg.errors import KgError
 from kg.graph.rows import GraphRows, SongTable
 from kg.hetero import load_hetero, save_hetero, to_hetero
+from kg.records import FeatureSet
 from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
 
 ROOT = Path(__file__).parent.parent
@@ -21,9 +22,8 @@ FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
 
 def rows() -> GraphRows:
     x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
-    space = fit_space(
-        x, np.ones(8, bool), version="v1", families=FAMILIES, columns=("a", "b", "c", "d", "e")
-    )
+    kinds = FeatureSet("v1", FAMILIES, ("a", "b", "c", "d", "e"))
+    space = fit_space(x, np.ones(8, bool), kinds)
     assigned = space.assign(space.standardise(x))
     offset = {"low": 0, "high": len(space.centroids["low"])}
     return GraphRows(

@@ -15,6 +15,7 @@ from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
 from kg.graph.store import GraphStore
 from kg.hetero import load_hetero
 from kg.learning import TrainOptions
+from kg.records import FeatureSet
 
 EVERYTHING = """
 MATCH (n) OPTIONAL MATCH (n)-[r]->(m)
@@ -278,7 +279,7 @@ def test_folders_that_are_not_there_or_hold_no_audio(library: Library, tmp_path:
 def test_features_of_another_version_are_refused(
     library: Library, music: Path, new_song: Path
 ) -> None:
-    library.store.begin_build("older", {"mfcc": slice(0, 1)}, ("x",))
+    library.store.begin_build(FeatureSet("older", {"mfcc": slice(0, 1)}, ("x",)))
     with pytest.raises(KgError, match=r"version older.*can't be mixed"):
         library.ingest(music)
     with pytest.raises(KgError, match="can't be mixed"):

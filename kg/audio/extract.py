@@ -16,7 +16,7 @@ from kg.audio.features import Matrix, columns, feature_version
 from kg.audio.workers import Outcome, extract_in_workers, extract_one
 from kg.errors import WrongUsageError
 from kg.progress import SILENT, Progress
-from kg.sources.record import Rejected
+from kg.records import Rejected
 
 _FEW: Final = 2  # songs for which starting processes isn't worth while
 

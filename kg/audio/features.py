@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.decode import EXCERPT, SAMPLE_RATE, Samples
+from kg.records import FeatureSet
 
 N_FFT: Final = 2048
 HOP: Final = 512
@@ -237,6 +238,11 @@ def family_slices() -> dict[str, slice]:
         name: slice(begin, end)
         for name, begin, end in zip(FAMILIES, [0, *ends], ends, strict=False)
     }
+
+
+def feature_set(excerpt: float | None = EXCERPT) -> FeatureSet:
+    """Describe what `features` gives for excerpts of this length."""
+    return FeatureSet(feature_version(excerpt), family_slices(), columns())
 
 
 def feature_version(excerpt: float | None = EXCERPT) -> str:

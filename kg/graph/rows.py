@@ -9,27 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.clusters import FeatureSpace
-from kg.sources import SongRecord
 
 Edges = NDArray[np.int64]
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class NewSong:
-    """A song on its way into the graph: what its source says and what was heard in it.
-
-    Attributes:
-        record: From the source.
-        features: Raw features, float32 [d].
-        duration: Seconds of the whole file.
-        sample_rate: Of the file, in Hz.
-    """
-
-    record: SongRecord
-    features: NDArray[np.float32]
-    duration: float
-    sample_rate: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ are repeated, so that a command that was cut off is mended by running it again.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,10 +26,10 @@ from kg.graph.rows import (
     Guess,
     Links,
     ModelRow,
-    NewSong,
     SongTable,
 )
 from kg.progress import SILENT, Progress
+from kg.records import FeatureSet, NewSong
 from kg.schema import cluster_id
 from kg.splits import SplitSong
 
@@ -120,6 +121,11 @@ class GraphStore:
             key=lambda song: song.id,
         )
 
+    def single_song_genres(self) -> list[str]:
+        """Genres of one song only."""
+        songs = Counter(genre for genres in self._genres().values() for genre in genres)
+        return sorted(genre for genre, count in songs.items() if count == 1)
+
     def read_songs(self) -> SongTable:
         """Every song with its features.
 
@@ -166,17 +172,15 @@ class GraphStore:
         spaces = self._feature_spaces()
         return spaces[0]["build"] if spaces and spaces[0]["state"] == COMPLETE else None
 
-    def begin_build(
-        self, version: str, families: Mapping[str, slice], columns: Sequence[str]
-    ) -> None:
+    def begin_build(self, kinds: FeatureSet) -> None:
         """Mark the graph as under construction, so that a run that is cut off is noticed."""
         properties = {
             "state": BUILDING,
-            "families": list(families),
-            "familySizes": [part.stop - part.start for part in families.values()],
-            "columns": list(columns),
+            "families": list(kinds.families),
+            "familySizes": [part.stop - part.start for part in kinds.families.values()],
+            "columns": list(kinds.columns),
         }
-        self._write(queries.MERGE_FEATURE_SPACE, version=version, properties=properties)
+        self._write(queries.MERGE_FEATURE_SPACE, version=kinds.version, properties=properties)
 
     def write_build(
         self,
@@ -415,8 +419,9 @@ def _write_songs(
 
 
 def _write_links(tx: neo4j.ManagedTransaction, links: Sequence[Links]) -> None:
-    _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
+    # Setting a property locks the songs: of two writers the second deletes what the first made.
     _run(tx, queries.SET_SPLITS, rows=[{"id": song.id, "split": song.split} for song in links])
+    _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
     clusters = [
         {
             "id": song.id,

@@ -1,5 +1,1 @@
-"""Where songs come from: one file a source, one record type out."""
-
-from kg.sources.record import Rejected, SongRecord
-
-__all__ = ["Rejected", "SongRecord"]
+"""Where songs come from: one file a source, one record type (`kg.records.SongRecord`) out."""

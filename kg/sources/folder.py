@@ -12,7 +12,7 @@ from typing import Final, Literal
 from kg.audio.tags import Tags, clean, read_tags
 from kg.errors import KgError, WrongUsageError
 from kg.progress import SILENT, Progress
-from kg.sources.record import Rejected, SongRecord
+from kg.records import Rejected, SongRecord
 
 log = logging.getLogger(__name__)
 

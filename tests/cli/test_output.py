@@ -10,7 +10,7 @@ import pytest
 from cli.output import print_csv, print_json, print_rejected, print_table, printable, show
 from cli.progress import Bars, Lines, progress_for
 from kg.progress import SILENT
-from kg.sources import Rejected
+from kg.records import Rejected
 
 
 @dataclass

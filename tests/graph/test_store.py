@@ -1,17 +1,18 @@
 """The store on both servers: what is written is what is read, and repeating it changes nothing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kg.build import FeatureSet, build_graph
+from kg.build import build_graph
 from kg.errors import GraphError
 from kg.graph.connection import Connection
-from kg.graph.rows import Guess, Links, ModelRow, NewSong
+from kg.graph.rows import Guess, Links, ModelRow
 from kg.graph.store import GraphStore, storable
-from kg.sources import SongRecord
+from kg.records import FeatureSet, NewSong, SongRecord
 
 KINDS = FeatureSet("v1", {"low": slice(0, 2), "high": slice(2, 5)}, ("a", "b", "c", "d", "e"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -133,7 +134,7 @@ def test_build_links_every_song_and_is_idempotent(built: GraphStore, tmp_path: P
 
 def test_an_interrupted_build_is_noticed_and_mended(built: GraphStore, tmp_path: Path) -> None:
     before = everything(built.connection)
-    built.begin_build(KINDS.version, KINDS.families, KINDS.columns)
+    built.begin_build(KINDS)
     built.connection.write(lambda tx: tx.run("MATCH (:Song)-[r:SIMILAR_TO]->() DELETE r").consume())
     assert built.build() is None
     with pytest.raises(GraphError, match=r"not finished.*kg ingest"):
@@ -263,7 +264,7 @@ def test_features_of_two_kinds_are_refused(store: GraphStore) -> None:
 
 def test_features_of_two_versions_are_refused(store: GraphStore) -> None:
     for version in ("v1", "v2"):
-        store.begin_build(version, KINDS.families, KINDS.columns)
+        store.begin_build(replace(KINDS, version=version))
     with pytest.raises(GraphError, match=r"several versions \(v1, v2\)"):
         store.feature_version()
 

@@ -1,0 +1,177 @@
+"""Files on their way into the graph: heard, and for `kg add` attached to what is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kg.audio.extract import extract
+from kg.build import NEIGHBOURS, links, neighbour_index
+from kg.errors import NotReadyError
+from kg.graph.rows import Counts, Guess
+from kg.graph.store import GraphStore
+from kg.learning import NewSongs, latest_model
+from kg.progress import SILENT, Progress
+from kg.records import NewSong, Rejected, SongRecord
+from kg.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest came to.
+
+    Attributes:
+        taken: Songs that are now in the graph from these folders.
+        cached: How many of them had been heard before, so that nothing was extracted.
+        genres_from: Where genres were read: `folder`, `tag` or `none`.
+        rejected: Files that did not become songs, and why.
+        rejects_file: The same list on disk; None without any.
+        rebuilt: Whether clusters and similar songs had to be made anew.
+        counts: What is in the graph now; None where no file could be taken.
+        few: Genres with a single song: they can be learned from but not measured.
+    """
+
+    taken: int
+    cached: int
+    genres_from: str
+    rejected: Sequence[Rejected]
+    rejects_file: Path | None
+    rebuilt: bool
+    counts: Counts | None
+    few: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AddedSong:
+    """A song that came in by `add`.
+
+    Attributes:
+        id: Its key in the graph.
+        path: The file.
+        title: From its tags, else the file's name.
+        guesses: Its first genres; empty where there is no model yet.
+    """
+
+    id: str
+    path: Path | None
+    title: str
+    guesses: Sequence[Guess]
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What an add came to: `without_model` says in words why songs got no genres."""
+
+    added: Sequence[AddedSong]
+    rejected: Sequence[Rejected]
+    without_model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Songs with their features, and files that have none.
+
+    Attributes:
+        songs: In the order of their records.
+        rejected: Files that can't be heard, and why.
+        cached: Songs whose features were known.
+    """
+
+    songs: Sequence[NewSong]
+    rejected: Sequence[Rejected]
+    cached: int
+
+
+def hear(
+    records: Sequence[SongRecord],
+    cache_dir: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> Heard:
+    """Extract the features of songs, or take them from the cache."""
+    by_id = {record.id: record for record in records}
+    heard = extract(
+        [(record.id, record.path) for record in records if record.path is not None],
+        cache_dir,
+        workers=workers,
+        progress=progress,
+    )
+    songs = [
+        NewSong(by_id[id], heard.features[row], heard.duration[row], heard.sample_rate[row])
+        for row, id in enumerate(heard.ids)
+    ]
+    return Heard(songs, heard.rejected, heard.cached)
+
+
+def leave_out_known(
+    store: GraphStore, records: Sequence[SongRecord]
+) -> tuple[list[SongRecord], list[Rejected]]:
+    """Part songs that are new from those that are in the graph already."""
+    known = store.known([record.id for record in records])
+    there = [
+        Rejected(
+            record.path, f"is already in the library as {known[record.id]!r}; nothing was changed"
+        )
+        for record in records
+        if record.id in known and record.path is not None
+    ]
+    return [record for record in records if record.id not in known], there
+
+
+def attach(
+    store: GraphStore, songs: Sequence[NewSong], settings: Settings, build: str
+) -> tuple[list[AddedSong], str | None]:
+    """Hang new songs into a finished graph, each whole or not at all, without touching others.
+
+    Returns:
+        The songs with their first genres, and why there are none where there are none.
+    """
+    import numpy as np
+
+    space = store.read_space()
+    standard = space.standardise(np.stack([song.features for song in songs]))
+    index = neighbour_index(store, space, settings.neighbours_dir)
+    similar = index.nearest(space.metric(standard), NEIGHBOURS)
+    ids = [song.record.id for song in songs]
+    hanging = list(links(ids, space, standard, index.ids, similar, {}))
+    guesser, without_model = _guesser(store, settings, build)
+    guesses: list[list[Guess]] = [[] for _ in songs]
+    if guesser is not None:
+        guesses = guesser.guess(
+            standard, [song.clusters for song in hanging], [song.similar for song in hanging]
+        )
+    store.add_songs(
+        songs,
+        hanging,
+        list(zip(ids, guesses, strict=True)),
+        guesser.model if guesser else None,
+        datetime.now(UTC),
+    )
+    added = [
+        AddedSong(song.record.id, song.record.path, song.record.title or song.record.id, ranked)
+        for song, ranked in zip(songs, guesses, strict=True)
+    ]
+    return added, without_model
+
+
+def write_rejects(rejected: Sequence[Rejected], path: Path) -> Path | None:
+    """Keep the list of files that did not become songs: path, tab, reason, one a line."""
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return None
+    lines = [f"{reject.path}\t{reject.reason}\n" for reject in rejected]
+    path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _guesser(
+    store: GraphStore, settings: Settings, build: str
+) -> tuple[NewSongs | None, str | None]:
+    model = latest_model(store)
+    if model is None:
+        return None, "There is no model yet: run `kg train`, and these songs get genres too."
+    try:
+        return NewSongs(model, settings.models_dir, build), None
+    except NotReadyError as error:
+        return None, str(error)

@@ -1,0 +1,71 @@
+"""Plain records that several stages share: songs, what was heard in them, and what was not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class SongRecord:
+    """A song as its source describes it; `None` and empty tuples mean that it doesn't say.
+
+    Attributes:
+        id: BLAKE2b-128 of the file's bytes, or of source name and row key for a table row; hex.
+        path: Absolute path of the audio file.
+        genres: The owner's genres; `genre_source` says where they were read from.
+        genre_source: `folder`, `tag`, `table` or `user`; empty where there are no genres.
+        split: `train`, `valid` or `test` where the data itself says so.
+    """
+
+    id: str
+    path: Path | None = None
+    title: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+    genre_source: str = ""
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file that did not become a song, and why, in plain words."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewSong:
+    """A song on its way into the graph: what its source says and what was heard in it.
+
+    Attributes:
+        record: From the source.
+        features: Raw features, float32 [d].
+        duration: Seconds of the whole file.
+        sample_rate: Of the file, in Hz.
+    """
+
+    record: SongRecord
+    features: NDArray[np.float32]
+    duration: float
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """What the columns of raw features mean.
+
+    Attributes:
+        version: Hash of all that decides their values; versions never mix.
+        families: Columns of each family, `{"mfcc": slice(0, 60), ...}`, in column order.
+        columns: Name of each column, d of them.
+    """
+
+    version: str
+    families: Mapping[str, slice]
+    columns: tuple[str, ...]

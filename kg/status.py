@@ -1,0 +1,83 @@
+"""What is in the graph and how fresh it is, each remark with the command that mends it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kg.graph.rows import Counts, ModelRow
+from kg.graph.sentences import ServerInfo
+from kg.graph.store import GraphStore
+from kg.learning import latest_model
+from kg.records import FeatureSet
+from kg.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is there and how fresh it is.
+
+    Attributes:
+        server: The graph database.
+        counts: What is in it.
+        feature_version: Version of its features; None in an empty graph.
+        model: The model in use.
+        stale: What is out of date, each with the command that mends it.
+        paths: Where things lie on disk.
+    """
+
+    server: ServerInfo
+    counts: Counts
+    feature_version: str | None
+    model: ModelRow | None
+    stale: Sequence[str]
+    paths: Mapping[str, Path]
+
+
+def status_of(store: GraphStore, settings: Settings, kinds: FeatureSet) -> Status:
+    """Look at everything; changes nothing.
+
+    Args:
+        store: The graph.
+        settings: Where things lie.
+        kinds: The features that this version of kg makes.
+    """
+    counts = store.counts()
+    model = latest_model(store)
+    paths = {
+        "home": settings.kg_home,
+        "feature cache": settings.cache_dir,
+        "checkpoints": settings.models_dir,
+    }
+    if settings.embedded:
+        paths["server"] = settings.server_dir
+    version = store.feature_version()
+    return Status(
+        server=store.connection.server,
+        counts=counts,
+        feature_version=version,
+        model=model,
+        stale=list(_stale(counts, model, store.build(), version == kinds.version)),
+        paths=paths,
+    )
+
+
+def _stale(
+    counts: Counts, model: ModelRow | None, build: str | None, same_features: bool
+) -> list[str]:
+    if counts.songs == 0:
+        return ["The graph is empty: run `kg ingest FOLDER`."]
+    stale = []
+    if build is None:
+        stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
+    if not same_features:
+        stale.append("The features are of another version of kg: ingest into a new home.")
+    if model is None:
+        return [*stale, "Nothing was learned yet: run `kg train`."]
+    if build is not None and model.build != build:
+        stale.append("The graph was rebuilt after the training: run `kg train`.")
+    missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
+    if model.state == "writing":
+        stale.append("Writing predictions was cut off: run `kg predict`.")
+    elif missing > 0:
+        stale.append(f"{missing} songs have no prediction of this model: run `kg predict`.")
+    return stale
