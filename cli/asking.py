@@ -71,6 +71,7 @@ def query(
             print_json([dict(zip(answer.keys, row, strict=True)) for row in answer.rows])
         elif as_csv:
             print_csv(answer.keys, answer.rows)
-        elif answer.keys:
-            print_table(answer.keys, answer.rows)
+        else:
+            if answer.keys:
+                print_table(answer.keys, answer.rows)
             app.remark(f"{len(answer.rows)} rows" if len(answer.rows) != 1 else "1 row")

@@ -61,11 +61,21 @@ def _print_training(report: "TrainReport") -> None:
     from cli.output import print_table
 
     songs = report.songs
-    groups = "artist by artist" if report.by_artist else "song by song (no artist is known)"
+    total = sum(songs.values())
+    groups = "artist by artist"
+    if report.by_artist == 0:
+        groups = "song by song (no artist is known)"
+    elif report.by_artist < total:
+        groups += f", {total - report.by_artist} songs without an artist one by one"
     click.echo(
         f"Split {groups}: learned from {songs['train']} songs, "
         f"chosen on {songs['valid']}, measured on {songs['test']}."
     )
+    if report.leaking:
+        click.echo(
+            "Careful: the given split has songs of one artist on both sides, which flatters: "
+            f"{', '.join(report.leaking[:5])}{' ...' if len(report.leaking) > 5 else ''}."
+        )
     run, best = report.epochs
     if report.selected_by == "validation":
         click.echo(

@@ -6,6 +6,8 @@ import click
 
 from cli.options import App, json_option, pass_app, strict_option
 
+GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
+
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -44,9 +46,7 @@ def ingest(
         report = library.ingest(sources, genres_from=genres_from, workers=workers)  # type: ignore[arg-type]
     print_rejected(report.rejected, report.rejects_file)
     if report.counts is None:
-        raise click.ClickException(
-            f"None of the {len(report.rejected)} files could be taken in; the reasons are above."
-        )
+        raise click.ClickException("No file could be taken in; the reasons are above.")
     if as_json:
         print_json(report)
     else:
@@ -64,8 +64,13 @@ def ingest(
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":
-        app.remark("No genres were read: these songs can be predicted, but not learned from.")
-    elif report.counts.genres == 1:
+        app.remark(
+            "No genres were read: these songs can be predicted, but not learned from."
+            + (" --genres-from folder takes the folders' names." if genres_from == "auto" else "")
+        )
+    else:
+        app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
+    if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
     if report.few:
         names = ", ".join(report.few)
@@ -144,7 +149,7 @@ def status(app: App, as_json: bool) -> None:
                 ("test accuracy", f"{model.metrics['accuracy']:.3f} on {tested} songs held out")
             )
     rows.extend((name, str(path)) for name, path in found.paths.items())
-    print_table(["", ""], [(name, show(value)) for name, value in rows])
+    print_table(["", ""], [(name, show(value)) for name, value in rows], header=False)
     for line in found.stale:
         click.echo(f"! {line}")
     if not found.stale:

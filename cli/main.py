@@ -1,7 +1,11 @@
 """`kg`: the command group, its global options and how errors become exit codes."""
 
+import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -13,6 +17,7 @@ from cli.moving import export, server
 from cli.options import App
 from kg._version import __version__
 from kg.errors import KgError
+from kg.text import printable
 
 SECTIONS = {
     "First steps": ["demo"],
@@ -67,19 +72,35 @@ for command in (demo, ingest, add, status, train, predict, query, server, export
 
 def main() -> None:
     """Run `kg`: exit with 0 when done, 1 when it failed, 2 for wrong usage, 130 after Ctrl-C."""
+    for ending in ("SIGTERM", "SIGHUP"):
+        # Leave as after Ctrl-C: an embedded server that only this command uses must stop too.
+        number = getattr(signal, ending, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, _leave)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115 - stays open
     try:
         # A command's own exit code comes back from `ctx.exit`, None means that it is done.
-        sys.exit(cli.main(prog_name="kg", standalone_mode=False) or 0)
+        code = cli.main(prog_name="kg", standalone_mode=False) or 0
+        sys.stdout.flush()
     except KgError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. Run the same command again to go on.", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; keep Python from complaining at exit.
-        sys.stdout = None
-        sys.exit(0)
+        code = 130
+    except OSError as error:
+        # A full disk, output that nobody reads: nothing of ours to mend, so no traceback either.
+        where = f": {printable(error.filename)}" if error.filename else ""
+        click.echo(f"Error: {error.strerror or error}{where}.", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -50,7 +50,11 @@ def stop(app: App, as_json: bool) -> None:
     """
     from kg.graph import embedded
 
-    _show(embedded.stop(_server_dir(app)), as_json)
+    left = embedded.stop(_server_dir(app))
+    if left.running and not as_json:
+        click.echo("The embedded server is still in use: it stops with the last command.")
+    else:
+        _show(left, as_json)
 
 
 @server.command("status")

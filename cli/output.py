@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kg.text import printable
+
 if TYPE_CHECKING:
     from kg.records import Rejected
 
@@ -20,7 +23,9 @@ LISTED = 20
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+    # A file name may hold what isn't Unicode; the document has to be.
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -31,7 +36,11 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    header: bool = True,
 ) -> None:
     """A table on stdout; numbers stand to the right."""
     from rich import box
@@ -40,7 +49,12 @@ def print_table(
 
     listed = [list(row) for row in rows]
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=header,
     )
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(
@@ -62,7 +76,9 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        short = f"{value:.4g}"
+        # 0.99998 is not 1: rounding must not claim certainty.
+        return repr(value) if short in ("0", "1") and value != float(short) else short
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, datetime):
@@ -71,7 +87,7 @@ def show(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(show(item) for item in value) + "]"
-    return str(value)
+    return printable(str(value))
 
 
 def print_rejected(rejected: "Sequence[Rejected]", listed_in: Path | None = None) -> None:
@@ -87,16 +103,24 @@ def print_rejected(rejected: "Sequence[Rejected]", listed_in: Path | None = None
         click.echo(f"All rejected files with reasons: {listed_in}", err=True)
 
 
-def printable(path: Path | str) -> str:
-    """A path that any terminal takes, whatever bytes its name holds."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _text(value: str) -> Any:
     """Text that rich shows as it stands: titles may hold [brackets]."""
     from rich.text import Text
 
     return Text(value)
+
+
+def _finite(value: Any) -> Any:
+    """What JSON can hold: no NaN, no infinity, no types of ours."""
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return _finite(_plain(value))
 
 
 def _plain(value: Any) -> Any:
@@ -108,12 +132,10 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Path):
         return printable(value)
-    if isinstance(value, Mapping):
-        return dict(value)
     return str(value)
 
 
 def _cell_for_csv(value: Any) -> Any:
     if isinstance(value, list | tuple | Mapping | bytes | datetime):
-        return json.dumps(value, ensure_ascii=False, default=_plain).strip('"')
+        return json.dumps(_finite(value), ensure_ascii=False).strip('"')
     return value

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kg.clusters import FeatureSpace, fit_space
+from kg.errors import KgError
 from kg.graph.rows import Floats, Links, SongTable
 from kg.graph.store import GraphStore
 from kg.neighbours import NeighbourIndex, Neighbours
@@ -39,14 +40,14 @@ def build_graph(
     Returns:
         Whether anything had to be done.
     """
-    keys = store.read_keys()
-    splits = assign_splits(keys)
-    build = fingerprint(kinds.version, {song.id: splits.get(song.id) for song in keys})
+    splits, build = planned_build(store, kinds)
     if store.build() == build:
         return False
 
+    # From here on nobody else's half of a build can mix with ours, nor ours with theirs.
+    builder = store.begin_build(kinds)
+    splits, build = planned_build(store, kinds)
     songs = store.read_songs()
-    store.begin_build(kinds)
     held_out = np.array([splits.get(id) in ("valid", "test") for id in songs.ids], dtype=bool)
     with progress.stage("Clustering", None):
         space = fit_space(
@@ -60,7 +61,7 @@ def build_graph(
     with progress.stage("Finding similar songs", None):
         index = NeighbourIndex(songs.ids, space.metric(standard), build)
         similar = index.of_members(NEIGHBOURS)
-        index.save(folder)
+        _save(index, folder)
     sizes: Counter[str] = Counter()
     for family, assignment in assigned.items():
         counted = np.bincount(assignment.index)
@@ -68,12 +69,20 @@ def build_graph(
     store.write_build(
         space,
         links(songs.ids, space, standard, index.ids, similar, splits),
+        builder=builder,
         songs=len(songs),
         sizes=sizes,
         build=build,
         progress=progress,
     )
     return True
+
+
+def planned_build(store: GraphStore, kinds: FeatureSet) -> tuple[dict[str, str], str]:
+    """Splits of the songs that are there now, and the fingerprint of the build they ask for."""
+    keys = store.read_keys()
+    splits = assign_splits(keys)
+    return splits, fingerprint(kinds.version, {song.id: splits.get(song.id) for song in keys})
 
 
 def links(
@@ -99,15 +108,26 @@ def links(
         yield Links(id, splits.get(id), clusters, near)
 
 
-def neighbour_index(store: GraphStore, space: FeatureSpace, folder: Path) -> NeighbourIndex:
+def neighbour_index(
+    store: GraphStore, space: FeatureSpace, build: str, folder: Path
+) -> NeighbourIndex:
     """The index of this build from disk, or made anew from the graph where it isn't there."""
-    build = store.build() or ""
     index = NeighbourIndex.load(folder, build)
     if index is None:
         songs: SongTable = store.read_songs()
         index = NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build)
-        index.save(folder)
+        _save(index, folder)
     return index
+
+
+def _save(index: NeighbourIndex, folder: Path) -> None:
+    try:
+        index.save(folder)
+    except OSError as error:
+        raise KgError(
+            f"The index of similar songs can't be written to {folder} ({error.strerror}): make "
+            "room there, or choose another home with --home DIR or KG_HOME."
+        ) from error
 
 
 def fingerprint(version: str, splits: Mapping[str, str | None]) -> str:

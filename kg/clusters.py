@@ -114,6 +114,7 @@ def fit_space(
         KgError: there is no song to learn from.
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
 
     for family in kinds.families:
         check_family_name(family)
@@ -137,7 +138,9 @@ def fit_space(
         k = min(clusters_for(len(chosen)), distinct)
         # Full k-means is exact and quick for what fits in a cache; above that, batches.
         kind = KMeans if len(points) <= 10_000 else MiniBatchKMeans
-        means = kind(n_clusters=k, n_init=3, random_state=seed).fit(points)
+        # Sums over several threads come out in another order each time: one thread, one result.
+        with threadpool_limits(1):
+            means = kind(n_clusters=k, n_init=3, random_state=seed).fit(points)
         centroids[family] = means.cluster_centers_.astype(np.float32)
     return replace(bare, centroids=centroids)
 

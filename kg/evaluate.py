@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kg.splits import artist_key
+
 Ints = NDArray[np.int64]
 
 RESAMPLES = 2000
 # Below this many test songs the standard error of an accuracy is above 5 points.
 FEW_SONGS = 100
+# With fewer artists than this there is too little to resample.
+FEW_GROUPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def score(
     """Accuracy and macro-F1 with 95 % intervals by the percentile bootstrap over artists.
 
     Songs of one artist succeed and fail together, so artists are resampled, not songs; a song
-    by nobody known stands for itself.
+    by nobody known stands for itself. With fewer than 10 artists, or where all resamples agree,
+    the interval is Wilson's with an artist for a trial.
 
     Args:
         name: What is measured.
@@ -82,7 +87,7 @@ def score(
         seed: Seed of the resampling.
     """
     truth = settle_truth(genres, predicted)
-    keys = [artist or f"\0{row}" for row, artist in enumerate(artists)]
+    keys = [artist_key(artist) or f"\0{row}" for row, artist in enumerate(artists)]
     _, group = np.unique(keys, return_inverse=True)
     members = [np.flatnonzero(group == g) for g in range(int(group.max()) + 1)]
     generator = np.random.default_rng(seed)
@@ -93,12 +98,29 @@ def score(
         draws.append(
             (accuracy(truth[rows], predicted[rows]), macro_f1(truth[rows], predicted[rows]))
         )
-    low, high = np.percentile(np.array(draws), [2.5, 97.5], axis=0)
-    return Score(
-        name,
-        Estimate(accuracy(truth, predicted), float(low[0]), float(high[0])),
-        Estimate(macro_f1(truth, predicted), float(low[1]), float(high[1])),
-    )
+    measured = (accuracy(truth, predicted), macro_f1(truth, predicted))
+    estimates = [
+        _estimate(value, resampled, len(members))
+        for value, resampled in zip(measured, np.array(draws).T, strict=True)
+    ]
+    return Score(name, *estimates)
+
+
+def _estimate(value: float, resampled: NDArray[np.float64], groups: int) -> Estimate:
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    if groups < FEW_GROUPS or low == high:
+        return _wilson(value, groups)
+    return Estimate(value, float(low), float(high))
+
+
+def _wilson(value: float, trials: int) -> Estimate:
+    """The score interval of Wilson (1927) for a share of so many trials: wide where they are few,
+    where resampling them only ever finds what was found.
+    """
+    square = 1.96**2 / trials
+    centre = (value + square / 2) / (1 + square)
+    half = np.sqrt(value * (1 - value) * square + square**2 / 4) / (1 + square)
+    return Estimate(value, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
 def caution(test_songs: int, scores: Sequence[Score]) -> str | None:

@@ -104,6 +104,7 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
     Raises:
         KgError: the folder can't be written to.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {}
@@ -126,10 +127,12 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # The ids come last: without them an older pair can't be taken for this one.
+        (folder / _IDS).unlink(missing_ok=True)
         save_file(tensors, folder / _TENSORS)
         (folder / _IDS).write_text(json.dumps(ids, indent=1, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        raise KgError(f"The export can't be written to {folder}: {error.strerror}.") from error
+    except (OSError, SafetensorError) as error:
+        raise KgError(f"The export can't be written to {folder}: {error}.") from error
 
 
 def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
@@ -151,25 +154,31 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
         raise KgError(
             f"{folder} does not hold an export ({error}): write one with `kg export {folder}`."
         ) from error
-    data = HeteroData()
-    for node_type, count in ids["nodes"].items():
-        data[node_type].num_nodes = count
-    for name, tensor in tensors.items():
-        parts = name.split("/")
-        if len(parts) == 2:
-            data[parts[0]][parts[1]] = tensor
-        else:
-            data[tuple(parts)].edge_index = tensor
-    data.validate(raise_on_error=True)
-    maps = IdMaps(
-        songs=tuple(ids["songs"]),
-        clusters=tuple(ids["clusters"]),
-        genres=tuple(ids["genres"]),
-        families={name: (part[0], part[1]) for name, part in ids["families"].items()},
-        columns=tuple(ids["columns"]),
-        feature_version=ids["feature_version"],
-        build=ids["build"],
-    )
+    try:
+        data = HeteroData()
+        for node_type, count in ids["nodes"].items():
+            data[node_type].num_nodes = count
+        for name, tensor in tensors.items():
+            parts = name.split("/")
+            if len(parts) == 2:
+                data[parts[0]][parts[1]] = tensor
+            else:
+                data[tuple(parts)].edge_index = tensor
+        data.validate(raise_on_error=True)
+        maps = IdMaps(
+            songs=tuple(ids["songs"]),
+            clusters=tuple(ids["clusters"]),
+            genres=tuple(ids["genres"]),
+            families={name: (part[0], part[1]) for name, part in ids["families"].items()},
+            columns=tuple(ids["columns"]),
+            feature_version=ids["feature_version"],
+            build=ids["build"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise KgError(
+            f"{folder} holds an export that doesn't fit together ({error!r}): write it again with "
+            f"`kg export {folder}`."
+        ) from error
     return data, maps
 
 

@@ -14,6 +14,7 @@ from kg.learning import NewSongs, latest_model
 from kg.progress import SILENT, Progress
 from kg.records import NewSong, Rejected, SongRecord
 from kg.settings import Settings
+from kg.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def leave_out_known(
 
 
 def attach(
-    store: GraphStore, songs: Sequence[NewSong], settings: Settings, build: str
+    store: GraphStore, songs: Sequence[NewSong], settings: Settings
 ) -> tuple[list[AddedSong], str | None]:
     """Hang new songs into a finished graph, each whole or not at all, without touching others.
 
@@ -129,9 +130,9 @@ def attach(
     """
     import numpy as np
 
-    space = store.read_space()
+    space, build = store.read_space()
     standard = space.standardise(np.stack([song.features for song in songs]))
-    index = neighbour_index(store, space, settings.neighbours_dir)
+    index = neighbour_index(store, space, build, settings.neighbours_dir)
     similar = index.nearest(space.metric(standard), NEIGHBOURS)
     ids = [song.record.id for song in songs]
     hanging = list(links(ids, space, standard, index.ids, similar, {}))
@@ -147,6 +148,7 @@ def attach(
         list(zip(ids, guesses, strict=True)),
         guesser.model if guesser else None,
         datetime.now(UTC),
+        build=build,
     )
     added = [
         AddedSong(song.record.id, song.record.path, song.record.title or song.record.id, ranked)
@@ -160,8 +162,8 @@ def write_rejects(rejected: Sequence[Rejected], path: Path) -> Path | None:
     if not rejected:
         path.unlink(missing_ok=True)
         return None
-    lines = [f"{reject.path}\t{reject.reason}\n" for reject in rejected]
-    path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    lines = [f"{printable(reject.path)}\t{reject.reason}\n" for reject in rejected]
+    path.write_text("".join(lines), encoding="utf-8")
     return path
 
 

@@ -3,8 +3,11 @@
 This and `kg.hetero` are the only modules of `kg` that import `models`, on first need.
 """
 
+import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +22,28 @@ from kg.graph.rows import Floats, GraphRows, Guess, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models, to_hetero
 from kg.progress import SILENT, Progress
-from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
+from kg.schema import (
+    CLUSTER_NODE,
+    GENRE_EDGE,
+    SIMILAR_EDGE,
+    SONG_NODE,
+    feature_edge,
+    reverse_edge,
+)
+from kg.splits import SplitSong, artist_key, shared_artists
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.checkpoint import Checkpoint
+    from models.link_model import LinkModel
     from models.pyg import HeteroData
     from models.training import TrainConfig
+
+
+Writing = Callable[[], AbstractContextManager[None]]
+
+Rows = NDArray[np.int64]
 
 TOP_K = 3
 R_GCN, LOGISTIC, MAJORITY = "R-GCN + DistMult", "logistic regression", "majority"
@@ -54,7 +71,8 @@ class TrainReport:
     Attributes:
         model: The new model.
         songs: Labelled songs by split.
-        by_artist: Whether artists were known, so that the split could keep them apart.
+        by_artist: Labelled songs whose artist is known, so that the split keeps artists apart.
+        leaking: Artists that a given split has on both sides: the numbers are too good.
         untested: Genres that no test song has.
         epochs: How many were run, and which one's weights were kept.
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
@@ -66,7 +84,8 @@ class TrainReport:
 
     model: ModelRow
     songs: Mapping[str, int]
-    by_artist: bool
+    by_artist: int
+    leaking: Sequence[str]
     untested: Sequence[str]
     epochs: tuple[int, int]
     selected_by: str
@@ -90,6 +109,8 @@ def train(
     models_dir: Path,
     options: TrainOptions | None = None,
     progress: Progress = SILENT,
+    *,
+    writing: Writing = nullcontext,
 ) -> TrainReport:
     """Train on the graph's labelled songs, measure on its test songs, write predictions back.
 
@@ -98,6 +119,7 @@ def train(
         models_dir: Folder of the checkpoints.
         options: What the user chose.
         progress: Told how far it is.
+        writing: Entered while the graph is written to.
 
     Raises:
         NotReadyError: there is nothing to learn from.
@@ -109,8 +131,9 @@ def train(
         _refuse_unlearnable(rows)
         data, maps = to_hetero(rows)
 
-    from models import checkpoint, training
+    from models import training
 
+    _check_writable(models_dir)
     config = _train_config(options)
     with progress.stage("Training", config.epochs) as advance:
         result = training.train(
@@ -133,29 +156,21 @@ def train(
         feature_version=maps.feature_version,
         build=maps.build,
         metrics=_metrics(measured, split_sizes, result.validation_score, options.seed),
+        labels=label_fingerprint(rows.songs.split_songs()),
     )
     folder = models_dir / model.id
     model = replace(model, checkpoint=str(folder))
-    try:
-        checkpoint.save(
-            folder,
-            result.model,
-            training.layer_outputs(result.model, data),
-            _description(model, maps, options),
-        )
-    except checkpoint.CheckpointError as error:
-        raise KgError(str(error)) from error
-    model = _write_back(store, model, maps, scores, probabilities, progress)
-    in_test = {
-        name
-        for names, side in zip(rows.songs.genres, rows.songs.splits, strict=True)
-        if side == "test"
-        for name in names
-    }
+    layers = training.layer_outputs(result.model, data)
+    _save_checkpoint(folder, result.model, layers, _description(model, maps, options))
+    with writing():
+        model = _write_back(store, model, maps, scores, probabilities, progress)
+    labelled = [song for song in rows.songs.split_songs() if song.genres]
+    in_test = {name for song in labelled if song.split == "test" for name in song.genres}
     return TrainReport(
         model=model,
         songs=split_sizes,
-        by_artist=any(rows.songs.artists),
+        by_artist=sum(1 for song in labelled if artist_key(song.artist)),
+        leaking=shared_artists(labelled),
         untested=[name for name in maps.genres if name not in in_test],
         epochs=(result.epochs, result.best_epoch),
         selected_by=result.selected_by,
@@ -166,7 +181,13 @@ def train(
     )
 
 
-def predict(store: GraphStore, models_dir: Path, progress: Progress = SILENT) -> PredictReport:
+def predict(
+    store: GraphStore,
+    models_dir: Path,
+    progress: Progress = SILENT,
+    *,
+    writing: Writing = nullcontext,
+) -> PredictReport:
     """Score every song again by the latest model and write the predictions back.
 
     Finishes a write-back that was cut off, and gives predictions to songs that came later.
@@ -179,16 +200,15 @@ def predict(store: GraphStore, models_dir: Path, progress: Progress = SILENT) ->
         raise NotReadyError("There is no model to predict with: run `kg train` first.")
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
-        rows = store.read_graph()
-        data, maps = to_hetero(rows)
+        if list(loaded.extra["genres"]) != store.genres():
+            raise NotReadyError(
+                f"Model {model.id} was trained on other genres than the graph now has: run "
+                "`kg train` to learn the new ones."
+            )
+        data, maps = to_hetero(store.read_graph())
 
-    from models import checkpoint, training
+    from models import training
 
-    if list(loaded.extra["genres"]) != list(maps.genres):
-        raise NotReadyError(
-            f"Model {model.id} was trained on other genres than the graph now has: run `kg train` "
-            "to learn the new ones."
-        )
     with progress.stage("Predicting", None):
         try:
             scores = training.predict(loaded.model, data)
@@ -197,10 +217,11 @@ def predict(store: GraphStore, models_dir: Path, progress: Progress = SILENT) ->
                 f"Model {model.id} doesn't fit the graph ({error}): run `kg train`."
             ) from error
         probabilities = training.probabilities(scores, loaded.model.shape.multi_label)
-        extra = {**loaded.extra, "build": maps.build, "songs": list(maps.songs)}
-        checkpoint.save(folder, loaded.model, training.layer_outputs(loaded.model, data), extra)
+        layers = training.layer_outputs(loaded.model, data)
+        _save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **_rows(maps)})
     model = replace(model, checkpoint=str(folder))
-    model = _write_back(store, model, maps, scores, probabilities, progress)
+    with writing():
+        model = _write_back(store, model, maps, scores, probabilities, progress)
     return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
 
 
@@ -217,8 +238,15 @@ class NewSongs:
         extra = self._loaded.extra
         if extra["build"] != build:
             raise NotReadyError(
-                f"The graph was rebuilt after model {model.id} last saw it: run `kg predict` (or "
-                "`kg train`) once, then songs can be added without retraining."
+                f"The graph was rebuilt after model {model.id} last saw it, so these songs got no "
+                "genres: run `kg train`, or `kg predict` if the genres are the same."
+            )
+        sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
+        if sizes.get(SONG_NODE) != len(extra["songs"]) or sizes.get(CLUSTER_NODE) != len(
+            extra["clusters"]
+        ):
+            raise NotReadyError(
+                f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
             )
         self._genres: Sequence[str] = extra["genres"]
         self._song_row = {id: row for row, id in enumerate(extra["songs"])}
@@ -261,6 +289,15 @@ class NewSongs:
             _ranked(self._genres, scores[row].numpy(), probabilities[row].numpy())
             for row in range(len(standard))
         ]
+
+
+def label_fingerprint(songs: Iterable[SplitSong]) -> str:
+    """Hash of what the owner says of every song: a model that learned something else is stale."""
+    digest = hashlib.blake2b(digest_size=8)
+    for song in songs:
+        if song.genres:
+            digest.update(f"{song.id} {song.genres!r}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def latest_model(store: GraphStore) -> ModelRow | None:
@@ -331,14 +368,18 @@ def _measure(rows: GraphRows, data: "HeteroData", scores: "Tensor", seed: int) -
         return []
     x = data["song"].x.numpy()
 
-    def first(which: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.array([truth[row][0] for row in which], dtype=np.int64)
+    def pairs(which: Rows) -> tuple[Floats, Rows]:
+        """A row for each genre of each song: the baselines learn what the graph network learns."""
+        listed = [(row, genre) for row in which for genre in truth[row]]
+        rows, genres = np.array(listed, dtype=np.int64).reshape(-1, 2).T
+        return x[rows], genres
 
-    validation = (x[valid], first(valid)) if len(valid) >= FEWEST_TO_VALIDATE else None
+    x_train, y_train = pairs(train)
+    validation = pairs(valid) if len(valid) >= FEWEST_TO_VALIDATE else None
     guesses = {
         R_GCN: scores[test].argmax(dim=1).numpy(),
-        LOGISTIC: logistic_regression(x[train], first(train), x[test], validation=validation),
-        MAJORITY: majority(first(train), len(test)),
+        LOGISTIC: logistic_regression(x_train, y_train, x[test], validation=validation),
+        MAJORITY: majority(y_train, len(test)),
     }
     return [
         score(
@@ -417,13 +458,44 @@ def _description(model: ModelRow, maps: IdMaps, options: TrainOptions) -> dict[s
         "kg": __version__,
         "created_at": model.created_at.isoformat(),
         "feature_version": maps.feature_version,
-        "build": maps.build,
         "genres": list(maps.genres),
-        "clusters": list(maps.clusters),
-        "songs": list(maps.songs),
         "seed": options.seed,
         "metrics": dict(model.metrics),
+        **_rows(maps),
     }
+
+
+def _rows(maps: IdMaps) -> dict[str, Any]:
+    """Which graph the kept layer outputs are of, and what their rows stand for in it."""
+    return {"build": maps.build, "clusters": list(maps.clusters), "songs": list(maps.songs)}
+
+
+def _check_writable(folder: Path) -> None:
+    """Notice before the training, not after it, that its result can't be kept.
+
+    Raises:
+        KgError: the folder can't be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise KgError(
+            f"The folder for checkpoints, {folder}, can't be written to ({error.strerror}): mend "
+            "that, or choose another home with --home DIR or KG_HOME."
+        ) from error
+
+
+def _save_checkpoint(
+    folder: Path, model: "LinkModel", layers: "list[dict[str, Tensor]]", extra: Mapping[str, Any]
+) -> None:
+    from models import checkpoint
+
+    try:
+        checkpoint.save(folder, model, layers, extra)
+    except checkpoint.CheckpointError as error:
+        raise KgError(str(error)) from error
 
 
 def _new_model_id() -> str:

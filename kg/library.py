@@ -3,7 +3,9 @@
 Each method is a short composition of the stages in the other modules.
 """
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -133,8 +135,9 @@ class Library:
         from kg.intake import IngestReport, hear, write_rejects
         from kg.sources.folder import scan
 
-        # The database comes last: a wrong folder must not cost the start of a server.
         found = scan(_paths(sources), genres_from, self.progress)
+        # A wrong password must show before hours of listening, not after.
+        kinds = self._same_features()
         heard = hear(
             found.records, self.settings.cache_dir, workers=workers, progress=self.progress
         )
@@ -143,12 +146,17 @@ class Library:
         if not heard.songs:
             return IngestReport(0, 0, found.genres_from, rejected, rejects_file, False, None, ())
 
-        kinds = self._same_features()
-        if self.store.feature_version() is None:
-            # The database describes its vectors from the first song on.
-            self.store.begin_build(kinds)
-        self.store.write_songs(heard.songs, self.progress)
-        rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
+        with self._writing():
+            known = self.store.known([song.record.id for song in heard.songs])
+            # A song is new: until it is connected, the graph says that it isn't finished.
+            builder = self.store.begin_build(kinds) if len(known) < len(heard.songs) else None
+            self.store.write_songs(
+                heard.songs,
+                builder=builder,
+                keep_other_sources=genres_from == "auto",
+                progress=self.progress,
+            )
+            rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
         return IngestReport(
             taken=len(heard.songs),
             cached=heard.cached,
@@ -177,15 +185,15 @@ class Library:
 
         found = scan(_paths(songs), "none", self.progress)
         self._same_features()
-        build = self.store.build()
-        if build is None:
+        if self.store.build() is None:
             raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
         new, there = leave_out_known(self.store, found.records)
         heard = hear(new, self.settings.cache_dir, progress=self.progress)
         rejected = [*found.rejected, *there, *heard.rejected]
         if not heard.songs:
             return AddReport((), rejected, None)
-        added, without_model = attach(self.store, heard.songs, self.settings, build)
+        with self._writing():
+            added, without_model = attach(self.store, heard.songs, self.settings)
         return AddReport(added, rejected, without_model)
 
     def status(self) -> "Status":
@@ -207,9 +215,12 @@ class Library:
         from kg.build import build_graph
 
         kinds = self._require_songs()
-        # Songs or labels may have come since the last ingest: they belong to this training.
-        build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
-        return learning.train(self.store, self.settings.models_dir, options, self.progress)
+        with self._writing():
+            # Songs or labels may have come since the last ingest: they belong to this training.
+            build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
+        return learning.train(
+            self.store, self.settings.models_dir, options, self.progress, writing=self._writing
+        )
 
     def predict(self) -> "PredictReport":
         """Write the latest model's predictions for every song again.
@@ -220,7 +231,9 @@ class Library:
         from kg import learning
 
         self._require_songs()
-        return learning.predict(self.store, self.settings.models_dir, self.progress)
+        return learning.predict(
+            self.store, self.settings.models_dir, self.progress, writing=self._writing
+        )
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -282,6 +295,23 @@ class Library:
         return data, maps
 
     # --- plumbing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One command of this home writes at a time; the others wait for it."""
+        if sys.platform == "win32":  # no such locks; the graph itself refuses mixed builds
+            yield
+            return
+        from kg.graph.locks import FileLock
+
+        lock = FileLock(self.settings.kg_home / "write.lock")
+        try:
+            if not lock.take(wait=False):
+                self.progress.say("Waiting for another kg command to finish writing.")
+                lock.take(wait=True)
+            yield
+        finally:
+            lock.release()
 
     def _same_features(self) -> "FeatureSet":
         """The features that this kg makes, after a look at those in the graph.

@@ -53,7 +53,8 @@ class NeighbourIndex:
         self._hnsw: Any = None
         if len(ids) > exact_songs:
             self._hnsw = _hnsw(vectors.shape[1])
-            self._hnsw.add_items(vectors)
+            # One thread: several build another graph, and find other neighbours, each time.
+            self._hnsw.add_items(vectors, num_threads=1)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -135,5 +136,9 @@ def _hnsw(dimensions: int) -> Any:
     import voyager
 
     return voyager.Index(
-        voyager.Space.InnerProduct, num_dimensions=dimensions, M=16, ef_construction=200
+        voyager.Space.InnerProduct,
+        num_dimensions=dimensions,
+        M=16,
+        ef_construction=200,
+        random_seed=0,
     )

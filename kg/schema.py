@@ -1,6 +1,7 @@
 """The one vocabulary: labels, relationship types and what they are called in `HeteroData`.
 
-Cypher texts, the export and the encoder's relation names are all built from these names.
+The export and the encoder's relation names are built from these names; Cypher texts are written
+out, to be read and copied, and a test holds them to this vocabulary.
 """
 
 import re
@@ -9,25 +10,22 @@ from typing import Final
 from kg.errors import WrongUsageError
 
 # Labels and their key properties in the database.
-SONG: Final = "Song"
-FEATURE_CLUSTER: Final = "FeatureCluster"
-GENRE: Final = "Genre"
-FEATURE_SPACE: Final = "FeatureSpace"
-MODEL: Final = "Model"
 KEYS: Final = {
-    SONG: "id",
-    FEATURE_CLUSTER: "id",
-    GENRE: "name",
-    FEATURE_SPACE: "version",
-    MODEL: "id",
+    "Song": "id",
+    "FeatureCluster": "id",
+    "Genre": "name",
+    "FeatureSpace": "version",
+    "Model": "id",
 }
 
 # Relationship types in the database.
-HAS_FEATURE: Final = "HAS_FEATURE"
-SIMILAR_TO: Final = "SIMILAR_TO"
-IN_GENRE: Final = "IN_GENRE"
-PREDICTED_GENRE: Final = "PREDICTED_GENRE"
-SUBGENRE_OF: Final = "SUBGENRE_OF"
+RELATIONSHIPS: Final = (
+    "HAS_FEATURE",
+    "SIMILAR_TO",
+    "IN_GENRE",
+    "PREDICTED_GENRE",
+    "SUBGENRE_OF",
+)
 
 # Node types in HeteroData.
 SONG_NODE: Final = "song"

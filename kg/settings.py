@@ -1,5 +1,7 @@
 """Where things lie and which server is used: the environment, with defaults for one machine."""
 
+import re
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +29,8 @@ class Settings(BaseSettings):
         WrongUsageError: a value can't be used; the message says how to write it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    # An empty variable means unset, as compose files write it.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     # Each field is named as its variable: a field called `home` would also read HOME.
     neo4j_uri: str | None = None
@@ -41,14 +44,24 @@ class Settings(BaseSettings):
     @field_validator("neo4j_uri")
     @classmethod
     def _known_scheme(cls, uri: str | None) -> str | None:
-        if not uri:  # an empty variable means unset, as in docker compose files
+        if uri is None:
             return None
-        parts = urlsplit(uri)
-        if parts.scheme not in BOLT_SCHEMES or not parts.hostname:
+        try:
+            parts = urlsplit(uri)
+            usable = parts.scheme in BOLT_SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:  # an open bracket, a port that is no number
+            usable = False
+        if not usable:
+            # What stands before an @ may be a password.
             raise WrongUsageError(
-                f"NEO4J_URI={uri} is not a Neo4j address: write it as neo4j://HOST:7687 or "
-                f"bolt://HOST:7687 (schemes: {', '.join(BOLT_SCHEMES)}), or unset NEO4J_URI to "
-                "use the embedded server."
+                f"NEO4J_URI={re.sub('//.*@', '//...@', uri)} is not a Neo4j address: write it as "
+                f"neo4j://HOST:7687 or bolt://HOST:7687 (schemes: {', '.join(BOLT_SCHEMES)}), or "
+                "unset NEO4J_URI to use the embedded server."
+            )
+        if "@" in parts.netloc:
+            raise WrongUsageError(
+                "NEO4J_URI holds a user or password: give them as NEO4J_USERNAME and "
+                f"NEO4J_PASSWORD, and the address as {re.sub('//.*@', '//', uri)}."
             )
         return uri
 
@@ -93,11 +106,10 @@ class Settings(BaseSettings):
         Raises:
             WrongUsageError: it can't be created or written to.
         """
-        probe = self.kg_home / ".writable"
         try:
             self.kg_home.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.kg_home):
+                pass
         except OSError as error:
             raise WrongUsageError(
                 f"The home folder {self.kg_home} can't be written to ({error.strerror}): choose "

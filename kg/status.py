@@ -7,7 +7,7 @@ from pathlib import Path
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
-from kg.learning import latest_model
+from kg.learning import label_fingerprint, latest_model
 from kg.records import FeatureSet
 from kg.settings import Settings
 
@@ -50,33 +50,35 @@ def status_of(store: GraphStore, settings: Settings, kinds: FeatureSet) -> Statu
     }
     if settings.embedded:
         paths["server"] = settings.server_dir
-    version = store.feature_version()
     return Status(
         server=store.connection.server,
         counts=counts,
-        feature_version=version,
+        feature_version=store.feature_version(),
         model=model,
-        stale=list(_stale(counts, model, store.build(), version == kinds.version)),
+        stale=_stale(store, counts, model, kinds),
         paths=paths,
     )
 
 
 def _stale(
-    counts: Counts, model: ModelRow | None, build: str | None, same_features: bool
+    store: GraphStore, counts: Counts, model: ModelRow | None, kinds: FeatureSet
 ) -> list[str]:
     if counts.songs == 0:
         return ["The graph is empty: run `kg ingest FOLDER`."]
     stale = []
+    build = store.build()
     if build is None:
         stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
-    if not same_features:
+    if store.feature_version() != kinds.version:
         stale.append("The features are of another version of kg: ingest into a new home.")
     if model is None:
         return [*stale, "Nothing was learned yet: run `kg train`."]
-    if build is not None and model.build != build:
-        stale.append("The graph was rebuilt after the training: run `kg train`.")
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
-    if model.state == "writing":
+    if label_fingerprint(store.read_keys()) != model.labels:
+        stale.append("Labelled songs have come or changed since the training: run `kg train`.")
+    elif build is not None and model.build != build:
+        stale.append("The graph was rebuilt after the training: run `kg train`.")
+    elif model.state == "writing":
         stale.append("Writing predictions was cut off: run `kg predict`.")
     elif missing > 0:
         stale.append(f"{missing} songs have no prediction of this model: run `kg predict`.")

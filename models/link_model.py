@@ -27,7 +27,7 @@ class GraphShape:
         features: {node type: feature columns} of the types with `x`.
         learned: {node type: number of nodes} of the types without.
         groups: {family: (start, stop)} of the feature columns.
-        multi_label: some head has more than one target edge.
+        multi_label: some head of the training split has more than one target edge.
     """
 
     target: EdgeType
@@ -54,6 +54,9 @@ class GraphShape:
         features = {t: int(data[t].x.size(1)) for t in data.node_types if "x" in data[t]}
         columns = max(features.values(), default=0)
         heads = torch.unique(data[target].edge_index, dim=1)[0]
+        if "train_mask" in data[target[0]]:
+            # what held-out heads look like must not choose the loss
+            heads = heads[data[target[0]].train_mask.to(heads.device)[heads]]
         return cls(
             target=target,
             relations=tuple(sorted({tuple(t) for t in data.edge_types} | {reverse_of(target)})),

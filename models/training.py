@@ -307,7 +307,7 @@ def full_loss(scores: Tensor, truth: Tensor, multi_label: bool) -> Tensor:
 
 
 def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
-    """F1 averaged over the tails that are true or predicted somewhere.
+    """F1 averaged over the tails that are true somewhere.
 
     Args:
         scores: [b, n].
@@ -320,7 +320,7 @@ def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
         predicted = F.one_hot(scores.argmax(dim=1), scores.size(1)).bool()
     hits = (predicted & truth).sum(dim=0)
     total = predicted.sum(dim=0) + truth.sum(dim=0)
-    occurring = total > 0
+    occurring = truth.any(dim=0)
     return float((2 * hits[occurring] / total[occurring]).mean())
 
 

@@ -1,5 +1,9 @@
 """The feature space: what it is fitted on, what it gives, and what it refuses."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -78,6 +82,30 @@ def test_families_weigh_the_same_in_the_metric() -> None:
 def test_the_same_songs_give_the_same_clusters() -> None:
     first, second = space_of(blobs()), space_of(blobs())
     assert all(np.array_equal(first.centroids[f], second.centroids[f]) for f in FAMILIES)
+
+
+@pytest.mark.slow
+def test_more_threads_give_the_same_clusters() -> None:
+    program = (
+        "import numpy as np, hashlib\n"
+        "from kg.clusters import fit_space\n"
+        "from kg.records import FeatureSet\n"
+        "x = np.random.default_rng(0).normal(size=(2000, 5)).astype(np.float32)\n"
+        "kinds = FeatureSet('v', {'all': slice(0, 5)}, tuple('abcde'))\n"
+        "space = fit_space(x, np.ones(2000, bool), kinds)\n"
+        "print(hashlib.md5(space.centroids['all'].tobytes()).hexdigest())\n"
+    )
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=dict(os.environ) | {"OMP_NUM_THREADS": str(threads)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in (1, 8, 8)
+    }
+    assert len(prints) == 1
 
 
 @pytest.mark.parametrize(("songs", "clusters"), [(1, 1), (3, 3), (60, 8), (10**6, 256)])

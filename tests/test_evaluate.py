@@ -47,3 +47,19 @@ def test_plain_words_for_few_songs() -> None:
     assert "nothing was measured" in (caution(0, []) or "")
     many = score("x", [[0]] * 500, np.zeros(500, dtype=np.int64), [None] * 500)
     assert caution(500, [many]) is None
+
+
+def test_one_song_is_no_certainty() -> None:
+    one = score("x", [[0]], np.array([0]), [None])
+    assert one.accuracy.value == 1
+    assert one.accuracy.low < 0.3
+    assert "spans up to 79" in (caution(1, [one]) or "")
+    all_right = score("x", [[0]] * 50, np.zeros(50, dtype=np.int64), [None] * 50).accuracy
+    assert 0.9 < all_right.low < 0.95
+    assert all_right.high == 1
+
+
+def test_an_artist_is_one_however_the_name_is_written() -> None:
+    written = ["Nina Simone", "nina simone "] * 200
+    as_one = score("x", [[0]] * 400, np.arange(400) % 4 // 3, written).accuracy
+    assert as_one.high - as_one.low > 0.5

@@ -1,7 +1,10 @@
 """The library on both servers: the whole way from audio to predictions, and what it refuses."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,15 @@ import pytest
 import torch
 
 from kg import Library
+from kg.audio.features import feature_set
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
 from kg.graph.store import GraphStore
 from kg.hetero import load_hetero
 from kg.learning import TrainOptions
-from kg.records import FeatureSet
+from kg.records import FeatureSet, NewSong, SongRecord
+from kg.settings import Settings
+from tests.conftest import empty
 
 EVERYTHING = """
 MATCH (n) OPTIONAL MATCH (n)-[r]->(m)
@@ -58,7 +64,8 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
     assert everything(library) == before
 
     trained = library.train(QUICK)
-    assert trained.by_artist
+    assert trained.by_artist == 24
+    assert trained.leaking == []
     assert trained.predicted == 24
     assert trained.songs == {"train": 8, "valid": 8, "test": 8}
     assert [s.name for s in trained.scores] == [
@@ -79,7 +86,7 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
     assert counted(library, "(:Song)-[r:IN_GENRE {source: 'folder'}]->(:Genre)") == 24
     assert library.status().stale == []
 
-    others = "MATCH (s:Song)-[r]->(m) WHERE s.id <> $id RETURN s.id, type(r), r.weight, m.id"
+    others = [row for row in everything(library) if "unseen" not in row]
     added = library.add(new_song)
     (song,) = added.added
     assert [guess.rank for guess in song.guesses] == [1, 2, 3]
@@ -93,9 +100,7 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
     assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:HAS_FEATURE]->()") == 6
     assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:SIMILAR_TO]->()") > 0
     # What was there before the song came is as it was.
-    was = sorted(map(repr, library.ask(others, {"id": song.id}).rows))
-    assert len(was) == len([row for row in before if "'HAS_FEATURE'" in row or "'IN_GENRE'" in row
-                            or "'SIMILAR_TO'" in row]) + 24 * 3  # fmt: skip
+    assert [row for row in everything(library) if song.id not in row] == others
 
     full = library.predict()
     assert full.predicted == 25
@@ -309,7 +314,7 @@ def test_a_model_and_a_graph_that_grew_apart(
     shutil.copytree(music / GENRES[0], tmp_path / "more" / GENRES[0])
     moved = write_song(tmp_path / "more" / GENRES[0] / "x.flac", GENRES[0], seconds=2.0, seed=77)
     library.ingest(tmp_path / "more", genres_from="folder")
-    assert any("rebuilt after the training" in line for line in library.status().stale)
+    assert any("Labelled songs have come" in line for line in library.status().stale)
     report = library.add(new_song)
     assert "kg predict" in (report.without_model or "")
     assert library.predict().rebuilt_since
@@ -318,6 +323,138 @@ def test_a_model_and_a_graph_that_grew_apart(
     with pytest.raises(NotReadyError, match="other genres"):
         library.predict()
     assert moved.exists()
+
+
+def test_add_after_the_library_grew_and_predict_caught_up(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    for genre in GENRES[:4]:
+        shutil.copytree(music / genre, few / genre, ignore=lambda _, names: sorted(names)[2:])
+    library.ingest(few)
+    library.train(QUICK)
+    library.ingest(music)  # more songs, more clusters in every family
+    library.predict()
+    for number in range(4):
+        write_song(
+            tmp_path / "new" / f"{number}.flac", GENRES[number], seconds=2.0, seed=60 + number
+        )
+    report = library.add(tmp_path / "new")
+    assert report.without_model is None
+    quick = {song.id: song.guesses[0].genre for song in report.added}
+    library.predict()
+    rows = library.ask("MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g) RETURN s.id, g.name").rows
+    full = {id: genre for id, genre in rows if id in quick}
+    assert sum(full[id] == genre for id, genre in quick.items()) >= 3
+
+
+def test_an_ingest_cut_off_before_the_clusters_is_noticed(
+    library: Library, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    undisturbed = everything(library)
+    write_song(tmp_path / "more" / GENRES[0] / "x.flac", GENRES[0], seconds=2.0, seed=71)
+
+    def cut_off(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("kg.build.build_graph", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            library.ingest(tmp_path / "more", genres_from="folder")
+    assert "cut off" in library.status().stale[0]
+    with pytest.raises(NotReadyError, match="finished"):
+        library.add(tmp_path / "more")
+    library.ingest(tmp_path / "more", genres_from="folder")
+    assert counted(library, "(s:Song)-[:HAS_FEATURE]->()") == 25 * 6
+    assert len(everything(library)) > len(undisturbed)
+
+
+def test_a_build_that_another_took_over_writes_nothing(library: Library, music: Path) -> None:
+    library.ingest(music)
+    kinds = feature_set()
+    songs = library.store.read_songs()
+    space, build = library.store.read_space()
+    earlier = library.store.begin_build(kinds)
+    library.store.begin_build(kinds)
+    before = everything(library)
+    with pytest.raises(GraphError, match="at the same time"):
+        library.store.write_build(
+            space, [], builder=earlier, songs=len(songs), sizes={}, build=build
+        )
+    new = NewSong(SongRecord(id="new"), songs.features[0], 1.0, 8000)
+    with pytest.raises(GraphError, match="at the same time"):
+        library.store.write_songs([new], builder=earlier)
+    assert everything(library) == before
+
+
+def test_two_ingests_at_once_make_the_graph_of_one(
+    new_settings: Callable[[], Settings], server: Settings, heard: Path, music: Path
+) -> None:
+    shutil.copytree(heard, server.cache_dir)
+
+    def ingest(folders: list[Path]) -> None:
+        with Library(server) as library:
+            library.ingest(folders, genres_from="folder")
+
+    genres = sorted(music.iterdir())
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(ingest, part) for part in (genres[:2], genres[1:3], genres)]:
+            done.result()
+    with Library(server) as library:
+        ingest(genres)
+        together = everything(library)
+        empty(library.connection)
+    ingest(genres)
+    with Library(server) as library:
+        alone = everything(library)
+
+    def without_token(rows: list[str]) -> list[str]:
+        return [re.sub(r"'builder': '\w+'", "", row) for row in rows]
+
+    assert without_token(together) == without_token(alone)
+
+
+def test_folder_labels_are_not_replaced_by_tags_that_nobody_asked_for(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    for genre in GENRES[:2]:
+        shutil.copytree(music / genre, tmp_path / "mine" / f"my {genre}")
+    assert library.ingest(tmp_path / "mine").genres_from == "folder"
+    one = tmp_path / "mine" / f"my {GENRES[0]}"
+    assert library.ingest(one).genres_from == "tag"  # one folder alone is no genre layout
+    assert set(library.store.genres()) == {f"my {genre}" for genre in GENRES[:2]}
+    library.ingest(one, genres_from="tag")
+    assert set(library.store.genres()) == {GENRES[0], f"my {GENRES[1]}"}
+
+
+def test_genres_changed_after_the_training_show(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    library.train(QUICK)
+    assert library.status().stale == []
+    (tmp_path / "moved" / GENRES[1]).mkdir(parents=True)
+    shutil.copy(music / GENRES[0] / f"{GENRES[0]}-0.flac", tmp_path / "moved" / GENRES[1])
+    library.ingest(tmp_path / "moved", genres_from="folder")
+    assert any("Labelled songs have come or changed" in line for line in library.status().stale)
+
+
+def test_folders_that_cannot_be_written_are_named_before_the_work(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    library.settings.models_dir.write_text("in the way")
+    with pytest.raises(KgError, match="folder for checkpoints"):
+        library.train(QUICK)
+    (tmp_path / "file").touch()
+    with pytest.raises(KgError, match="can't be written"):
+        library.export(tmp_path / "file" / "export")
+    shutil.rmtree(library.settings.neighbours_dir)
+    library.settings.neighbours_dir.write_text("in the way")
+    new = write_song(tmp_path / "new.flac", GENRES[0], seconds=2.0, seed=81)
+    with pytest.raises(KgError, match="index of similar songs can't be written"):
+        library.add(new)
 
 
 def test_queries_read_and_do_not_write(library: Library, music: Path) -> None:
@@ -336,9 +473,30 @@ def test_queries_read_and_do_not_write(library: Library, music: Path) -> None:
         library.query("MATCH (s:Song RETURN s")
 
 
-def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "uri", ["http://localhost:7474", "bolt://", "bolt://[::1", "bolt://host:abc", "bolt://host:0"]
+)
+def test_addresses_that_cannot_be_used(tmp_path: Path, uri: str) -> None:
     with pytest.raises(WrongUsageError, match="is not a Neo4j address"):
-        Library.open(tmp_path, neo4j_uri="http://localhost:7474")
+        Library.open(tmp_path, neo4j_uri=uri)
+
+
+@pytest.mark.parametrize("scheme", ["bolt", "http"])
+def test_a_password_in_the_address_is_not_repeated(tmp_path: Path, scheme: str) -> None:
+    with pytest.raises(WrongUsageError) as refused:
+        Library.open(tmp_path, neo4j_uri=f"{scheme}://me:SECRET@host:7687")
+    assert "SECRET" not in str(refused.value)
+
+
+def test_empty_variables_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Settings().kg_home
+    monkeypatch.setenv("KG_HOME", "")
+    monkeypatch.setenv("NEO4J_URI", "")
+    assert Settings().kg_home == home
+    assert Settings().embedded
+
+
+def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WrongUsageError, match="can't be written to"):
         Library.open(tmp_path / "file" / "home")

@@ -75,3 +75,11 @@ def test_of_another_build_or_damaged_it_is_not_used(tmp_path: Path) -> None:
     assert NeighbourIndex.load(tmp_path / "index", "other") is None
     (tmp_path / "index" / "vectors.npy").write_bytes(b"cut off")
     assert NeighbourIndex.load(tmp_path / "index", "b") is None
+
+
+def test_hnsw_finds_the_same_every_time() -> None:
+    x = unit(2000)
+    first, second = (
+        NeighbourIndex(ids(2000), x, "b", exact_songs=100).of_members(10) for _ in range(2)
+    )
+    assert np.array_equal(first.index, second.index)

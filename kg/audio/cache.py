@@ -2,8 +2,9 @@
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,7 +56,9 @@ class FeatureCache:
         self.folder = folder
         self.width = width
         self._pending: dict[str, Row] = {}
-        self._flushed = time.monotonic()
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._failure: Exception | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -100,32 +103,34 @@ class FeatureCache:
         return rows
 
     def add(self, song: str, row: Row) -> None:
-        """Keep a row; it is on disk some seconds later, at the latest when the cache is closed."""
-        self._pending[song] = row
-        waited = time.monotonic() - self._flushed
-        if waited > FLUSH_SECONDS or len(self._pending) >= FLUSH_ROWS:
+        """Keep a row; it is on disk `FLUSH_SECONDS` later, whatever happens meanwhile."""
+        if self._failure is not None:
+            raise self._failure
+        with self._lock:
+            self._pending[song] = row
+            full = len(self._pending) >= FLUSH_ROWS
+            if self._timer is None:
+                self._timer = threading.Timer(FLUSH_SECONDS, self._flush_in_time)
+                self._timer.daemon = True
+                self._timer.start()
+        if full:
             self.flush()
 
     def flush(self) -> None:
         """Write the rows that aren't on disk yet, as one part."""
-        if self._pending:
-            import pyarrow as pa
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._pending:
+                self._write([self._table(self._pending)])
+                self._pending.clear()
 
-            rows = self._pending.values()
-            table = pa.table(
-                [
-                    list(self._pending),
-                    [row.duration for row in rows],
-                    [row.sample_rate for row in rows],
-                    pa.FixedSizeListArray.from_arrays(
-                        np.concatenate([row.features for row in rows]), self.width
-                    ),
-                ],
-                schema=self._schema(),
-            )
-            self._write([table])
-            self._pending.clear()
-        self._flushed = time.monotonic()
+    def _flush_in_time(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - raised again by the next `add`
+            self._failure = error
 
     def compact(self) -> None:
         """Make one part of many; a song that is in several of them is kept once."""
@@ -147,6 +152,22 @@ class FeatureCache:
         for part in parts:
             _remove(part)
 
+    def _table(self, songs: Mapping[str, Row]) -> "pa.Table":
+        import pyarrow as pa
+
+        rows = songs.values()
+        return pa.table(
+            [
+                list(songs),
+                [row.duration for row in rows],
+                [row.sample_rate for row in rows],
+                pa.FixedSizeListArray.from_arrays(
+                    np.concatenate([row.features for row in rows]), self.width
+                ),
+            ],
+            schema=self._schema(),
+        )
+
     def _schema(self) -> "pa.Schema":
         import pyarrow as pa
 
@@ -160,7 +181,7 @@ class FeatureCache:
         )
 
     def _tables(self) -> "Iterable[tuple[Path, pa.Table]]":
-        """Read every part that can be read; one that can't is dropped, so its songs come anew."""
+        """Read every part that can be read; a damaged one is removed: its songs come anew."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -172,13 +193,16 @@ class FeatureCache:
             except FileNotFoundError:  # another run has made one part of many
                 continue
             except (pa.ArrowException, OSError) as error:
+                # Arrow raises OSError for damage too, but then without a number.
+                damaged = not isinstance(error, MemoryError) and not getattr(error, "errno", None)
                 log.warning(
-                    "A part of the feature cache is damaged; its songs are extracted again: "
-                    "%s (%s)",
+                    "A part of the feature cache %s; its songs are extracted again: %s (%s)",
+                    "is damaged" if damaged else "can't be read now",
                     part,
                     str(error).splitlines()[0],
                 )
-                _remove(part)
+                if damaged:
+                    _remove(part)
             else:
                 yield part, table
 

@@ -267,7 +267,13 @@ def _av_frames(path: Path, start: float) -> Iterator[tuple[int, Samples]]:
 
 
 def _av_mono(frame: "av.AudioFrame") -> Samples:
-    values: NDArray[Any] = frame.to_ndarray()
+    values: NDArray[Any]
+    if frame.format.name.startswith("s64"):  # PyAV makes no array of it
+        values = np.stack([np.frombuffer(bytes(plane), np.int64) for plane in frame.planes])
+        per_plane = 1 if frame.format.is_planar else frame.layout.nb_channels
+        values = values[:, : frame.samples * per_plane]  # the rest is padding
+    else:
+        values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     mono: Samples

@@ -5,6 +5,7 @@ else, is known by name, and the caller's script isn't imported again in every ch
 """
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -22,6 +23,8 @@ from kg.audio.cache import Row
 from kg.audio.decode import EXCERPT, SAMPLE_RATE, decode
 from kg.audio.features import features
 from kg.errors import AudioError, KgError
+
+log = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0
 """Seconds a file may take before its decoder counts as hanging."""
@@ -44,9 +47,13 @@ def extract_one(path: Path, excerpt: float | None = EXCERPT) -> Outcome:
     """Decode a file and compute its features; what can't become a song is returned, not raised."""
     try:
         audio = decode(path, excerpt)
+        return Row(features(audio.samples), audio.duration, audio.sample_rate)
     except AudioError as error:
         return error
-    return Row(features(audio.samples), audio.duration, audio.sample_rate)
+    except Exception as error:
+        log.debug("%s can't be decoded", path, exc_info=True)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return AudioError(f"can't be decoded ({reason.removesuffix(':')})")
 
 
 def extract_in_workers(
@@ -98,7 +105,7 @@ def _serve(
             return
         try:
             done.put((index, worker.extract(paths[index])))
-        except (KgError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - raised again by the consumer's thread
             done.put(error)
             return
 
@@ -127,7 +134,7 @@ class _Worker:
             try:
                 _send(process.stdin, {"path": str(path)})
                 return _outcome(process.stdout)
-            except (OSError, EOFError):
+            except (OSError, EOFError, ValueError):  # ValueError: a closed pipe, a garbled reply
                 pass
         status = self._stop()
         if deadline.passed:

@@ -7,18 +7,24 @@ installation, at low priority: `python -m kg.graph.aot`.
 
 import contextlib
 import os
+import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Final, LiteralString
 
 from kg.graph import java
 from kg.graph.driver import neo4j, open_driver
-from kg.graph.embedded import acquire
+from kg.graph.embedded import acquire, kill
 from kg.graph.locks import FileLock
 
 DUMP_SECONDS: Final = 180.0
 KEPT_CACHES: Final = 3
+SCRATCH_PREFIX: Final = "aot-"
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 CONSTRAINT: Final = "CREATE CONSTRAINT IF NOT EXISTS FOR (s:Song) REQUIRE s.id IS UNIQUE"
 # What a command typically asks for, so that its classes are in the cache.
 WORKLOAD: Final = (
@@ -40,9 +46,12 @@ def build(cache: Path) -> bool:
     cache.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.parent / "aot.lock")
     try:
-        if not lock.take(wait=False) or cache.exists():
+        if not lock.take(wait=False):
             return False
-        with tempfile.TemporaryDirectory(dir=cache.parent, prefix="aot-") as scratch:
+        _remove_leftovers(cache.parent)
+        if cache.exists():
+            return False
+        with tempfile.TemporaryDirectory(dir=cache.parent, prefix=SCRATCH_PREFIX) as scratch:
             made = Path(scratch) / "new.aot"
             _run_server(Path(scratch) / "server", f"-XX:AOTCacheOutput={made}")
             # Nothing made: an empty file says so, or every command would try again.
@@ -54,20 +63,23 @@ def build(cache: Path) -> bool:
 
 
 def _run_server(server_dir: Path, option: str) -> None:
-    with acquire(server_dir, jvm_options=(option,)) as lease:
-        endpoint = lease.endpoint
-        with (
-            open_driver(endpoint.uri, endpoint.username, endpoint.password) as driver,
-            driver.session(database=endpoint.database) as session,
-        ):
-            session.run(CONSTRAINT).consume()
-            for statement in WORKLOAD:
-                session.execute_write(_run, statement)
-    alive = FileLock(server_dir / "alive.lock")
-    deadline = time.monotonic() + DUMP_SECONDS
-    while not alive.share(wait=False) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    alive.release()
+    try:
+        with acquire(server_dir, jvm_options=(option,)) as lease:
+            endpoint = lease.endpoint
+            with (
+                open_driver(endpoint.uri, endpoint.username, endpoint.password) as driver,
+                driver.session(database=endpoint.database) as session,
+            ):
+                session.run(CONSTRAINT).consume()
+                for statement in WORKLOAD:
+                    session.execute_write(_run, statement)
+        alive = FileLock(server_dir / "alive.lock")
+        deadline = time.monotonic() + DUMP_SECONDS
+        while not alive.share(wait=False) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        alive.release()
+    finally:
+        kill(server_dir)  # where the end above didn't come
 
 
 def _run(transaction: neo4j.ManagedTransaction, statement: LiteralString) -> None:
@@ -79,6 +91,20 @@ def _empty(path: Path) -> Path:
     return path
 
 
+def _remove_leftovers(folder: Path) -> None:
+    """Clear up after builders that were killed: nobody builds but us, who hold aot.lock."""
+    for scratch in folder.glob(f"{SCRATCH_PREFIX}*/"):
+        kill(scratch / "server")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End on a signal as on an exception, so that the server and its folder go too."""
+    for other in ENDING_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # once is enough
+    sys.exit(128 + number)
+
+
 def _remove_old(folder: Path) -> None:
     caches = sorted(folder.glob("java-*.aot"), key=lambda path: path.stat().st_mtime)
     for path in caches[:-KEPT_CACHES]:
@@ -86,6 +112,8 @@ def _remove_old(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _end)
     with contextlib.suppress(OSError):
         os.nice(19)
     build(java.find_wheel().aot_cache)

@@ -1,10 +1,11 @@
 """An open way to the graph database, whichever server it is."""
 
+import contextlib
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -12,15 +13,26 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from kg.errors import GraphError
 from kg.graph import embedded
 from kg.graph.driver import neo4j, open_driver
-from kg.graph.sentences import SLOW_QUERY, ServerInfo, clear_errors, explain_query, shown
+from kg.graph.sentences import (
+    SLOW_QUERY,
+    ServerInfo,
+    clear_errors,
+    explain_query,
+    shown,
+    unusable_address,
+)
 from kg.graph.values import plain
 from kg.settings import Settings
+
+Neo4jError = neo4j.exceptions.Neo4jError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MERGE_ATTEMPTS: Final = 6
-MERGE_PAUSE_SECONDS: Final = 0.02
+SCHEMA_ATTEMPTS: Final = 20  # about 8 s: an index over many songs holds its lock for seconds
+FIRST_PAUSE_SECONDS: Final = 0.04
+LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Connection:
             password = settings.neo4j_password.get_secret_value()
         server = ServerInfo("embedded" if lease else "Neo4j", "", shown(uri), username, database)
         try:
-            with clear_errors(server):
+            with clear_errors(server), _clear_address_errors(server):
                 driver = open_driver(uri, username, password)
                 try:
                     with driver.session(database=database) as session:
@@ -94,15 +106,9 @@ class Connection:
             GraphError: the server refuses it or doesn't answer.
         """
         with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
-            for attempt in range(MERGE_ATTEMPTS):
-                try:
-                    return s.execute_write(work, *args, **kwargs)
-                except neo4j.exceptions.ConstraintError:
-                    # Two writers that MERGE the same new key: the driver doesn't retry this.
-                    if attempt == MERGE_ATTEMPTS - 1:
-                        raise
-                    time.sleep(random.uniform(0.5, 1.5) * MERGE_PAUSE_SECONDS * 2**attempt)
-        raise AssertionError("unreachable")
+            return _again(
+                lambda: s.execute_write(work, *args, **kwargs), _lost_merge, MERGE_ATTEMPTS
+            )
 
     def read(
         self,
@@ -125,7 +131,7 @@ class Connection:
             GraphError: the server refuses it or doesn't answer.
         """
         with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
-            s.run(statement).consume()
+            _again(lambda: s.run(statement).consume(), _lost_schema_race, SCHEMA_ATTEMPTS)
 
     def ask(
         self,
@@ -159,8 +165,12 @@ class Connection:
         ) as session:
             try:
                 result = session.run(query, dict(parameters))
-                return Answer(list(result.keys()), [[plain(v) for v in row] for row in result])
-            except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
+                keys = list(result.keys())
+                rows = [[plain(value) for value in row] for row in result]
+                if not keys and self.server.kind == "embedded":
+                    keys = _planned_keys(session, cypher, parameters)
+                return Answer(keys, rows)
+            except (neo4j.exceptions.DriverError, Neo4jError) as error:
                 raise GraphError(explain_query(error, self.server)) from error
 
     def _ask_in_thread(self, cypher: str, parameters: Mapping[str, Any], timeout: float) -> Answer:
@@ -217,6 +227,60 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _clear_address_errors(server: ServerInfo) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # only the address is a value here
+        raise GraphError(unusable_address(error, server)) from error
+
+
+def _again(work: Callable[[], T], lost: Callable[[Neo4jError], bool], attempts: int) -> T:
+    """Run `work`, and run it again while what it raises shows that another writer won a race."""
+    for attempt in range(attempts - 1):
+        try:
+            return work()
+        except Neo4jError as error:
+            if not lost(error):
+                raise
+        pause = min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS)
+        time.sleep(random.uniform(0.25, 0.75) * pause)
+    return work()
+
+
+def _lost_merge(error: Neo4jError) -> bool:
+    """Two writers that MERGE the same new key: the driver doesn't retry this."""
+    return isinstance(error, neo4j.exceptions.ConstraintError)
+
+
+def _lost_schema_race(error: Neo4jError) -> bool:
+    """Two that create the same schema at once, in spite of IF NOT EXISTS."""
+    return error.is_retryable() or (error.code or "").endswith("AlreadyExists")
+
+
+def _planned_keys(session: neo4j.Session, cypher: str, parameters: Mapping[str, Any]) -> list[str]:
+    """Column names of a query without rows: the embedded server tells them in its plan only.
+
+    Empty where the plan doesn't tell, or leaves open where a name ends.
+    """
+    with contextlib.suppress(Neo4jError):
+        plan = session.run(f"EXPLAIN {cypher}", dict(parameters)).consume().plan or {}
+        text = plan.get("args", {}).get("string-representation", "")
+        projections = re.findall(r"^ *\+ FINAL PROJECTION \[(.+)\]$", text, re.MULTILINE)
+        names: list[str] = projections[-1].split(", ") if projections else []
+        # `a, b` in backticks is one name, and so is coalesce(a, b): half of it doesn't balance.
+        if "`" not in cypher and all(map(_balanced, names)):
+            return names
+    return []
+
+
+def _balanced(name: str) -> bool:
+    brackets = (("(", ")"), ("[", "]"), ("{", "}"))
+    return all(name.count(opening) == name.count(closing) for opening, closing in brackets) and all(
+        name.count(quote) % 2 == 0 for quote in "'\""
+    )
 
 
 def _version(agent: str) -> str:

@@ -36,7 +36,9 @@ READER: Final = "reader"
 DATABASE: Final = "neo4j"  # the driver's default on a real Neo4j too
 START_SECONDS: Final = 30.0  # for each of two tries
 STOP_SECONDS: Final = 60.0
+NOTE_SECONDS: Final = 1.0  # a child takes some milliseconds to write down its pid
 POLL_SECONDS: Final = 0.03
+KEPT_LOGS: Final = 5  # of each kind that the server begins anew with every start
 # The passwords are 192 random bits: stretching them would only slow the login down.
 HASH_ROUNDS: Final = 1000
 
@@ -92,7 +94,7 @@ class _ServerDir:
         self.password_file = path / "password"
         self.reader_password_file = path / "reader-password"
         self.log_file = path / "log" / "server.log"
-        self._state_file = path / "server.json"
+        self.state_file = path / "server.json"
 
     def make(self) -> None:
         """Create the folders, open to their owner only."""
@@ -105,15 +107,22 @@ class _ServerDir:
 
     def read_state(self) -> _State | None:
         try:
-            return _State(**json.loads(self._state_file.read_text("utf-8")))
+            return _State(**json.loads(self.state_file.read_text("utf-8")))
         except (FileNotFoundError, ValueError, TypeError):  # none, or cut off by a full disk
             return None
 
     def write_state(self, state: _State) -> None:
-        _write_private(self._state_file, json.dumps(asdict(state)))
+        _write_private(self.state_file, json.dumps(asdict(state)))
 
     def forget_state(self) -> None:
-        self._state_file.unlink(missing_ok=True)
+        self.state_file.unlink(missing_ok=True)
+
+    def prune_logs(self) -> None:
+        """Remove all but the last logs of earlier starts."""
+        for pattern in ("server-event-log-*.jsonl", "arcadedb.log.*"):
+            logs = sorted(self.log_file.parent.glob(pattern), key=lambda log: log.stat().st_mtime)
+            for log in logs[:-KEPT_LOGS]:
+                log.unlink(missing_ok=True)
 
     def alive(self) -> bool:
         """Whether a server process holds this folder."""
@@ -241,6 +250,17 @@ def stop(server_dir: Path) -> ServerStatus:
     return status(server_dir)
 
 
+def kill(server_dir: Path) -> None:
+    """End the server of this folder at once, whoever uses it; without effect if none runs."""
+    home = _ServerDir(server_dir.absolute())
+    if not home.path.is_dir() or not home.alive() or not (state := home.read_state()):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        # The group, which is the server's own: what it started holds alive.lock too.
+        os.killpg(os.getpgid(state.pid), signal.SIGKILL)
+    _wait_until_gone(home)
+
+
 def status(server_dir: Path) -> ServerStatus:
     """Tell whether the server runs, where, and whether it is kept up; changes nothing.
 
@@ -344,17 +364,30 @@ def _launch(home: _ServerDir, wheel: java.Wheel, port: int, jvm_options: tuple[s
         wheel, home.path, port, password_file=home.password_file, jvm_options=jvm_options
     )
     home.forget_state()
+    home.prune_logs()
     alive = home.lock("alive")
     try:
-        alive.take(wait=True)
-        if home.log_file.exists():
-            home.log_file.replace(home.log_file.with_suffix(".previous.log"))
-        with home.log_file.open("wb") as log:
-            pid = java.detach(command, cwd=home.path, output=log, inherit=(alive.fileno(),))
-    finally:
-        alive.drop()  # only closed: the server has inherited the lock
-    state = _State(pid, port)
-    home.write_state(state)
+        try:
+            alive.take(wait=True)
+            if home.log_file.exists():
+                home.log_file.replace(home.log_file.with_suffix(".previous.log"))
+            with home.log_file.open("wb") as log:
+                pid = java.detach(
+                    command,
+                    cwd=home.path,
+                    output=log,
+                    inherit=(alive.fileno(),),
+                    note=(home.state_file, f'{{"pid": %d, "port": {port}}}'),
+                )
+        finally:
+            alive.drop()  # only closed: the server has inherited the lock
+        state = _State(pid, port)
+        home.write_state(state)
+    except BaseException:  # Ctrl-C, most likely: the caller stops what is in the state
+        deadline = time.monotonic() + NOTE_SECONDS
+        while home.alive() and not home.read_state() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        raise
     return state
 
 

@@ -109,12 +109,25 @@ def server_command(
 
 
 def detach(
-    command: list[str], *, cwd: Path, output: IO[bytes] | int, inherit: tuple[int, ...] = ()
+    command: list[str],
+    *,
+    cwd: Path,
+    output: IO[bytes] | int,
+    inherit: tuple[int, ...] = (),
+    note: tuple[Path, str] | None = None,
 ) -> int:
     """Run a command that outlives us, in a session of its own; return its pid.
 
     The shell between us hands the child to init, so it never becomes our zombie, and Ctrl-C in
     the terminal doesn't reach it.
+
+    Args:
+        command: Program and arguments.
+        cwd: Where it runs.
+        output: Where it writes.
+        inherit: File descriptors that it keeps.
+        note: A file and a text with %d: before it runs, the child writes the text there with its
+            pid for %d, so that it is known even if we are killed before we return.
 
     Raises:
         OSError: it can't be run.
@@ -124,6 +137,10 @@ def detach(
         for name, value in os.environ.items()
         if name not in FOREIGN_VARIABLES and not name.startswith("NEO4J_")
     }
+    if note is not None:
+        file, text = note
+        write = '(umask 077 && printf "$1" $$ >"$2") && shift 2 && exec "$@"'
+        command = ["/bin/sh", "-c", write, "sh", text, str(file), *command]
     shell = subprocess.run(
         ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh", *command],
         stdin=subprocess.DEVNULL,

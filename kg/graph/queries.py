@@ -5,13 +5,12 @@ Values travel as parameters only; the names in the texts are those of `kg.schema
 
 from typing import Final
 
+from kg.schema import KEYS, RELATIONSHIPS
+
 # Created before any data: the embedded server types an index by the data it finds.
-CONSTRAINTS: Final = (
-    "CREATE CONSTRAINT song_id IF NOT EXISTS FOR (s:Song) REQUIRE s.id IS UNIQUE",
-    "CREATE CONSTRAINT cluster_id IF NOT EXISTS FOR (c:FeatureCluster) REQUIRE c.id IS UNIQUE",
-    "CREATE CONSTRAINT genre_name IF NOT EXISTS FOR (g:Genre) REQUIRE g.name IS UNIQUE",
-    "CREATE CONSTRAINT space_key IF NOT EXISTS FOR (f:FeatureSpace) REQUIRE f.version IS UNIQUE",
-    "CREATE CONSTRAINT model_id IF NOT EXISTS FOR (m:Model) REQUIRE m.id IS UNIQUE",
+CONSTRAINTS: Final = tuple(
+    f"CREATE CONSTRAINT {label}_{key} IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
+    for label, key in KEYS.items()
 )
 INDEXES: Final = (
     "CREATE INDEX song_title IF NOT EXISTS FOR (s:Song) ON (s.title)",
@@ -23,18 +22,20 @@ INDEXES: Final = (
 
 MERGE_SONGS: Final = "UNWIND $rows AS row MERGE (s:Song {id: row.id}) SET s += row.properties"
 
-# A song that its owner labelled by hand keeps that label, whatever folder or tag says.
+# A song with a label of one of the sources in $kept keeps it: what its owner said by hand
+# always, what folders said when nobody asked for tags.
 DELETE_OTHER_GENRES: Final = """
 UNWIND $rows AS row
 MATCH (s:Song {id: row.id})-[r:IN_GENRE]->(g:Genre)
-WHERE NOT g.name IN row.genres AND NOT EXISTS { (s)-[:IN_GENRE {source: 'user'}]->(:Genre) }
+WHERE NOT g.name IN row.genres
+  AND NOT EXISTS { MATCH (s)-[k:IN_GENRE]->(:Genre) WHERE k.source IN $kept }
 DELETE r
 """
 MERGE_GENRES: Final = "UNWIND $names AS name MERGE (:Genre {name: name})"
 MERGE_IN_GENRE: Final = """
 UNWIND $rows AS row
 MATCH (s:Song {id: row.id})
-WHERE NOT EXISTS { (s)-[:IN_GENRE {source: 'user'}]->(:Genre) }
+WHERE NOT EXISTS { MATCH (s)-[k:IN_GENRE]->(:Genre) WHERE k.source IN $kept }
 UNWIND row.genres AS name
 MATCH (g:Genre {name: name})
 MERGE (s)-[r:IN_GENRE]->(g)
@@ -54,6 +55,17 @@ MERGE (f:FeatureSpace {version: $version})
 SET f += $properties
 """
 FEATURE_SPACES: Final = "MATCH (f:FeatureSpace) RETURN properties(f) AS properties"
+
+# Also locks the node: of two builds at once the later one goes on, and the earlier one notices.
+CHECK_BUILDER: Final = """
+MATCH (f:FeatureSpace {builder: $builder})
+SET f.builder = $builder
+RETURN count(f) AS n
+"""
+CHECK_BUILD: Final = """
+MATCH (f:FeatureSpace {build: $build, state: 'complete'})
+RETURN count(f) AS n
+"""
 
 MERGE_CLUSTERS: Final = """
 UNWIND $rows AS row
@@ -116,7 +128,12 @@ MATCH (m:Model)
 WHERE m.id <> $id AND m.state <> 'superseded'
 SET m.state = 'superseded'
 """
-MODELS: Final = "MATCH (m:Model) RETURN properties(m) AS properties ORDER BY m.createdAt DESC"
+# A database shared with others may hold Model nodes that aren't ours.
+MODELS: Final = """
+MATCH (m:Model)
+WHERE m.featureVersion IS NOT NULL
+RETURN properties(m) AS properties ORDER BY m.createdAt DESC
+"""
 
 DELETE_OTHER_PREDICTIONS: Final = """
 UNWIND $rows AS row
@@ -145,10 +162,9 @@ COUNT_NODES: Final = {
     "models": "MATCH (m:Model) RETURN count(m) AS n",
 }
 COUNT_RELATIONSHIPS: Final = {
-    "HAS_FEATURE": "MATCH (:Song)-[r:HAS_FEATURE]->() RETURN count(r) AS n",
-    "SIMILAR_TO": "MATCH (:Song)-[r:SIMILAR_TO]->() RETURN count(r) AS n",
-    "IN_GENRE": "MATCH (:Song)-[r:IN_GENRE]->() RETURN count(r) AS n",
-    "PREDICTED_GENRE": "MATCH (:Song)-[r:PREDICTED_GENRE]->() RETURN count(r) AS n",
+    type: f"MATCH ()-[r:{type}]->() RETURN count(r) AS n"
+    for type in RELATIONSHIPS
+    if type != "SUBGENRE_OF"
 }
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.clusters import FeatureSpace
+from kg.splits import SplitSong
 
 Edges = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -34,6 +35,13 @@ class SongTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def split_songs(self) -> list[SplitSong]:
+        """What a split needs to know of each."""
+        return [
+            SplitSong(*song)
+            for song in zip(self.ids, self.genres, self.artists, self.splits, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ class ModelRow:
         feature_version: Version of the features it was trained on.
         build: Build of the graph it was trained on.
         metrics: Numbers on the test songs, flat.
+        labels: Fingerprint of the owner's genres that it learned from.
     """
 
     id: str
@@ -109,6 +118,7 @@ class ModelRow:
     feature_version: str
     build: str
     metrics: Mapping[str, Any]
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from kg.errors import GraphError
 from kg.graph.driver import neo4j
@@ -57,6 +56,11 @@ def explain(error: DriverError | Neo4jError, server: ServerInfo) -> str:
             "USER SET PASSWORD FROM 'old' TO 'new' on its system database, then set "
             "NEO4J_PASSWORD."
         )
+    if isinstance(error, Neo4jError) and server.database.lower() == "system":
+        return (
+            f"The system database of {server.uri} can't hold a graph: set NEO4J_DATABASE to "
+            "another (Neo4j's default is neo4j)."
+        )
     if code.endswith("DatabaseNotFound"):
         return (
             f"{server.uri} has no database called {server.database}: set NEO4J_DATABASE to one "
@@ -66,17 +70,27 @@ def explain(error: DriverError | Neo4jError, server: ServerInfo) -> str:
         return _unreachable(error, server)
     if isinstance(error, Neo4jError):
         return f"{server.uri} refuses a statement: {server_message(error)}"
-    return f"{server.uri} can't be used: {_sentence(str(error))}"
+    return f"{server.uri} can't be used: {_sentence(_without_password(str(error)))}"
+
+
+def unusable_address(error: ValueError, server: ServerInfo) -> str:
+    """Say that an address isn't one."""
+    return (
+        f"NEO4J_URI={server.uri} can't be used ({_without_password(str(error))}): write it as "
+        "neo4j://HOST:7687 or bolt://HOST:7687, or unset NEO4J_URI to use the embedded server."
+    )
 
 
 def explain_query(error: DriverError | Neo4jError, server: ServerInfo) -> str:
     """Say what is wrong with the user's own query, in the server's words."""
     code = getattr(error, "code", None) or ""
     if isinstance(error, Forbidden) or code.endswith("Statement.AccessMode"):
+        reason = f": {server_message(error)}"
+        if re.match(r"Error executing |User '\w+' is not allowed", error.message or ""):
+            reason = "."  # the embedded server's: no reason, or rights that nobody can give
         return (
-            "kg query only reads, and the server refuses this statement: "
-            f"{server_message(error)} Change the graph with kg's other commands or with a "
-            "Neo4j client of your own."
+            f"kg query only reads, and the server refuses this statement{reason} Change the "
+            "graph with kg's other commands or with a Neo4j client of your own."
         )
     if "TransactionTimedOut" in code:
         return SLOW_QUERY
@@ -89,16 +103,21 @@ def server_message(error: DriverError | Neo4jError) -> str:
     """Take the server's own words, without its drawing of the query and without codes."""
     message = (getattr(error, "message", None) or str(error)).strip()
     # The embedded server repeats the statement instead of a reason.
-    if match := re.match(r"Error executing Cypher command: ", message):
-        message = "it can't be executed: " + message[match.end() :]
+    if message.startswith("Error executing Cypher command: "):
+        message = "the embedded server can't execute it, and gives no reason"
     first = message.splitlines()[0] if message else type(error).__name__
     return _sentence(first)
 
 
 def shown(uri: str) -> str:
     """Write an address without a user or password that may stand in it."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
+
+
+def _without_password(text: str) -> str:
+    """Leave out what stands before the last @ of an address, in one line."""
+    return re.sub(r"://.*@", "://", " ".join(text.split()))
 
 
 def _sentence(text: str) -> str:
@@ -117,10 +136,8 @@ def _refused(code: str, server: ServerInfo) -> str:
             f"The embedded server at {server.uri} doesn't know its own password any more: run "
             "kg server stop, then the command again."
         )
-    return (
-        f"{server.uri} refuses the user {server.username} with this password: set "
-        "NEO4J_USERNAME and NEO4J_PASSWORD."
-    )
+    user = f"the user {server.username}" if server.username else "a user without a name"
+    return f"{server.uri} refuses {user} with this password: set NEO4J_USERNAME and NEO4J_PASSWORD."
 
 
 def _unreachable(error: BaseException, server: ServerInfo) -> str:

@@ -6,6 +6,7 @@ are repeated, so that a command that was cut off is mended by running it again.
 
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -32,6 +33,7 @@ from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
 from kg.schema import cluster_id
 from kg.splits import SplitSong
+from kg.text import storable
 
 T = TypeVar("T")
 
@@ -40,6 +42,9 @@ T = TypeVar("T")
 BATCH = 1000
 
 BUILDING, COMPLETE = "building", "complete"
+BY_HAND = "user"
+GENRE_SOURCES = (BY_HAND, "folder", "table", "tag")
+REBUILT = "Another kg command rebuilt the graph at the same time: run this one again."
 
 
 class GraphStore:
@@ -55,12 +60,38 @@ class GraphStore:
 
     # --- songs ---------------------------------------------------------------------------------
 
-    def write_songs(self, songs: Sequence[NewSong], progress: Progress = SILENT) -> None:
+    def write_songs(
+        self,
+        songs: Sequence[NewSong],
+        *,
+        builder: str | None = None,
+        keep_other_sources: bool = False,
+        progress: Progress = SILENT,
+    ) -> None:
         """Add songs, or bring what is there up to date, with the genres their owner gives.
 
         A song that its owner labelled by hand keeps that label; a source that says no genre
         changes none.
+
+        Args:
+            songs: The songs.
+            builder: Token from `begin_build`; needed where songs are new.
+            keep_other_sources: Let a label from another source (a folder, when these are tags)
+                stand where a song has one.
+            progress: Told how far it is.
+
+        Raises:
+            GraphError: somebody else began a build meanwhile.
         """
+        kept = GENRE_SOURCES if keep_other_sources else (BY_HAND,)
+
+        def work(
+            tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], genres: list[dict[str, Any]]
+        ) -> None:
+            if builder is not None:
+                _check_builder(tx, builder)
+            _write_songs(tx, rows, genres, kept)
+
         with progress.stage("Writing songs", len(songs)) as advance:
             for batch in _batches(songs):
                 rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
@@ -69,8 +100,7 @@ class GraphStore:
                     for s in batch
                     if (source := s.record.genre_source) and s.record.genres
                 ]
-                names = sorted({name for row in genres for name in row["genres"]})
-                self.connection.write(_write_songs, rows, genres, names)
+                self.connection.write(work, rows, genres)
                 advance(len(batch))
 
     def add_songs(
@@ -80,9 +110,14 @@ class GraphStore:
         guesses: Sequence[tuple[str, Sequence[Guess]]],
         model: ModelRow | None,
         created_at: datetime,
+        *,
+        build: str,
     ) -> None:
         """Add songs with clusters, similar songs and predictions, each batch in one transaction:
         a song is in the graph with all that belongs to it, or not at all.
+
+        Raises:
+            GraphError: the graph was rebuilt since `build`, so that the links lead nowhere.
         """
         by_song = dict(guesses)
         for batch, hanging in zip(_batches(songs), _batches(links), strict=True):
@@ -95,7 +130,9 @@ class GraphStore:
                 hanging: list[Links] = hanging,
                 ranked: list[tuple[str, Sequence[Guess]]] = ranked,
             ) -> None:
-                _write_songs(tx, rows, [], [])
+                if not _fetch(tx, queries.CHECK_BUILD, {"build": build})[0]["n"]:
+                    raise GraphError(REBUILT)
+                _write_songs(tx, rows, [], ())
                 _write_links(tx, hanging)
                 if model is not None:
                     _write_predictions(tx, model.id, created_at, ranked)
@@ -120,6 +157,10 @@ class GraphStore:
             ),
             key=lambda song: song.id,
         )
+
+    def genres(self) -> list[str]:
+        """Genres that songs have, sorted."""
+        return sorted({genre for genres in self._genres().values() for genre in genres})
 
     def single_song_genres(self) -> list[str]:
         """Genres of one song only."""
@@ -172,21 +213,29 @@ class GraphStore:
         spaces = self._feature_spaces()
         return spaces[0]["build"] if spaces and spaces[0]["state"] == COMPLETE else None
 
-    def begin_build(self, kinds: FeatureSet) -> None:
-        """Mark the graph as under construction, so that a run that is cut off is noticed."""
+    def begin_build(self, kinds: FeatureSet) -> str:
+        """Mark the graph as under construction, so that a run that is cut off is noticed.
+
+        Returns:
+            The builder's token: who begins later takes over, and the earlier one's writes fail.
+        """
+        builder = secrets.token_hex(8)
         properties = {
             "state": BUILDING,
+            "builder": builder,
             "families": list(kinds.families),
             "familySizes": [part.stop - part.start for part in kinds.families.values()],
             "columns": list(kinds.columns),
         }
         self._write(queries.MERGE_FEATURE_SPACE, version=kinds.version, properties=properties)
+        return builder
 
     def write_build(
         self,
         space: FeatureSpace,
         links: Iterable[Links],
         *,
+        builder: str,
         songs: int,
         sizes: Mapping[str, int],
         build: str,
@@ -197,10 +246,14 @@ class GraphStore:
         Args:
             space: Scaler and centroids.
             links: How each song hangs in the graph, one for every song.
+            builder: Token from `begin_build`.
             songs: How many there are.
             sizes: Songs of each cluster, by cluster id.
             build: Fingerprint to remember when all is written.
             progress: Told how far it is.
+
+        Raises:
+            GraphError: somebody else began a build meanwhile.
         """
         rows = [
             {
@@ -213,14 +266,22 @@ class GraphStore:
             for family, centroids in space.centroids.items()
             for index, centroid in enumerate(centroids)
         ]
-        for batch in _batches(rows):
-            self._write(queries.MERGE_CLUSTERS, rows=list(batch))
-        # Old clusters must be gone before songs are linked: the numbers mean something else now.
-        self._write(queries.DELETE_OTHER_CLUSTERS, ids=[row["id"] for row in rows])
+
+        def write_clusters(tx: neo4j.ManagedTransaction) -> None:
+            _check_builder(tx, builder)
+            _run(tx, queries.MERGE_CLUSTERS, rows=rows)
+            _run(tx, queries.DELETE_OTHER_CLUSTERS, ids=[row["id"] for row in rows])
+
+        def write_links(tx: neo4j.ManagedTransaction, batch: list[Links]) -> None:
+            _check_builder(tx, builder)
+            _write_links(tx, batch)
+
+        # Clusters first: their numbers mean something else now.
+        self.connection.write(write_clusters)
         with progress.stage("Writing relationships", songs) as advance:
-            for links_batch in _batches(links):
-                self.write_links(links_batch)
-                advance(len(links_batch))
+            for batch in _batches(links):
+                self.connection.write(write_links, batch)
+                advance(len(batch))
         properties = {
             "state": COMPLETE,
             "build": build,
@@ -228,17 +289,18 @@ class GraphStore:
             "mean": _pack(space.mean),
             "scale": _pack(space.scale),
         }
-        self._write(queries.MERGE_FEATURE_SPACE, version=space.version, properties=properties)
 
-    def write_links(self, links: Sequence[Links]) -> None:
-        """Replace clusters, similar songs and split of these songs, in one transaction."""
-        self.connection.write(_write_links, links)
+        def finish(tx: neo4j.ManagedTransaction) -> None:
+            _check_builder(tx, builder)
+            _run(tx, queries.MERGE_FEATURE_SPACE, version=space.version, properties=properties)
 
-    def read_space(self) -> FeatureSpace:
-        """The feature space of the finished build, with its centroids.
+        self.connection.write(finish)
+
+    def read_space(self) -> tuple[FeatureSpace, str]:
+        """The feature space of the finished build with its centroids, and the build's fingerprint.
 
         Raises:
-            GraphError: there is none, or it doesn't fit its clusters.
+            GraphError: there is none.
         """
         spaces = self._feature_spaces()
         if len(spaces) != 1 or spaces[0]["state"] != COMPLETE:
@@ -254,7 +316,7 @@ class GraphStore:
         found: dict[str, dict[int, Floats]] = {family: {} for family in families}
         for cluster in self._read(queries.CLUSTERS):
             found[cluster["family"]][cluster["index"]] = _unpack(cluster["centroid"])
-        return FeatureSpace(
+        space = FeatureSpace(
             version=row["version"],
             families=families,
             columns=tuple(row["columns"]),
@@ -265,15 +327,15 @@ class GraphStore:
                 for family, centroids in found.items()
             },
         )
+        return space, str(row["build"])
 
     def read_graph(self) -> GraphRows:
         """The whole graph as arrays.
 
         Raises:
-            GraphError: clusters and similar songs are not finished.
+            GraphError: clusters and similar songs are not finished, or were made anew meanwhile.
         """
-        space = self.read_space()
-        build = self.build() or ""
+        space, build = self.read_space()
         songs = self.read_songs()
         row_of = {id: row for row, id in enumerate(songs.ids)}
         cluster_ids = [
@@ -285,13 +347,19 @@ class GraphStore:
         family_of = {id: id.rpartition(":")[0] for id in cluster_ids}
 
         has_feature: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
-        for row in self._read(queries.SONG_CLUSTERS):
-            for id in row["clusters"]:
+        hanging = self._read(queries.SONG_CLUSTERS)
+        near = self._read(queries.SONG_SIMILAR)
+        if self.build() != build:
+            raise GraphError(REBUILT)
+        # A song that was added since the songs were read belongs to the next reading.
+        for row in hanging:
+            for id in row["clusters"] if row["id"] in row_of else ():
                 has_feature[family_of[id]].append((row_of[row["id"]], cluster_row[id]))
         similar = [
             (row_of[row["id"]], row_of[other])
-            for row in self._read(queries.SONG_SIMILAR)
+            for row in near
             for other in row["others"]
+            if row["id"] in row_of and other in row_of
         ]
         genres = sorted({name for names in songs.genres for name in names})
         genre_row = {name: row for row, name in enumerate(genres)}
@@ -319,6 +387,7 @@ class GraphStore:
             "checkpoint": model.checkpoint,
             "featureVersion": model.feature_version,
             "build": model.build,
+            "labels": model.labels,
             # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
             "metrics": json.dumps(model.metrics, sort_keys=True),
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
@@ -342,6 +411,7 @@ class GraphStore:
                 feature_version=row["featureVersion"],
                 build=row["build"],
                 metrics=json.loads(row["metrics"]),
+                labels=row["labels"],
             )
             for row in (found["properties"] for found in self._read(queries.MODELS))
         ]
@@ -405,17 +475,24 @@ def _fetch(
     return [dict(zip(keys, record.values(), strict=True)) for record in result]
 
 
+def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
+    if not _fetch(tx, queries.CHECK_BUILDER, {"builder": builder})[0]["n"]:
+        raise GraphError(REBUILT)
+
+
 def _write_songs(
     tx: neo4j.ManagedTransaction,
     rows: list[dict[str, Any]],
     genres: list[dict[str, Any]],
-    names: list[str],
+    kept: Sequence[str],
 ) -> None:
     _run(tx, queries.MERGE_SONGS, rows=rows)
     if genres:
-        _run(tx, queries.DELETE_OTHER_GENRES, rows=genres)
+        names = sorted({name for row in genres for name in row["genres"]})
+        others = [source for source in kept if source != genres[0]["source"]]
+        _run(tx, queries.DELETE_OTHER_GENRES, rows=genres, kept=others)
         _run(tx, queries.MERGE_GENRES, names=names)
-        _run(tx, queries.MERGE_IN_GENRE, rows=genres)
+        _run(tx, queries.MERGE_IN_GENRE, rows=genres, kept=others)
 
 
 def _write_links(tx: neo4j.ManagedTransaction, links: Sequence[Links]) -> None:
@@ -483,13 +560,6 @@ def _song_properties(song: NewSong) -> dict[str, Any]:
     if record.split is not None:
         said["split"] = record.split
     return said  # a None removes what an earlier tag said
-
-
-def storable(text: str | None) -> str | None:
-    """Text that a database takes: what isn't Unicode (odd file names) becomes `\\xff` escapes."""
-    if text is None:
-        return None
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _pack(values: Floats) -> bytes:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -184,3 +185,22 @@ def test_odd_files_end_as_a_song_or_a_reason(
                 outcomes[True] += 1
     assert outcomes[True] > 80
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+@pytest.mark.parametrize("codec", ["pcm_s64le", "pcm_f64le", "pcm_s32le"])
+def test_wide_samples(tmp_path: Path, codec: str, layout: str) -> None:
+    path = tmp_path / "wide.wav"
+    wave = np.stack([sine(2.0, 440.0, 48_000)] * (1 if layout == "mono" else 2)).astype(np.float64)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=48_000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(wave, format="dblp", layout=layout)
+        frame.sample_rate = 48_000
+        resampler = av.AudioResampler(stream.format.name, layout, 48_000, frame_size=1000)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    audio = decode(path)
+    assert audio.duration == pytest.approx(2.0, abs=0.01)
+    assert dominant(audio.samples) == pytest.approx(440.0, abs=2)
+    assert np.sqrt(np.mean(audio.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)

@@ -1,3 +1,5 @@
+import errno
+import json
 import logging
 import os
 import signal
@@ -7,16 +9,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from kg.audio import cache as cache_module
 from kg.audio import workers as workers_module
 from kg.audio.cache import FeatureCache, Row
-from kg.audio.decode import decode
+from kg.audio.decode import Audio, decode
 from kg.audio.extract import extract
 from kg.audio.features import columns, feature_version, features
+from kg.audio.workers import Outcome
 from kg.errors import KgError, WrongUsageError
 from kg.progress import Advance
 from tests.audio.sounds import noise, write
@@ -98,6 +104,48 @@ def test_another_version_has_its_own_cache(songs: Songs, cache: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("workers", [None, 1])
+def test_an_odd_file_costs_itself_only(
+    songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None
+) -> None:
+    if workers is None:
+        real = workers_module.decode
+
+        def odd(path: Path, excerpt: float | None) -> Audio:
+            if path == songs[0][1]:
+                raise ValueError("odd\nin two lines")
+            return real(path, excerpt)
+
+        monkeypatch.setattr(workers_module, "decode", odd)
+    else:  # garbled replies count as a crash
+        real_outcome, replies = workers_module._outcome, []
+
+        def garbled(pipe: IO[bytes]) -> Outcome:
+            outcome = real_outcome(pipe)
+            replies.append(outcome)
+            return json.loads("no JSON") if len(replies) == 1 else outcome
+
+        monkeypatch.setattr(workers_module, "_outcome", garbled)
+    result = extract(songs[:2], cache, workers=workers)
+    assert result.ids == ["id1"]
+    [rejected] = result.rejected
+    assert rejected.path == songs[0][1]
+    assert rejected.reason.startswith(
+        ("can't be decoded (ValueError: odd in two", "decoding crash")
+    )
+
+
+def test_a_bug_in_a_worker_ends_the_run(
+    songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(pipe: IO[bytes]) -> Outcome:
+        raise KeyError("our own bug")
+
+    monkeypatch.setattr(workers_module, "_outcome", bug)
+    with pytest.raises(KeyError, match="our own bug"):
+        extract(songs[:2], cache, workers=2)
+
+
 def test_nothing_to_do(cache: Path) -> None:
     result = extract([], cache)
     assert result.ids == []
@@ -156,6 +204,39 @@ def test_damaged_part(songs: Songs, cache: Path, caplog: pytest.LogCaptureFixtur
         [part] = (cache / "features" / feature_version()).glob("*.parquet")
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_part_that_cannot_be_read_now_stays(
+    songs: Songs,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise error if isinstance(error, OSError) else pyarrow.ArrowMemoryError("malloc failed")
+
+    extract(songs[:1], cache)
+    opened = FeatureCache(cache / "features" / feature_version(), len(columns()))
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(pyarrow.parquet, "read_table", fails)
+        assert opened.load(["id0"]) == {}
+    assert "can't be read now" in caplog.text
+    assert opened.load(["id0"]).keys() == {"id0"}
+
+
+def test_rows_reach_the_disk_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "FLUSH_SECONDS", 0.2)
+    opened = FeatureCache(tmp_path, 4)
+    for number in range(2):
+        opened.add(f"id{number}", Row(np.zeros(4, np.float32), 1.0, 8_000))
+        # Nothing is added any more: the next song may take a minute.
+        deadline = time.monotonic() + 10
+        while len(list(tmp_path.glob("*.parquet"))) <= number:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert len(FeatureCache(tmp_path, 4).load(["id0", "id1"])) == 2
+
+
 def test_many_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "MOST_PARTS", 3)
     leftover = tmp_path / "killed.tmp"
@@ -192,6 +273,14 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened.add("id", Row(np.zeros(4, np.float32), 1.0, 8_000))
     with pytest.raises(KgError, match="No space left on device"):
         opened.flush()
+    # One that is met by the clock is told when the next row comes.
+    monkeypatch.setattr(cache_module, "FLUSH_SECONDS", 0.0)
+    (tmp_path / f"{1:020d}-{os.getpid()}.tmp").symlink_to("/dev/full")
+    opened.add("id", Row(np.zeros(4, np.float32), 1.0, 8_000))
+    with pytest.raises(KgError, match="No space left on device"):  # noqa: PT012
+        for _ in range(500):
+            time.sleep(0.01)
+            opened.add("id", Row(np.zeros(4, np.float32), 1.0, 8_000))
     assert not list(tmp_path.glob("*.parquet"))
 
 

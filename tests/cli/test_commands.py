@@ -3,8 +3,13 @@
 import csv
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import sysconfig
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +18,12 @@ import click
 import pytest
 
 from cli.main import SECTIONS, cli, main
+from kg import __version__
 from kg.audio.synth import GENRES, write_song
+from kg.graph import embedded
 from kg.settings import Settings
+
+KG = Path(sysconfig.get_path("scripts")) / "kg"
 
 
 @dataclass
@@ -184,7 +193,7 @@ def test_nothing_could_be_taken(kg: Kg, tmp_path: Path) -> None:
     (tmp_path / "bad" / "words.mp3").write_text("not music at all")
     printed = kg("ingest", tmp_path / "bad")
     assert printed.code == 1
-    assert "None of the 1 files could be taken in" in printed.err
+    assert "No file could be taken in" in printed.err
 
 
 def test_remarks_on_what_was_read(kg: Kg, music: Path) -> None:
@@ -260,7 +269,75 @@ def test_interrupted(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "Interrupted" in printed.err
 
 
-def test_verbose_and_version(run: Kg) -> None:
-    from kg import __version__
-
+def test_version(run: Kg) -> None:
     assert __version__ in run("--version").out
+
+
+def test_json_is_json_whatever_is_returned(kg: Kg, tmp_path: Path) -> None:
+    printed = kg("query", "RETURN 0.0/0.0 AS nan, 1.0/0.0 AS infinite, 0.5 AS half", "--json")
+    assert json.loads(printed.out, parse_constant=pytest.fail) == [
+        {"nan": None, "infinite": None, "half": 0.5}
+    ]
+
+
+def test_odd_names_are_printed_on_one_line(kg: Kg, music: Path, tmp_path: Path) -> None:
+    kg("ingest", music)
+    odd = os.fsdecode(b"caf\xe9 \x1b[31m\n[red].flac")
+    new = write_song(tmp_path / odd, GENRES[0], seconds=2.0, seed=91, title="new")
+    printed = kg("add", new)
+    assert printed.code == 0
+    assert "caf\\xe9 \\x1b[31m\\n[red].flac" in printed.out
+    bad = tmp_path / os.fsdecode(b"bad \xe9\n.mp3")
+    bad.write_text("not music")
+    assert "bad \\xe9\\n.mp3: " in kg("add", bad).err
+
+
+def test_a_wrong_password_shows_before_the_listening(
+    kg: Kg, server: Settings, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if server.neo4j_uri is None:
+        pytest.skip("the embedded server has its own password")
+    monkeypatch.setenv("NEO4J_PASSWORD", "not this one")
+    printed = kg("ingest", music)
+    assert printed.code == 1
+    assert "Extracting" not in printed.err
+    assert "NEO4J_PASSWORD" in printed.err
+
+
+def test_where_genres_were_read_is_said(kg: Kg, music: Path) -> None:
+    assert "Genres were read from the folders' names." in kg("ingest", music).err
+    assert "from the files' tags" in kg("ingest", music, "--genres-from", "tag").err
+
+
+def test_a_full_disk_and_a_closed_pipe(server_environment: dict[str, str]) -> None:
+    command = f"{KG} query 'UNWIND range(1, 20000) AS n RETURN n' --csv"
+    for rest, words in (("> /dev/full", "No space left"), ("| head -1", "")):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {rest}"],
+            env=server_environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+        assert words in done.stderr
+
+
+def test_terminated_it_takes_its_server_along(tmp_path: Path) -> None:
+    environment = {**os.environ, "KG_HOME": str(tmp_path)}
+    query = "UNWIND range(1, 3000) AS a UNWIND range(1, 3000) AS b RETURN sum(a * b)"
+    running = subprocess.Popen([KG, "query", query], env=environment, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while not embedded.status(tmp_path / "server").running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode in (0, 143)  # 0: the query was faster than the signal
+    assert b"Traceback" not in err
+    deadline = time.monotonic() + 30
+    while embedded.status(tmp_path / "server").running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not embedded.status(tmp_path / "server").running

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import print_csv, print_json, print_rejected, print_table, printable, show
+from cli.output import print_csv, print_json, print_rejected, print_table, show
 from cli.progress import Bars, Lines, progress_for
 from kg.progress import SILENT
 from kg.records import Rejected
+from kg.text import printable, storable
 
 
 @dataclass
@@ -61,6 +62,10 @@ def test_a_long_list_of_rejects_is_cut(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_paths_that_no_terminal_takes() -> None:
     assert printable(Path("/caf\udce9")) == "/caf\\xe9"
+    assert printable("a\x1b[31m\nb\u2028") == "a\\x1b[31m\\nb\\u2028"
+    assert printable("日本\u3000語 👩‍🎤 é") == "日本\u3000語 👩‍🎤 é"
+    assert storable("caf\udce9\n") == "caf\\xe9\n"
+    assert storable(None) is None
 
 
 def test_progress_as_lines_and_bars(

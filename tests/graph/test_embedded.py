@@ -1,6 +1,7 @@
 """The embedded server: started once, shared, stopped by the last one out, found after a crash."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,6 +210,35 @@ def test_ctrl_c_while_it_boots(server_dir: Path) -> None:
     assert not embedded.status(server_dir).running
 
 
+def test_ctrl_c_before_its_pid_is_known(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, pids = java.detach, []
+
+    def interrupted(*args: Any, **options: Any) -> int:
+        pids.append(real(*args, **options))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(java, "detach", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            embedded.acquire(server_dir)
+    assert gone(pids[0], seconds=10)
+    with embedded.acquire(server_dir) as lease:
+        assert run(lease.endpoint, "RETURN 1") == [[1]]
+
+
+def test_old_logs_go(server_dir: Path) -> None:
+    folder = server_dir / "log"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        for name in (
+            f"server-event-log-20260101-0000{number:02}.0.jsonl",
+            f"arcadedb.log.{number}",
+        ):
+            (folder / name).touch()
+    with embedded.acquire(server_dir):
+        assert len(list(folder.iterdir())) <= 2 * (embedded.KEPT_LOGS + 1) + 2
+
+
 def test_killed_server_is_replaced_and_keeps_what_was_committed(server_dir: Path) -> None:
     lease = embedded.acquire(server_dir)
     run(lease.endpoint, "UNWIND range(1, 500) AS i CREATE (:Song {id: toString(i)})")
@@ -293,6 +324,38 @@ def test_without_the_wheel_neo4j_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(java, "find_spec", lambda name: None)
     with pytest.raises(GraphError, match="NEO4J_URI"):
         embedded.acquire(tmp_path / "server")
+
+
+BUILDER = """
+import runpy, sys
+from pathlib import Path
+from kg.graph import java
+java.aot_dir = lambda: Path(sys.argv[1])
+runpy.run_module("kg.graph.aot", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_killed_builder_of_the_startup_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    cache = tmp_path / "cache"
+    builder = subprocess.Popen([sys.executable, "-c", BUILDER, str(cache)])
+    try:
+        assert eventually(lambda: bool(list(cache.glob("aot-*/server/server.json"))), 30)
+        time.sleep(0.5)  # Java is on its way up
+        [state_file] = cache.glob("aot-*/server/server.json")
+        pid = json.loads(state_file.read_text())["pid"]
+    finally:
+        builder.send_signal(number)
+        builder.wait(30)
+    if number == signal.SIGKILL:  # the next builder clears up
+        monkeypatch.setattr(aot, "_run_server", lambda server_dir, option: None)
+        assert aot.build(cache / "new.aot")
+        (cache / "new.aot").unlink()
+    assert gone(pid, seconds=1)
+    assert [path.name for path in cache.iterdir()] == ["aot.lock"]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from kg.build import build_graph
 from kg.errors import GraphError
 from kg.graph.connection import Connection
 from kg.graph.rows import Guess, Links, ModelRow
-from kg.graph.store import GraphStore, storable
+from kg.graph.store import GraphStore
 from kg.records import FeatureSet, NewSong, SongRecord
 
 KINDS = FeatureSet("v1", {"low": slice(0, 2), "high": slice(2, 5)}, ("a", "b", "c", "d", "e"))
@@ -251,7 +251,6 @@ def test_file_names_that_are_not_unicode_can_be_stored(store: GraphStore) -> Non
     store.write_songs([NewSong(odd, np.zeros(5, np.float32), 1.0, 8000)])
     row = store.connection.ask("MATCH (s:Song {id: 'odd'}) RETURN s.path, s.title").rows[0]
     assert row == ["/music/caf\\xe9.mp3", "caf\\xe9"]
-    assert storable(None) is None
 
 
 def test_features_of_two_kinds_are_refused(store: GraphStore) -> None:

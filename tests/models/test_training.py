@@ -305,3 +305,15 @@ def test_a_hundred_epochs_on_500_heads_take_seconds() -> None:
     start = time.process_time()
     train(data, TARGET, groups=GROUPS, config=TrainConfig(epochs=100, patience=100))
     assert time.process_time() - start < 10
+
+
+def test_second_labels_of_held_out_heads_do_not_choose_the_loss() -> None:
+    data = class_graph(per_class=10)
+    assert not GraphShape.of(data, TARGET).multi_label
+    edges, tails = data[TARGET].edge_index, data[TARGET[2]].num_nodes
+    in_training = data[TARGET[0]].train_mask
+    for heads, multi_label in ((~in_training, False), (in_training, True)):
+        head = int(heads.nonzero()[0])
+        other = (int(edges[1][edges[0] == head][0]) + 1) % tails
+        data[TARGET].edge_index = torch.cat([edges, torch.tensor([[head], [other]])], dim=1)
+        assert GraphShape.of(data, TARGET).multi_label is multi_label

@@ -1,0 +1,28 @@
+"""Text from outside, which may hold anything, made fit for where it goes."""
+
+from pathlib import Path
+from typing import Final
+from unicodedata import category
+
+# Control characters, lone surrogates, line and paragraph separators.
+_UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def printable(text: Path | str) -> str:
+    """Text that any terminal and any file takes on one line: control characters and bytes that
+    aren't Unicode (file names hold both) become escapes.
+    """
+    return "".join(_escaped(char) if category(char) in _UNPRINTABLE else char for char in str(text))
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name, as Python holds it
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+def storable(text: str | None) -> str | None:
+    """Text that a database takes: what isn't Unicode (odd file names) becomes `\\xff` escapes."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
