@@ -58,7 +58,7 @@ class Settings(BaseSettings):
                 f"neo4j://HOST:7687 or bolt://HOST:7687 (schemes: {', '.join(BOLT_SCHEMES)}), or "
                 "unset NEO4J_URI to use the embedded server."
             )
-        if "@" in parts.netloc:
+        if "@" in uri:
             raise WrongUsageError(
                 "NEO4J_URI holds a user or password: give them as NEO4J_USERNAME and "
                 f"NEO4J_PASSWORD, and the address as {re.sub('//.*@', '//', uri)}."
