@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kg.audio.extract import extract
+from kg.audio.features import columns
 from kg.build import NEIGHBOURS, links, neighbour_index
 from kg.errors import NotReadyError
 from kg.graph.rows import Counts, Guess
@@ -98,8 +99,15 @@ def hear(
         workers=workers,
         progress=progress,
     )
+    beats = 2.0 ** heard.features[:, columns().index("tempo_log2")]
     songs = [
-        NewSong(by_id[id], heard.features[row], heard.duration[row], heard.sample_rate[row])
+        NewSong(
+            by_id[id],
+            heard.features[row],
+            heard.duration[row],
+            heard.sample_rate[row],
+            float(beats[row]),
+        )
         for row, id in enumerate(heard.ids)
     ]
     return Heard(songs, heard.rejected, heard.cached)

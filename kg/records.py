@@ -48,12 +48,14 @@ class NewSong:
         features: Raw features, float32 [d].
         duration: Seconds of the whole file.
         sample_rate: Of the file, in Hz.
+        tempo: Beats per minute; None where nobody listened for them.
     """
 
     record: SongRecord
     features: NDArray[np.float32]
     duration: float
     sample_rate: int
+    tempo: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

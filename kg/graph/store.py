@@ -555,6 +555,7 @@ def _song_properties(song: NewSong) -> dict[str, Any]:
         "year": record.year,
         "duration": float(song.duration),
         "sampleRate": int(song.sample_rate),
+        "tempo": song.tempo,
         "features": _pack(song.features),
     }
     if record.split is not None:
