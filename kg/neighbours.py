@@ -5,9 +5,12 @@ reading the library. It says which build of the graph it belongs to and is made 
 isn't the graph's.
 """
 
+import errno
 import json
+import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,11 +110,9 @@ class NeighbourIndex:
             (part / "songs.json").write_text(json.dumps({"build": self.build, "ids": self.ids}))
             if self._hnsw is not None:
                 self._hnsw.save(str(part / "hnsw.bin"))
-            shutil.rmtree(folder, ignore_errors=True)
-            part.replace(folder)
-        except BaseException:
+            _replace(folder, part)
+        finally:
             shutil.rmtree(part, ignore_errors=True)
-            raise
 
     @classmethod
     def load(cls, folder: Path, build: str) -> "NeighbourIndex | None":
@@ -130,6 +131,24 @@ class NeighbourIndex:
 
             index._hnsw = voyager.Index.load(str(folder / "hnsw.bin"))
         return index
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Move `new` to `folder`, whatever others put there meanwhile: the last one stays."""
+    aside = new.with_name(f"{new.name}-old")
+    for _ in range(100):
+        try:
+            new.replace(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+        # A full folder can't be replaced in one step, but it can step aside in one.
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+            shutil.rmtree(aside)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(folder))
 
 
 def _hnsw(dimensions: int) -> Any:

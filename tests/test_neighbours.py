@@ -1,5 +1,6 @@
 """Similar songs: exact and approximate, saved and found again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,14 @@ def test_saved_and_loaded_it_answers_the_same(tmp_path: Path, exact_songs: int) 
     before, after = index.nearest(new, 4), loaded.nearest(new, 4)
     assert np.array_equal(before.index, after.index)
     assert np.allclose(before.similarity, after.similarity)
+    assert [p.name for p in tmp_path.iterdir()] == ["index"]
+
+
+def test_saved_by_several_at_once_it_is_whole(tmp_path: Path) -> None:
+    index = NeighbourIndex(ids(50), unit(50), "b")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: index.save(tmp_path / "index"), range(40)))
+    assert NeighbourIndex.load(tmp_path / "index", "b") is not None
     assert [p.name for p in tmp_path.iterdir()] == ["index"]
 
 
