@@ -91,7 +91,7 @@ def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
     Example:
       kg add new-song.mp3
     """
-    from cli.output import print_json, print_rejected, print_table
+    from cli.output import percent, print_json, print_rejected, print_table
 
     with app.library() as library:
         report = library.add(songs)
@@ -102,7 +102,7 @@ def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
         rows = [
             (
                 song.title,
-                ", ".join(f"{guess.genre} {guess.probability:.0%}" for guess in song.guesses),
+                ", ".join(f"{guess.genre} {percent(guess.probability)}" for guess in song.guesses),
                 song.path.name if song.path else "",
             )
             for song in report.added

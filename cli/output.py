@@ -90,6 +90,15 @@ def show(value: Any) -> str:
     return printable(str(value))
 
 
+def percent(probability: float) -> str:
+    """A probability for people; rounding never makes it certain."""
+    if 0 < probability < 0.01:
+        return "<1%"
+    if 0.99 < probability < 1:
+        return ">99%"
+    return f"{probability:.0%}"
+
+
 def print_rejected(rejected: "Sequence[Rejected]", listed_in: Path | None = None) -> None:
     """Say on stderr which files were left out, and why."""
     if not rejected:

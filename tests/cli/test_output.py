@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import print_csv, print_json, print_rejected, print_table, show
+from cli.output import percent, print_csv, print_json, print_rejected, print_table, show
 from cli.progress import Bars, Lines, progress_for
 from kg.progress import SILENT
 from kg.records import Rejected
@@ -34,6 +34,17 @@ def test_show() -> None:
     assert [show(v) for v in (None, True, 0.123456, 12, "x", b"abc", [1, 0.5], {"a": None})] == [
         "", "true", "0.1235", "12", "x", "<3 bytes>", "[1, 0.5]", "{a: }",
     ]  # fmt: skip
+
+
+def test_rounding_never_makes_certain() -> None:
+    assert [percent(p) for p in (0.0, 0.004, 0.5, 0.996, 1.0)] == [
+        "0%",
+        "<1%",
+        "50%",
+        ">99%",
+        "100%",
+    ]
+    assert show(0.99998) == "0.99998"
 
 
 def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
