@@ -254,7 +254,8 @@ def feature_version(excerpt: float | None = EXCERPT) -> str:
         "n_fft": N_FFT,
         "hop": HOP,
         "beats": list(_BEATS.values()),
-        "families": {name: family.columns for name, family in FAMILIES.items()},
+        # A list: the order of the families is the order of the columns.
+        "families": [[name, family.columns] for name, family in FAMILIES.items()],
     }
     text = json.dumps(configuration, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
