@@ -52,14 +52,13 @@ def demo(app: App) -> None:
       kg demo
     """
     from kg import Library
-    from kg.settings import Settings
 
-    settings = Settings(neo4j_uri=None) if app.home is None else Settings(kg_home=app.home)
+    settings = app.settings()
     home = settings.kg_home / "demo"
     started = time.monotonic()
     _clear(home)
     click.echo(f"The demo lies in {home} (KG_HOME below) and touches nothing else.")
-    if Settings().neo4j_uri:
+    if not settings.embedded:
         click.echo("NEO4J_URI is left alone: the demo uses the embedded server.")
 
     own = replace(app, home=home, embedded=True)

@@ -14,8 +14,10 @@ def _negatives(
     ctx: click.Context, param: click.Parameter, given: str | None
 ) -> int | Literal["all"] | None:
     """Read a number of false genres, or `all`."""
-    if given is None or given == "all":
-        return given  # type: ignore[return-value]
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
     if not given.isdecimal() or int(given) < 1:
         raise click.BadParameter(f"{given!r} is neither a number of at least 1 nor `all`.")
     return int(given)

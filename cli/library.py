@@ -1,10 +1,14 @@
 """`kg ingest`, `kg add`, `kg status`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import App, json_option, pass_app, strict_option
+
+if TYPE_CHECKING:
+    from kg.sources.folder import GenresFrom
 
 GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
 
@@ -26,7 +30,7 @@ GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
 def ingest(
     app: App,
     sources: tuple[Path, ...],
-    genres_from: str,
+    genres_from: "GenresFrom",
     workers: int | None,
     strict: bool,
     as_json: bool,
@@ -43,7 +47,7 @@ def ingest(
     from cli.output import print_json, print_rejected, print_table
 
     with app.library() as library:
-        report = library.ingest(sources, genres_from=genres_from, workers=workers)  # type: ignore[arg-type]
+        report = library.ingest(sources, genres_from=genres_from, workers=workers)
     print_rejected(report.rejected, report.rejects_file)
     if report.counts is None:
         raise click.ClickException("No file could be taken in; the reasons are above.")

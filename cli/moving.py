@@ -74,9 +74,8 @@ def server_status(app: App, as_json: bool) -> None:
 
 def _server_dir(app: App, *, make: bool = False) -> Path:
     from kg.errors import WrongUsageError
-    from kg.settings import Settings
 
-    settings = Settings() if app.home is None else Settings(kg_home=app.home)
+    settings = app.settings()
     if not settings.embedded:
         raise WrongUsageError(
             f"NEO4J_URI is set ({settings.neo4j_uri}), so that server is used and no embedded one: "

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from kg.library import Library
+    from kg.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,12 @@ class App:
     quiet: bool = False
     verbose: bool = False
     embedded: bool = False
+
+    def settings(self) -> "Settings":
+        """The environment's settings, with --home where it was given."""
+        from kg.settings import Settings
+
+        return Settings() if self.home is None else Settings(kg_home=self.home)
 
     @contextmanager
     def library(self) -> Iterator["Library"]:

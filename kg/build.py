@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kg.clusters import FeatureSpace, fit_space
+from kg.clusters import Assignment, FeatureSpace, fit_space
 from kg.errors import KgError
-from kg.graph.rows import Floats, Links, SongTable
+from kg.graph.rows import Links, SongTable
 from kg.graph.store import GraphStore
 from kg.neighbours import NeighbourIndex, Neighbours
 from kg.progress import SILENT, Progress
@@ -40,7 +40,7 @@ def build_graph(
     Returns:
         Whether anything had to be done.
     """
-    splits, build = planned_build(store, kinds)
+    _, build = planned_build(store, kinds)
     if store.build() == build:
         return False
 
@@ -68,7 +68,7 @@ def build_graph(
         sizes.update({cluster_id(family, i): int(n) for i, n in enumerate(counted)})
     store.write_build(
         space,
-        links(songs.ids, space, standard, index.ids, similar, splits),
+        links(songs.ids, assigned, index.ids, similar, splits),
         builder=builder,
         songs=len(songs),
         sizes=sizes,
@@ -87,14 +87,12 @@ def planned_build(store: GraphStore, kinds: FeatureSet) -> tuple[dict[str, str],
 
 def links(
     ids: Sequence[str],
-    space: FeatureSpace,
-    standard: Floats,
+    assigned: Mapping[str, Assignment],
     index_ids: Sequence[str],
     similar: Neighbours,
     splits: Mapping[str, str],
 ) -> Iterator[Links]:
     """How each of these songs hangs in the graph: nearest cluster by family, similar songs."""
-    assigned = space.assign(standard)
     for row, id in enumerate(ids):
         clusters = [
             (cluster_id(family, int(a.index[row])), family, float(a.weight[row]))

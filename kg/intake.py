@@ -143,7 +143,7 @@ def attach(
     index = neighbour_index(store, space, build, settings.neighbours_dir)
     similar = index.nearest(space.metric(standard), NEIGHBOURS)
     ids = [song.record.id for song in songs]
-    hanging = list(links(ids, space, standard, index.ids, similar, {}))
+    hanging = list(links(ids, space.assign(standard), index.ids, similar, {}))
     guesser, without_model = _guesser(store, settings, build)
     guesses: list[list[Guess]] = [[] for _ in songs]
     if guesser is not None:

@@ -5,7 +5,7 @@ This and `kg.hetero` are the only modules of `kg` that import `models`, on first
 
 import hashlib
 import secrets
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -27,9 +27,11 @@ from kg.schema import (
     GENRE_EDGE,
     SIMILAR_EDGE,
     SONG_NODE,
+    SPLITS,
     feature_edge,
     reverse_edge,
 )
+from kg.settings import make_writable
 from kg.splits import SplitSong, artist_key, shared_artists
 
 if TYPE_CHECKING:
@@ -147,24 +149,25 @@ def train(
         scores = training.predict(result.model, data)
         probabilities = training.probabilities(scores, result.model.shape.multi_label)
         measured = _measure(rows, data, scores, options.seed)
-    split_sizes = _split_sizes(rows)
+    labelled = [song for song in rows.songs.split_songs() if song.genres]
+    sides = Counter(song.split for song in labelled)
+    split_sizes = {split: sides[split] for split in SPLITS}
+    id = _new_model_id()
+    folder = models_dir / id
     model = ModelRow(
-        id=_new_model_id(),
+        id=id,
         created_at=datetime.now(UTC),
         state="writing",
-        checkpoint="",
+        checkpoint=str(folder),
         feature_version=maps.feature_version,
         build=maps.build,
         metrics=_metrics(measured, split_sizes, result.validation_score, options.seed),
-        labels=label_fingerprint(rows.songs.split_songs()),
+        labels=label_fingerprint(labelled),
     )
-    folder = models_dir / model.id
-    model = replace(model, checkpoint=str(folder))
     layers = training.layer_outputs(result.model, data)
     _save_checkpoint(folder, result.model, layers, _description(model, maps, options))
     with writing():
         model = _write_back(store, model, maps, scores, probabilities, progress)
-    labelled = [song for song in rows.songs.split_songs() if song.genres]
     in_test = {name for song in labelled if song.split == "test" for name in song.genres}
     return TrainReport(
         model=model,
@@ -421,13 +424,6 @@ def _ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> lis
     ]
 
 
-def _split_sizes(rows: GraphRows) -> dict[str, int]:
-    sides = [
-        side for side, names in zip(rows.songs.splits, rows.songs.genres, strict=True) if names
-    ]
-    return {split: sides.count(split) for split in ("train", "valid", "test")}
-
-
 def _metrics(
     measured: Sequence[Score],
     split_sizes: Mapping[str, int],
@@ -477,9 +473,7 @@ def _check_writable(folder: Path) -> None:
         KgError: the folder can't be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        make_writable(folder)
     except OSError as error:
         raise KgError(
             f"The folder for checkpoints, {folder}, can't be written to ({error.strerror}): mend "

@@ -14,6 +14,17 @@ from kg.errors import WrongUsageError
 BOLT_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 
+def make_writable(folder: Path) -> None:
+    """Create a folder if it is missing, and try whether a file can be written there.
+
+    Raises:
+        OSError: it can't.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 class Settings(BaseSettings):
     """Read from the environment; every value can also be given by keyword.
 
@@ -107,9 +118,7 @@ class Settings(BaseSettings):
             WrongUsageError: it can't be created or written to.
         """
         try:
-            self.kg_home.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.kg_home):
-                pass
+            make_writable(self.kg_home)
         except OSError as error:
             raise WrongUsageError(
                 f"The home folder {self.kg_home} can't be written to ({error.strerror}): choose "
