@@ -25,7 +25,7 @@ class Lines:
         """Count, and print the count with its time at the end."""
         started, done = time.monotonic(), 0
 
-        def advance(steps: int) -> None:
+        def advance(steps: int, rejected: int = 0) -> None:
             nonlocal done
             done += steps
 
@@ -72,7 +72,7 @@ class Bars:
             console=Console(stderr=True),
         ) as bars:
             task = bars.add_task(name, total=total)
-            yield lambda steps: bars.advance(task, steps)
+            yield lambda steps, rejected=0: bars.advance(task, steps)
             # A stage may end early (training that no longer gains): it is done all the same.
             done = bars.tasks[task].completed
             bars.update(task, total=done or 1, completed=done or 1)

@@ -1,10 +1,14 @@
 """How long stages tell how far they are, without knowing who shows it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Tells a stage that `steps` more are done; `rejected` of them came to nothing."""
+
+    def __call__(self, steps: int, rejected: int = 0) -> None: ...
 
 
 class Progress(Protocol):
@@ -25,7 +29,7 @@ class Silent:
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         """Count nothing."""
-        yield lambda _: None
+        yield lambda steps, rejected=0: None
 
     def say(self, message: str) -> None:
         """Say nothing."""
