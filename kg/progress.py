@@ -6,9 +6,11 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Tells a stage that `steps` more are done; `rejected` of them came to nothing."""
+    """What a stage hands out to be told of its progress."""
 
-    def __call__(self, steps: int, rejected: int = 0) -> None: ...
+    def __call__(self, steps: int, rejected: int = 0) -> None:
+        """Count `steps` more as done, of which `rejected` came to nothing."""
+        ...
 
 
 class Progress(Protocol):
