@@ -14,7 +14,7 @@ from kg.audio.cache import FeatureCache, Row
 from kg.audio.decode import EXCERPT
 from kg.audio.features import Matrix, columns, feature_version
 from kg.audio.workers import Outcome, extract_in_workers, extract_one
-from kg.errors import WrongUsageError
+from kg.errors import KgError, WrongUsageError
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
 
@@ -48,6 +48,7 @@ def extract(
     *,
     workers: int | None = None,
     excerpt: float | None = EXCERPT,
+    dask: str | None = None,
     progress: Progress = SILENT,
 ) -> Extraction:
     """Extract the features of songs given as (content id, path).
@@ -60,6 +61,7 @@ def extract(
         cache_dir: Holds the cache, under `features/<feature version>/`.
         workers: Processes (None: one a core, and none for a few songs).
         excerpt: Seconds decoded from the middle of each song (None: all of it).
+        dask: Address of a Dask scheduler, `tcp://HOST:PORT`, whose workers extract instead.
         progress: Told of every song that is done.
 
     Raises:
@@ -68,6 +70,8 @@ def extract(
     """
     if workers is not None and workers < 1:
         raise WrongUsageError(f"{workers} processes can't extract anything: at least 1 is needed.")
+    if dask is not None:
+        raise KgError("Extraction on a Dask cluster is being built: leave --dask out.")
     paths = dict(reversed(songs))  # of paths with the same content, the first
     order = list(dict.fromkeys(song for song, _ in songs))
     rejected: dict[str, Rejected] = {}
@@ -88,7 +92,7 @@ def extract(
                         cache.add(song, outcome)
                     else:
                         rejected[song] = Rejected(paths[song], outcome.reason)
-                    advance(1)
+                    advance(1, rejected=song in rejected)
 
     found = [song for song in order if song in rows]
     table = np.empty((len(found), len(columns())), np.float32)

@@ -45,15 +45,16 @@ class Recorder:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.total: int | None = None
-        self.done = 0
+        self.done = self.rejected = 0
         self.stop_after = stop_after
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         self.total = total
 
-        def advance(steps: int) -> None:
+        def advance(steps: int, rejected: int = 0) -> None:
             self.done += steps
+            self.rejected += rejected
             if self.stop_after is not None and self.done >= self.stop_after:
                 raise KeyboardInterrupt
 
@@ -74,6 +75,7 @@ def test_workers_and_the_order_of_results(songs: Songs, cache: Path) -> None:
     ]
     assert result.cached == 0
     assert progress.done == progress.total == 6
+    assert progress.rejected == 1
     assert result.features.shape == (5, len(columns()))
     assert result.features.dtype == np.float32
     np.testing.assert_allclose(result.duration, 1.1, atol=1e-4)
