@@ -4,19 +4,21 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kg.audio.features import Matrix
 from kg.errors import KgError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +29,12 @@ FLUSH_ROWS: Final = 5_000
 """Rows held in memory before a part is written, whatever the clock says."""
 
 MOST_PARTS: Final = 32
-"""More parts than this are made one when the cache is closed."""
+"""More small parts than this are made one."""
 
+SMALL_PART: Final = 16 << 20
+"""Bytes below which a part is small; larger ones aren't copied any more."""
+
+_GROUP: Final = 4_096  # rows of a part that are read at once, some 8 MB
 _STALE_SECONDS: Final = 3600.0  # a temporary file this old was left by a run that was killed
 
 
@@ -39,6 +45,23 @@ class Row:
     features: Matrix
     duration: float
     sample_rate: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Some cached songs.
+
+    Attributes:
+        at: int64 [k], where each was wanted.
+        features: float32 [k, d].
+        duration: float64 [k].
+        sample_rate: int64 [k].
+    """
+
+    at: NDArray[np.int64]
+    features: Matrix
+    duration: NDArray[np.float64]
+    sample_rate: NDArray[np.int64]
 
 
 class FeatureCache:
@@ -75,32 +98,25 @@ class FeatureCache:
     ) -> None:
         self.flush()
         if kind is None:
-            self.compact()
+            self._remove_leftovers()
 
-    def load(self, ids: Collection[str]) -> dict[str, Row]:
-        """Find the rows of those `ids` that are cached."""
+    def find(self, wanted: Mapping[str, int]) -> Iterator[Rows]:
+        """Read those songs that are cached, some thousand at a time; a song may come twice.
+
+        Args:
+            wanted: Content ids, and what the caller numbers each with.
+        """
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        rows: dict[str, Row] = {}
-        wanted = pa.array(list(ids), pa.string())
-        for _, table in self._tables():
-            table = table.filter(pc.is_in(table["id"], wanted))
-            if not len(table):
-                continue
-            features = table["features"].combine_chunks()
-            matrix = features.flatten().to_numpy().reshape(-1, self.width)
-            rows.update(
-                (song, Row(vector, duration, rate))
-                for song, vector, duration, rate in zip(
-                    table["id"].to_pylist(),
-                    matrix,
-                    table["duration"].to_pylist(),
-                    table["sample_rate"].to_pylist(),
-                    strict=True,
-                )
-            )
-        return rows
+        seen: set[Path] = set()
+        # Listed again until nothing is new: another run may make one part of several meanwhile.
+        while parts := [part for part in self._parts() if part not in seen]:
+            seen.update(parts)
+            for part in parts:
+                try:
+                    yield from self._read_wanted(part, wanted)
+                except (pa.ArrowException, OSError) as error:
+                    _unreadable(part, error)
 
     def add(self, song: str, row: Row) -> None:
         """Keep a row; it is on disk `FLUSH_SECONDS` later, whatever happens meanwhile."""
@@ -122,9 +138,14 @@ class FeatureCache:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            if self._pending:
+            if not self._pending:
+                return
+            try:
                 self._write([self._table(self._pending)])
-                self._pending.clear()
+            except OSError as error:
+                raise self._cannot_write(error) from error
+            self._pending.clear()
+            self._compact()
 
     def _flush_in_time(self) -> None:
         try:
@@ -132,25 +153,42 @@ class FeatureCache:
         except Exception as error:  # noqa: BLE001 - raised again by the next `add`
             self._failure = error
 
-    def compact(self) -> None:
-        """Make one part of many; a song that is in several of them is kept once."""
+    def _compact(self) -> None:
+        """Make one part of many small ones; a song that is in several of them is kept once."""
+        small = [part for part in self._parts() if _size(part) < SMALL_PART]
+        if len(small) <= MOST_PARTS:
+            return
+        read: list[Path] = []
+        try:
+            self._write(self._once(small, read))
+        except OSError as error:
+            # All rows are on disk: it is only that they lie in more files than they need.
+            log.warning("The feature cache %s can't be tidied: %s", self.folder, _why(error))
+        else:
+            for part in read:
+                _remove(part)
+
+    def _once(self, parts: list[Path], read: list[Path]) -> "Iterator[pa.Table]":
+        """Give the rows of `parts`, each song once; adds to `read` what was read to its end."""
+        import pyarrow as pa
+
+        seen: set[str] = set()
+        for part in parts:
+            try:
+                with self._open(part) as file:
+                    for group in range(file.num_row_groups):
+                        table = file.read_row_group(group)
+                        ids = table["id"].to_pylist()
+                        yield table.filter(pa.array([song not in seen for song in ids]))
+                        seen.update(ids)
+                read.append(part)
+            except (pa.ArrowException, OSError) as error:
+                _unreadable(part, error)
+
+    def _remove_leftovers(self) -> None:
         for leftover in self.folder.glob("*.tmp"):
             if time.time() - _modified(leftover) > _STALE_SECONDS:
                 _remove(leftover)
-        if len(list(self.folder.glob("*.parquet"))) <= MOST_PARTS:
-            return
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        parts, tables = [], []
-        seen = pa.array([], pa.string())
-        for part, table in self._tables():
-            parts.append(part)
-            tables.append(table.filter(pc.invert(pc.is_in(table["id"], seen))))
-            seen = pa.concat_arrays([seen, *tables[-1]["id"].chunks])
-        self._write(tables)
-        for part in parts:
-            _remove(part)
 
     def _table(self, songs: Mapping[str, Row]) -> "pa.Table":
         import pyarrow as pa
@@ -180,52 +218,103 @@ class FeatureCache:
             ]
         )
 
-    def _tables(self) -> "Iterable[tuple[Path, pa.Table]]":
-        """Read every part that can be read; a damaged one is removed: its songs come anew."""
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
+
+    def _open(self, part: Path) -> "pq.ParquetFile":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        for part in sorted(self.folder.glob("*.parquet")):
-            try:
-                table = pq.read_table(part, partitioning=None)
-                if table.schema != self._schema():
-                    raise pa.ArrowInvalid("its columns aren't those of a feature table")
-            except FileNotFoundError:  # another run has made one part of many
-                continue
-            except (pa.ArrowException, OSError) as error:
-                # Arrow raises OSError for damage too, but then without a number.
-                damaged = not isinstance(error, MemoryError) and not getattr(error, "errno", None)
-                log.warning(
-                    "A part of the feature cache %s; its songs are extracted again: %s (%s)",
-                    "is damaged" if damaged else "can't be read now",
-                    part,
-                    str(error).splitlines()[0],
-                )
-                if damaged:
-                    _remove(part)
-            else:
-                yield part, table
+        file = pq.ParquetFile(part, page_checksum_verification=True)
+        if file.schema_arrow != self._schema():
+            file.close()
+            raise pa.ArrowInvalid("its columns aren't those of a feature table")
+        return file
 
-    def _write(self, tables: "list[pa.Table]") -> None:
+    def _read_wanted(self, part: Path, wanted: Mapping[str, int]) -> Iterator[Rows]:
+        with self._open(part) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                at = np.fromiter((wanted.get(song, -1) for song in ids), np.int64, len(ids))
+                hits = at >= 0
+                if not hits.any():  # the rest of the group is never read
+                    continue
+                rest = file.read_row_group(group, columns=["features", "duration", "sample_rate"])
+                values = rest["features"].combine_chunks().flatten().to_numpy()
+                yield Rows(
+                    at=at[hits],
+                    features=values.reshape(-1, self.width)[hits],
+                    duration=rest["duration"].to_numpy()[hits],
+                    sample_rate=rest["sample_rate"].to_numpy()[hits].astype(np.int64),
+                )
+
+    def _write(self, tables: "Iterable[pa.Table]") -> None:
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020d}-{os.getpid()}"
         temporary, part = self.folder / f"{name}.tmp", self.folder / f"{name}.parquet"
+        options = {"compression": "zstd", "write_page_checksum": True}
         try:
-            with pq.ParquetWriter(temporary, self._schema(), compression="zstd") as writer:
-                for table in tables:
-                    writer.write_table(table)
+            with pq.ParquetWriter(temporary, self._schema(), **options) as writer:
+                for table in _grouped(tables):
+                    writer.write_table(table, row_group_size=_GROUP)
             temporary.replace(part)
-        except OSError as error:
+        except BaseException:
             _remove(temporary)
-            raise self._cannot_write(error) from error
+            raise
 
     def _cannot_write(self, error: OSError) -> KgError:
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        return KgError(
-            f"The feature cache {self.folder} can't be written to ({reason}): make room there, "
-            "or choose another home with --home DIR or KG_HOME."
-        )
+        return cannot_write(f"The feature cache {self.folder}", error)
+
+
+def cannot_write(what: str, error: OSError) -> KgError:
+    """Say that something below the home can't be written to, and how to mend it."""
+    return KgError(
+        f"{what} can't be written to ({_why(error)}): make room there, "
+        "or choose another home with --home DIR or KG_HOME."
+    )
+
+
+def _why(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error).splitlines()[0]
+
+
+def _grouped(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """Join small tables, so that a part isn't made of crumbs."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= _GROUP:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _unreadable(part: Path, error: Exception) -> None:
+    """Remove a part that is damaged: its songs come anew."""
+    if isinstance(error, FileNotFoundError):  # another run has made one part of many
+        return
+    # Arrow raises OSError for damage too, but then without a number.
+    damaged = not isinstance(error, MemoryError) and not getattr(error, "errno", None)
+    log.warning(
+        "A part of the feature cache %s; its songs are extracted again: %s (%s)",
+        "is damaged" if damaged else "can't be read now",
+        part,
+        _why(error),
+    )
+    if damaged:
+        _remove(part)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone meanwhile
+        return 0
 
 
 def _modified(path: Path) -> float:

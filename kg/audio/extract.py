@@ -1,24 +1,22 @@
 """Features of many songs: parallel, cached by content, and able to go on after any interruption."""
 
-import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.cache import FeatureCache, Row
+from kg.audio.child import Outcome, Request
 from kg.audio.decode import EXCERPT
 from kg.audio.features import Matrix, columns, feature_version
-from kg.audio.workers import Outcome, extract_in_workers, extract_one
-from kg.errors import KgError, WrongUsageError
+from kg.audio.table import FeatureTable
+from kg.audio.workers import cores, perform_in_workers
+from kg.errors import AudioError, WrongUsageError
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
-
-_FEW: Final = 2  # songs for which starting processes isn't worth while
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +25,8 @@ class Extraction:
 
     Attributes:
         ids: n content ids, each once.
-        features: float32 [n, d], finite; the columns are `kg.audio.features.columns()`.
+        features: float32 [n, d], finite; the columns are `kg.audio.features.columns()`. A large
+            table is memory-mapped, so that a million songs don't fill the memory.
         duration: float64 [n], seconds of the whole file.
         sample_rate: int64 [n], Hz of the file.
         rejected: The files that did not become a song, in the order they were given.
@@ -59,59 +58,64 @@ def extract(
     Args:
         songs: Content ids and paths; an id that comes twice is extracted once.
         cache_dir: Holds the cache, under `features/<feature version>/`.
-        workers: Processes (None: one a core, and none for a few songs).
+        workers: Processes (None: one a core).
         excerpt: Seconds decoded from the middle of each song (None: all of it).
         dask: Address of a Dask scheduler, `tcp://HOST:PORT`, whose workers extract instead.
         progress: Told of every song that is done.
 
     Raises:
-        KgError: the cache can't be written to, or processes can't be started.
-        WrongUsageError: `workers` is less than one.
+        KgError: the cache can't be written to, processes can't be started, or the Dask cluster
+            can't be used.
+        WrongUsageError: `workers` is less than one, or comes with `dask`.
     """
     if workers is not None and workers < 1:
         raise WrongUsageError(f"{workers} processes can't extract anything: at least 1 is needed.")
-    if dask is not None:
-        raise KgError("Extraction on a Dask cluster is being built: leave --dask out.")
+    if workers is not None and dask is not None:
+        raise WrongUsageError(
+            "Songs are extracted by processes on this machine or on a Dask cluster, not by both: "
+            "leave one of the two out."
+        )
     paths = dict(reversed(songs))  # of paths with the same content, the first
-    order = list(dict.fromkeys(song for song, _ in songs))
+    order = {song: at for at, song in enumerate(dict.fromkeys(song for song, _ in songs))}
     rejected: dict[str, Rejected] = {}
 
     folder = cache_dir / "features" / feature_version(excerpt)
     with FeatureCache(folder, len(columns())) as cache:
-        rows = cache.load(order)
-        cached = len(rows)
-        missing = [song for song in order if song not in rows]
+        table = FeatureTable(len(order), len(columns()), folder)
+        for rows in cache.find(order):
+            table.put_many(rows)
+        cached = int(table.filled.sum())
+        missing = [song for song, at in order.items() if not table.filled[at]]
+        requests = (Request(song, paths[song], excerpt) for song in missing)
         with progress.stage("Extracting features", len(order)) as advance:
             advance(cached)
-            outcomes = _outcomes([paths[song] for song in missing], workers, excerpt)
+            outcomes = _outcomes(requests, len(missing), workers, dask)
             with closing(outcomes):  # an exception ends the processes here and now
-                for index, outcome in outcomes:
-                    song = missing[index]
+                for request, outcome in outcomes:
                     if isinstance(outcome, Row):
-                        rows[song] = outcome
-                        cache.add(song, outcome)
-                    else:
-                        rejected[song] = Rejected(paths[song], outcome.reason)
-                    advance(1, rejected=song in rejected)
+                        cache.add(request.song, outcome)
+                        table.put(order[request.song], outcome)
+                    elif isinstance(outcome, AudioError):
+                        rejected[request.song] = Rejected(request.path, outcome.reason)
+                    advance(1, rejected=isinstance(outcome, AudioError))
 
-    found = [song for song in order if song in rows]
-    table = np.empty((len(found), len(columns())), np.float32)
-    for i, song in enumerate(found):
-        table[i] = rows[song].features
+    ids = [song for song, at in order.items() if table.filled[at]]
+    table.close_gaps()
     return Extraction(
-        ids=found,
-        features=table,
-        duration=np.array([rows[song].duration for song in found], np.float64),
-        sample_rate=np.array([rows[song].sample_rate for song in found], np.int64),
+        ids=ids,
+        features=table.features,
+        duration=table.duration,
+        sample_rate=table.sample_rate,
         rejected=[rejected[song] for song in order if song in rejected],
         cached=cached,
     )
 
 
 def _outcomes(
-    paths: list[Path], workers: int | None, excerpt: float | None
-) -> Generator[tuple[int, Outcome], None, None]:
-    if workers is None and len(paths) <= _FEW:
-        return ((index, extract_one(path, excerpt)) for index, path in enumerate(paths))
-    count = min(workers or os.cpu_count() or 1, len(paths))
-    return extract_in_workers(paths, count, excerpt)
+    requests: Iterable[Request], count: int, workers: int | None, dask: str | None
+) -> Generator[tuple[Request, Outcome], None, None]:
+    if dask is not None and count:
+        from kg.audio.on_dask import perform_on_dask
+
+        return perform_on_dask(requests, dask)
+    return perform_in_workers(requests, min(workers or cores(), count))

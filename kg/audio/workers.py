@@ -1,36 +1,31 @@
-"""Child processes that decode and extract, one file at a time.
+"""Child processes that read audio, one file at a time.
 
 Not `multiprocessing`: a decoder that hangs or crashes takes its own process with it and nothing
 else, is known by name, and the caller's script isn't imported again in every child.
 """
 
-import json
-import logging
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import numpy as np
-
-from kg.audio.cache import Row
-from kg.audio.decode import EXCERPT, SAMPLE_RATE, decode
-from kg.audio.features import features
+from kg.audio.child import Outcome, Request, receive_outcome, send_request
 from kg.errors import AudioError, KgError
 
-log = logging.getLogger(__name__)
-
-PATIENCE: Final = 60.0
+PATIENCE: Final = 20.0
 """Seconds a file may take before its decoder counts as hanging."""
 
+PATIENCE_PER_MB: Final = 2.0
+"""Seconds more for each megabyte of a file that is decoded as a whole."""
+
 START_PATIENCE: Final = 120.0
-"""Seconds a process may take to start; importing numba on a busy machine is slow."""
+"""Seconds a process may take to start: half a second, but not on a busy machine's cold disk."""
 
 _ONE_THREAD: Final = {
     "OMP_NUM_THREADS": "1",
@@ -40,108 +35,137 @@ _ONE_THREAD: Final = {
     "NUMBA_NUM_THREADS": "1",
 }
 
-Outcome = Row | AudioError
+
+def cores() -> int:
+    """Count the cores that this process may use: by affinity and by its control group's quota."""
+    count: float = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    with suppress(OSError, ValueError):  # no control groups, or "max"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        count = min(count, int(quota) / int(period))
+    return max(1, int(count))
 
 
-def extract_one(path: Path, excerpt: float | None = EXCERPT) -> Outcome:
-    """Decode a file and compute its features; what can't become a song is returned, not raised."""
+def patience(request: Request) -> float:
+    """Say how many seconds a request may take."""
+    if request.excerpt is not None:
+        return PATIENCE
     try:
-        audio = decode(path, excerpt)
-        return Row(features(audio.samples), audio.duration, audio.sample_rate)
-    except AudioError as error:
-        return error
-    except Exception as error:
-        log.debug("%s can't be decoded", path, exc_info=True)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return AudioError(f"can't be decoded ({reason.removesuffix(':')})")
+        size = request.path.stat().st_size
+    except OSError:  # the child says what is wrong with it
+        size = 0
+    return PATIENCE + PATIENCE_PER_MB * size / 1e6
 
 
-def extract_in_workers(
-    paths: Sequence[Path], workers: int, excerpt: float | None = EXCERPT
-) -> Generator[tuple[int, Outcome], None, None]:
-    """Extract in `workers` processes; yields (index of path, outcome) in order of completion.
+def perform_in_workers(
+    requests: Iterable[Request], workers: int
+) -> Generator[tuple[Request, Outcome], None, None]:
+    """Perform requests in `workers` processes; yields them with their outcomes as they end.
 
-    Closing the iterator, or an exception where it is consumed, ends the processes at once.
+    Requests are taken one by one, when a process is free. Closing the iterator, or an exception
+    where it is consumed, ends the processes at once.
+
+    Raises:
+        KgError: processes can't be started, or what they are to write can't be written.
     """
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(paths)):
-        todo.put(index)
-    done: queue.SimpleQueue[tuple[int, Outcome] | Exception] = queue.SimpleQueue()
-    crew = [_Worker(excerpt) for _ in range(workers)]
+    todo = _Shared(requests)
+    done: queue.SimpleQueue[tuple[Request, Outcome] | Exception | None] = queue.SimpleQueue()
+    crew = [Worker() for _ in range(workers)]
     threads = [
-        threading.Thread(target=_serve, args=(worker, paths, todo, done), daemon=True)
-        for worker in crew
+        threading.Thread(target=_serve, args=(worker, todo, done), daemon=True) for worker in crew
     ]
     try:
         for thread in threads:
             thread.start()
-        for _ in paths:
-            while True:
-                with suppress(queue.Empty):
-                    # A wait without end can't be interrupted by Ctrl-C everywhere.
-                    result = done.get(timeout=0.5)
-                    break
-            if isinstance(result, Exception):
+        working = workers
+        while working:
+            try:
+                # A wait without end can't be interrupted by Ctrl-C everywhere.
+                result = done.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if result is None:
+                working -= 1
+            elif isinstance(result, Exception):
                 raise result
-            yield result
+            else:
+                yield result
     finally:
         for worker in crew:
             worker.end()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
+
+
+class _Shared:
+    """An iterable that several threads take from."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._left: Iterator[Request] = iter(requests)
+        self._lock = threading.Lock()
+
+    def take(self) -> Request | None:
+        with self._lock:
+            return next(self._left, None)
 
 
 def _serve(
-    worker: "_Worker",
-    paths: Sequence[Path],
-    todo: "queue.SimpleQueue[int]",
-    done: "queue.SimpleQueue[tuple[int, Outcome] | Exception]",
+    worker: "Worker",
+    todo: _Shared,
+    done: "queue.SimpleQueue[tuple[Request, Outcome] | Exception | None]",
 ) -> None:
-    while not worker.ended:
-        try:
-            index = todo.get_nowait()
-        except queue.Empty:
-            worker.end()
-            return
-        try:
-            done.put((index, worker.extract(paths[index])))
-        except Exception as error:  # noqa: BLE001 - raised again by the consumer's thread
-            done.put(error)
-            return
+    try:
+        while not worker.ended and (request := todo.take()) is not None:
+            done.put((request, worker.perform(request)))
+    except Exception as error:  # noqa: BLE001 - raised again by the consumer's thread
+        done.put(error)
+    else:
+        done.put(None)
+    finally:
+        worker.end()
 
 
-class _Worker:
+class Worker:
     """One child process, started when first needed and again after a crash.
 
-    `extract` is called by one thread; `end` by any.
+    `perform` is called by one thread at a time; `end` by any.
     """
 
-    def __init__(self, excerpt: float | None) -> None:
+    def __init__(self) -> None:
         self.ended = False
-        self._excerpt = excerpt
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def extract(self, path: Path) -> Outcome:
-        if self._process is None:
+    def perform(self, request: Request) -> Outcome:
+        """Have a file read; one whose decoder hangs or crashes is rejected like any other.
+
+        Raises:
+            KgError: the process can't be started, or can't write a frame sequence.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self._stop()  # one that died while idle costs no file
             self._start()
         process = self._process
         if process is None:  # ended meanwhile
             return AudioError("not read: the run was stopped")
         assert process.stdin is not None
         assert process.stdout is not None
-        with _Deadline(process, PATIENCE) as deadline:
+        seconds = patience(request)
+        with _Deadline(process, seconds) as deadline:
             try:
-                _send(process.stdin, {"path": str(path)})
-                return _outcome(process.stdout)
+                send_request(process.stdin, request, seconds)
+                return receive_outcome(process.stdout)
             except (OSError, EOFError, ValueError):  # ValueError: a closed pipe, a garbled reply
                 pass
         status = self._stop()
         if deadline.passed:
-            return AudioError(f"decoding did not end within {PATIENCE:.0f} s")
+            return AudioError(f"decoding did not end within {seconds:.0f} s")
         return AudioError(f"decoding crashed ({_how(status)})")
 
     def end(self) -> None:
+        """End the process now, whatever it is doing; there will be no other."""
         self.ended = True
         self._stop()
 
@@ -150,15 +174,21 @@ class _Worker:
             if self.ended:
                 return
             # -P: a folder called `kg` or `numpy` where the user stands is none of ours.
-            command = [sys.executable, "-P", "-m", __name__, json.dumps(self._excerpt)]
+            command = [sys.executable, "-P", "-m", "kg.audio.child"]
             path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # decoders written in C print what nobody asked for
-                env=os.environ | _ONE_THREAD | {"PYTHONPATH": path},
-            )
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # decoders in C print what nobody asked for
+                    env=os.environ | _ONE_THREAD | {"PYTHONPATH": path},
+                )
+            except OSError as error:
+                raise KgError(
+                    f"A process for reading audio can't be started ({error.strerror or error}): "
+                    "try with fewer of them, --workers 1."
+                ) from error
             self._process = process
         assert process.stdout is not None
         with _Deadline(process, START_PATIENCE):
@@ -212,50 +242,3 @@ def _how(status: int | None) -> str:
         with suppress(ValueError):
             return signal.Signals(-status).name
     return f"exit status {status}"
-
-
-# The protocol: a line of JSON in; a line of JSON out, followed by the features as float32.
-
-
-def _send(pipe: IO[bytes], message: dict[str, object], tail: bytes = b"") -> None:
-    pipe.write(json.dumps(message).encode() + b"\n" + tail)
-    pipe.flush()
-
-
-def _outcome(pipe: IO[bytes]) -> Outcome:
-    line = pipe.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    reply = json.loads(line)
-    if "reason" in reply:
-        return AudioError(reply["reason"])
-    values = pipe.read(4 * reply["size"])
-    if len(values) < 4 * reply["size"]:
-        raise EOFError
-    return Row(np.frombuffer(values, np.float32), reply["duration"], reply["sample_rate"])
-
-
-def main() -> None:
-    """Serve requests from stdin until it is closed: the child's side."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    requests = sys.stdin.buffer
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints can't garble the replies
-    excerpt = json.loads(sys.argv[1])
-    features(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))  # warm up
-    _send(replies, {"ready": True})
-    for line in requests:
-        outcome = extract_one(Path(json.loads(line)["path"]), excerpt)
-        if isinstance(outcome, AudioError):
-            _send(replies, {"reason": outcome.reason})
-        else:
-            reply: dict[str, object] = {
-                "duration": outcome.duration,
-                "sample_rate": outcome.sample_rate,
-                "size": len(outcome.features),
-            }
-            _send(replies, reply, outcome.features.tobytes())
-
-
-if __name__ == "__main__":
-    main()
