@@ -2,15 +2,45 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
 from cli.options import App, json_option, pass_app, strict_option
 
 if TYPE_CHECKING:
+    from kg.excerpt import Excerpt
+    from kg.graph.rows import Counts
+    from kg.intake import IngestReport
     from kg.sources.folder import GenresFrom
 
+# Genres named in a remark; the graph knows them all.
+NAMED = 12
 GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
+
+
+def _excerpt(ctx: click.Context, param: click.Parameter, given: str | None) -> "Excerpt | None":
+    """Read seconds, or `full`."""
+    from kg.excerpt import as_excerpt
+
+    return None if given is None else as_excerpt(given)
+
+
+def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
+    """Read the address of a Dask scheduler."""
+    if given is None:
+        return None
+    try:
+        parts = urlsplit(given)
+        usable = parts.scheme in ("tcp", "tls") and parts.hostname and parts.port
+    except ValueError:  # an open bracket, a port that is no number
+        usable = False
+    if not usable:
+        raise click.BadParameter(
+            f"{given!r} is not the address of a Dask scheduler: write it as tcp://HOST:8786 or "
+            "tls://HOST:8786."
+        )
+    return given
 
 
 @click.command()
@@ -23,7 +53,20 @@ GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
     help="The parent folder's name, the file's tags, or nowhere; auto: folders where they look "
     "like genres, else tags.",
 )
+@click.option(
+    "--excerpt",
+    metavar="SECONDS|full",
+    callback=_excerpt,
+    help="How much of each song is listened to: seconds from its middle, or all. The first ingest "
+    "decides for the library; default: 30.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+@click.option(
+    "--dask",
+    metavar="tcp://HOST:PORT",
+    callback=_scheduler,
+    help="Listen on the Dask cluster of this scheduler; it sees the folders under the same paths.",
+)
 @strict_option
 @json_option
 @pass_app
@@ -31,7 +74,9 @@ def ingest(
     app: App,
     sources: tuple[Path, ...],
     genres_from: "GenresFrom",
+    excerpt: "Excerpt | None",
     workers: int | None,
+    dask: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -44,27 +89,24 @@ def ingest(
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
     """
-    from cli.output import print_json, print_rejected, print_table
+    from cli.output import print_json, print_rejected
 
+    if dask is not None and workers is not None:
+        raise click.UsageError(
+            "--workers counts processes on this machine, --dask uses those of a cluster: "
+            "choose one of them."
+        )
     with app.library() as library:
-        report = library.ingest(sources, genres_from=genres_from, workers=workers)
-    print_rejected(report.rejected, report.rejects_file)
-    if report.counts is None:
-        raise click.ClickException("No file could be taken in; the reasons are above.")
+        report = library.ingest(
+            sources, genres_from=genres_from, workers=workers, excerpt=excerpt, dask=dask
+        )
+    print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file)
     if as_json:
         print_json(report)
-    else:
-        counts = report.counts
-        rows = [
-            ("songs in the graph", counts.songs),
-            ("  from these folders", report.taken),
-            ("  heard before (cached)", report.cached),
-            ("genres", counts.genres),
-            ("feature clusters", counts.clusters),
-            *((f"{name} relationships", n) for name, n in counts.relationships.items()),
-            ("rejected files", len(report.rejected)),
-        ]
-        print_table(["", "count"], rows, title="Ingested")
+    if report.counts is None:
+        raise click.ClickException("No file could be taken in; the reasons are above.")
+    if not as_json:
+        _print_ingested(report, report.counts)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":
@@ -77,10 +119,30 @@ def ingest(
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
     if report.few:
-        names = ", ".join(report.few)
-        app.remark(f"Genres with a single song can be learned from but not tested: {names}.")
+        app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
     if strict and report.rejected:
         raise click.exceptions.Exit(1)
+
+
+def _print_ingested(report: "IngestReport", counts: "Counts") -> None:
+    from cli.output import print_table
+
+    rows = [
+        ("songs in the library", counts.songs),
+        ("  from these folders", report.taken),
+        ("  of them heard before", report.cached),
+        ("genres", counts.genres),
+        ("clusters of songs that sound alike", counts.clusters),
+        ("links between similar songs", counts.relationships["SIMILAR_TO"]),
+        ("files left out", len(report.rejected)),
+    ]
+    print_table(["", "count"], rows, title="Ingested")
+
+
+def _few(report: "IngestReport") -> str:
+    listed = ", ".join(report.few[:NAMED])
+    more = len(report.few) - NAMED
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 @click.command()
@@ -99,7 +161,7 @@ def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
 
     with app.library() as library:
         report = library.add(songs)
-    print_rejected(report.rejected)
+    print_rejected(report.rejected, report.rejected_by_reason)
     if as_json:
         print_json(report)
     elif report.added:
@@ -129,6 +191,7 @@ def status(app: App, as_json: bool) -> None:
       kg status
     """
     from cli.output import print_json, print_table, show
+    from kg.excerpt import in_words
 
     with app.library() as library:
         found = library.status()
@@ -143,6 +206,7 @@ def status(app: App, as_json: bool) -> None:
         ("feature clusters", counts.clusters),
         *((name, count) for name, count in counts.relationships.items()),
         ("features", found.feature_version or "none yet"),
+        *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
         ("models", counts.models),
     ]
     if model is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -17,8 +17,10 @@ from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.records import Rejected
+    from kg.rejects import Reason
 
-LISTED = 20
+# Rejected files that are named one by one; more are summed up by reason.
+LISTED = 10
 
 
 def print_json(document: Any) -> None:
@@ -41,8 +43,9 @@ def print_table(
     *,
     title: str | None = None,
     header: bool = True,
+    to: TextIO | None = None,
 ) -> None:
-    """A table on stdout; numbers stand to the right."""
+    """A table on stdout (or `to` another stream); numbers stand to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -65,8 +68,9 @@ def print_table(
     for row in listed:
         table.add_row(*(_text(show(value)) for value in row))
     # A pipe has no width: nothing must be folded there that a program may read.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, file=sys.stdout).print(table)
+    stream = to or sys.stdout
+    width = None if stream.isatty() else 10_000
+    Console(width=width, highlight=False, file=stream).print(table)
 
 
 def show(value: Any) -> str:
@@ -99,17 +103,21 @@ def percent(probability: float) -> str:
     return f"{probability:.0%}"
 
 
-def print_rejected(rejected: "Sequence[Rejected]", listed_in: Path | None = None) -> None:
-    """Say on stderr which files were left out, and why."""
+def print_rejected(
+    rejected: "Sequence[Rejected]", reasons: "Sequence[Reason]", listed_in: Path | None = None
+) -> None:
+    """Say on stderr which files were left out and why: a few by name, many by reason."""
     if not rejected:
         return
-    for reject in rejected[:LISTED]:
-        click.echo(f"rejected: {printable(reject.path)}: {reject.reason}", err=True)
-    more = len(rejected) - LISTED
-    if more > 0:
-        click.echo(f"rejected: ... and {more} more", err=True)
+    if len(rejected) <= LISTED:
+        for reject in rejected:
+            click.echo(f"rejected: {printable(reject.path)}: {printable(reject.reason)}", err=True)
+    else:
+        rows = [(one.files, one.reason, one.example) for one in reasons]
+        click.echo(f"{len(rejected)} files could not be taken in:", err=True)
+        print_table(["files", "reason", "for example"], rows, to=sys.stderr)
     if listed_in is not None:
-        click.echo(f"All rejected files with reasons: {listed_in}", err=True)
+        click.echo(f"All rejected files with reasons: {printable(listed_in)}", err=True)
 
 
 def _text(value: str) -> Any:

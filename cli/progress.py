@@ -1,13 +1,16 @@
-"""Progress on stderr: bars in a terminal, a line a stage in a log."""
+"""Progress on stderr: bars in a terminal, lines in a log."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 
 from kg.progress import SILENT, Advance, Progress
+
+# Between two lines of one stage.
+LINE_SECONDS = 30.0
 
 
 def progress_for(quiet: bool) -> Progress:
@@ -18,20 +21,41 @@ def progress_for(quiet: bool) -> Progress:
 
 
 class Lines:
-    """One line when a stage is done."""
+    """A line when a stage is done, and for a long one every now and then.
+
+    Args:
+        clock: Gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
-        """Count, and print the count with its time at the end."""
-        started, done = time.monotonic(), 0
+        """Count, and print counts with rate, time left and what came to nothing."""
+        clock = self._clock
+        started = clock()
+        done = failed = 0
+        # The rate is that of the last while; what was done at once at the start is no measure.
+        mark: tuple[float, int] | None = None
 
         def advance(steps: int, rejected: int = 0) -> None:
-            nonlocal done
+            nonlocal done, failed, mark
             done += steps
+            failed += rejected
+            now = clock()
+            if mark is None:
+                mark = now, done
+            elif total is not None and done < total and now - mark[0] >= LINE_SECONDS:
+                rate = (done - mark[1]) / (now - mark[0])
+                left = duration((total - done) / rate) if rate else "?"
+                self.say(f"{name}: {done} of {total}, {rate:.1f}/s, {left} left{_rejected(failed)}")
+                mark = now, done
 
         yield advance
-        count = f": {done}" if total is not None else ""
-        self.say(f"{name}{count} ({time.monotonic() - started:.1f} s)")
+        seconds = clock() - started
+        count = f": {done}{_rejected(failed)}" if total is not None else ""
+        self.say(f"{name}{count} ({duration(seconds) if seconds >= 60 else f'{seconds:.1f} s'})")
 
     def say(self, message: str) -> None:
         """Print a line."""
@@ -39,7 +63,7 @@ class Lines:
 
 
 class Bars:
-    """A bar with count, rate and time left."""
+    """A bar with count, rate, time left and what came to nothing."""
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
@@ -55,24 +79,45 @@ class Bars:
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
         from rich.text import Text
 
         class Rate(TextColumn):
             def render(self, task: Task) -> Text:
                 return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
 
-        known = (
-            [BarColumn(), MofNCompleteColumn(), Rate(""), TimeRemainingColumn()] if total else []
-        )
+        class Failed(TextColumn):
+            def render(self, task: Task) -> Text:
+                return Text(_rejected(task.fields["rejected"]).lstrip(", "), style="yellow")
+
+        class Left(TimeRemainingColumn):
+            def render(self, task: Task) -> Text:
+                if task.finished:
+                    return TimeElapsedColumn().render(task)
+                return Text.assemble(super().render(task), " left")
+
+        known = [
+            # Takes what the others leave: a line must not be folded in a narrow terminal.
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            Rate(""),
+            Left(table_column=Column(no_wrap=True)),
+            Failed(""),
+        ]
         with Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
-            *known,
-            TimeElapsedColumn(),
+            *(known if total else [TimeElapsedColumn()]),
             console=Console(stderr=True),
+            expand=bool(total),
         ) as bars:
-            task = bars.add_task(name, total=total)
-            yield lambda steps, rejected=0: bars.advance(task, steps)
+            task = bars.add_task(name, total=total, rejected=0)
+
+            def advance(steps: int, rejected: int = 0) -> None:
+                rejected += bars.tasks[0].fields["rejected"]
+                bars.update(task, advance=steps, rejected=rejected)
+
+            yield advance
             # A stage may end early (training that no longer gains): it is done all the same.
             done = bars.tasks[task].completed
             bars.update(task, total=done or 1, completed=done or 1)
@@ -80,3 +125,15 @@ class Bars:
     def say(self, message: str) -> None:
         """Print a line."""
         click.echo(message, err=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _rejected(count: int) -> str:
+    return f", {count} rejected" if count else ""

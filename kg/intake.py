@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kg.audio.decode import EXCERPT
 from kg.audio.extract import extract
 from kg.audio.features import columns
 from kg.build import NEIGHBOURS, links, neighbour_index
 from kg.errors import NotReadyError
+from kg.excerpt import Excerpt
 from kg.graph.rows import Counts, Guess
 from kg.graph.store import GraphStore
 from kg.learning import NewSongs, latest_model
 from kg.progress import SILENT, Progress
 from kg.records import NewSong, Rejected, SongRecord
+from kg.rejects import Reason
 from kg.settings import Settings
-from kg.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,10 @@ class IngestReport:
         taken: Songs that are now in the graph from these folders.
         cached: How many of them had been heard before, so that nothing was extracted.
         genres_from: Where genres were read: `folder`, `tag` or `none`.
+        excerpt: How much of each song was listened to: seconds from its middle, or `full`.
         rejected: Files that did not become songs, and why.
-        rejects_file: The same list on disk; None without any.
+        rejected_by_reason: The same summed up, the commonest reason first.
+        rejects_file: The same on disk, with those of other folders; None without any.
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no file could be taken.
         few: Genres with a single song: they can be learned from but not measured.
@@ -36,11 +40,13 @@ class IngestReport:
     taken: int
     cached: int
     genres_from: str
+    excerpt: Excerpt
     rejected: Sequence[Rejected]
+    rejected_by_reason: Sequence[Reason]
     rejects_file: Path | None
-    rebuilt: bool
-    counts: Counts | None
-    few: Sequence[str]
+    rebuilt: bool = False
+    counts: Counts | None = None
+    few: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class AddReport:
 
     added: Sequence[AddedSong]
     rejected: Sequence[Rejected]
+    rejected_by_reason: Sequence[Reason]
     without_model: str | None
 
 
@@ -89,14 +96,18 @@ def hear(
     cache_dir: Path,
     *,
     workers: int | None = None,
+    excerpt: float | None = EXCERPT,
+    dask: str | None = None,
     progress: Progress = SILENT,
 ) -> Heard:
-    """Extract the features of songs, or take them from the cache."""
+    """Extract the features of songs, or take them from the cache; see `extract`."""
     by_id = {record.id: record for record in records}
     heard = extract(
         [(record.id, record.path) for record in records if record.path is not None],
         cache_dir,
         workers=workers,
+        excerpt=excerpt,
+        dask=dask,
         progress=progress,
     )
     beats = 2.0 ** heard.features[:, columns().index("tempo_log2")]
@@ -163,16 +174,6 @@ def attach(
         for song, ranked in zip(songs, guesses, strict=True)
     ]
     return added, without_model
-
-
-def write_rejects(rejected: Sequence[Rejected], path: Path) -> Path | None:
-    """Keep the list of files that did not become songs: path, tab, reason, one a line."""
-    if not rejected:
-        path.unlink(missing_ok=True)
-        return None
-    lines = [f"{printable(reject.path)}\t{reject.reason}\n" for reject in rejected]
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
 
 
 def _guesser(

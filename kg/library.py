@@ -6,11 +6,13 @@ Each method is a short composition of the stages in the other modules.
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.excerpt import Excerpt, as_excerpt, as_seconds, in_words, of_seconds
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
 
@@ -115,6 +117,8 @@ class Library:
         *,
         genres_from: "GenresFrom" = "auto",
         workers: int | None = None,
+        excerpt: Excerpt | None = None,
+        dask: str | None = None,
     ) -> "IngestReport":
         """Take in all audio below these folders, and connect it: clusters, similar songs, genres.
 
@@ -125,28 +129,51 @@ class Library:
             genres_from: `folder` (the parent folder's name), `tag`, `none`, or `auto`: folders
                 where they look like genres, else tags.
             workers: Processes that listen; default: one a core.
+            excerpt: How much of each song is listened to: seconds from its middle, or `full`. The
+                first ingest decides for the whole library; default: what was decided, else 30 s.
+            dask: Address of a Dask scheduler (`tcp://HOST:PORT`) whose workers listen instead;
+                they see the folders under the same paths.
 
         Raises:
-            WrongUsageError: a folder doesn't exist.
-            KgError: there is no audio in them.
+            WrongUsageError: a folder doesn't exist, or the library was begun with another excerpt.
+            KgError: there is no audio in them, or the list of rejected files can't be written.
             GraphError: the database can't be reached, or holds features of another version.
         """
         from kg.build import build_graph
-        from kg.intake import IngestReport, hear, write_rejects
+        from kg.intake import IngestReport, hear
+        from kg.rejects import by_reason, write_rejects
         from kg.sources.folder import scan
 
-        found = scan(_paths(sources), genres_from, self.progress)
+        wanted = None if excerpt is None else as_excerpt(excerpt)
+        folders = _paths(sources)
+        found = scan(folders, genres_from, self.progress)
         # A wrong password must show before hours of listening, not after.
-        kinds = self._same_features()
+        kinds = self._same_features(wanted)
         heard = hear(
-            found.records, self.settings.cache_dir, workers=workers, progress=self.progress
+            found.records,
+            self.settings.cache_dir,
+            workers=workers,
+            excerpt=kinds.excerpt,
+            dask=dask,
+            progress=self.progress,
         )
         rejected = [*found.rejected, *heard.rejected]
-        rejects_file = write_rejects(rejected, self.settings.rejects_file)
+        rejects_file = write_rejects(rejected, folders, self.settings.rejects_file)
+        report = IngestReport(
+            taken=len(heard.songs),
+            cached=heard.cached,
+            genres_from=found.genres_from,
+            excerpt=of_seconds(kinds.excerpt),
+            rejected=rejected,
+            rejected_by_reason=by_reason(rejected),
+            rejects_file=rejects_file,
+        )
         if not heard.songs:
-            return IngestReport(0, 0, found.genres_from, rejected, rejects_file, False, None, ())
+            return report
 
         with self._writing():
+            # The first of two ingests at once has decided meanwhile.
+            self._same_features(report.excerpt)
             known = self.store.known([song.record.id for song in heard.songs])
             # A song is new: until it is connected, the graph says that it isn't finished.
             builder = self.store.begin_build(kinds) if len(known) < len(heard.songs) else None
@@ -157,12 +184,8 @@ class Library:
                 progress=self.progress,
             )
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
-        return IngestReport(
-            taken=len(heard.songs),
-            cached=heard.cached,
-            genres_from=found.genres_from,
-            rejected=rejected,
-            rejects_file=rejects_file,
+        return replace(
+            report,
             rebuilt=rebuilt,
             counts=self.store.counts(),
             few=self.store.single_song_genres(),
@@ -181,27 +204,28 @@ class Library:
             NotReadyError: there is no library yet.
         """
         from kg.intake import AddReport, attach, hear, leave_out_known
+        from kg.rejects import by_reason
         from kg.sources.folder import scan
 
         found = scan(_paths(songs), "none", self.progress)
-        self._same_features()
+        kinds = self._same_features()
         if self.store.build() is None:
             raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
         new, there = leave_out_known(self.store, found.records)
-        heard = hear(new, self.settings.cache_dir, progress=self.progress)
+        heard = hear(new, self.settings.cache_dir, excerpt=kinds.excerpt, progress=self.progress)
         rejected = [*found.rejected, *there, *heard.rejected]
+        reasons = by_reason(rejected)
         if not heard.songs:
-            return AddReport((), rejected, None)
+            return AddReport((), rejected, reasons, None)
         with self._writing():
             added, without_model = attach(self.store, heard.songs, self.settings)
-        return AddReport(added, rejected, without_model)
+        return AddReport(added, rejected, reasons, without_model)
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
-        from kg.audio.features import feature_set
         from kg.status import status_of
 
-        return status_of(self.store, self.settings, feature_set())
+        return status_of(self.store, self.settings)
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -313,15 +337,27 @@ class Library:
         finally:
             lock.release()
 
-    def _same_features(self) -> "FeatureSet":
+    def _same_features(self, wanted: Excerpt | None = None) -> "FeatureSet":
         """The features that this kg makes, after a look at those in the graph.
 
+        Args:
+            wanted: How much of each song to listen to; default: as much as the library does.
+
         Raises:
-            KgError: they are of another version.
+            WrongUsageError: the library listens to more, or less.
+            KgError: its features are of another version.
         """
+        from kg.audio.decode import EXCERPT
         from kg.audio.features import feature_set
 
-        kinds, there = feature_set(), self.store.feature_version()
+        there, excerpt = self.store.feature_version(), self.store.excerpt()
+        if wanted is not None and excerpt is not None and wanted != excerpt:
+            raise WrongUsageError(
+                f"This library was made from {in_words(excerpt)} and can't be mixed with "
+                f"{in_words(wanted)}: leave --excerpt out, or ingest everything into a new home "
+                "(--home DIR) or an empty Neo4j database."
+            )
+        kinds = feature_set(as_seconds(excerpt or wanted or EXCERPT))
         if there is not None and there != kinds.version:
             raise KgError(
                 f"The graph holds features of version {there}, this kg makes version "

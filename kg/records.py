@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kg.audio.decode import EXCERPT
+
 
 @dataclass(frozen=True, slots=True)
 class SongRecord:
@@ -66,8 +68,10 @@ class FeatureSet:
         version: Hash of all that decides their values; versions never mix.
         families: Columns of each family, `{"mfcc": slice(0, 60), ...}`, in column order.
         columns: Name of each column, d of them.
+        excerpt: Seconds listened to, from the middle of each song; None: all of it.
     """
 
     version: str
     families: Mapping[str, slice]
     columns: tuple[str, ...]
+    excerpt: float | None = EXCERPT

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kg.audio.features import feature_version
+from kg.excerpt import Excerpt, as_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
 from kg.learning import label_fingerprint, latest_model
-from kg.records import FeatureSet
+from kg.rejects import read_rejects
 from kg.settings import Settings
 
 
@@ -20,6 +22,9 @@ class Status:
         server: The graph database.
         counts: What is in it.
         feature_version: Version of its features; None in an empty graph.
+        excerpt: How much of each song was listened to: seconds from its middle, or `full`; None in
+            an empty graph.
+        rejected: Files that the ingests of this home couldn't take in.
         model: The model in use.
         stale: What is out of date, each with the command that mends it.
         paths: Where things lie on disk.
@@ -28,48 +33,47 @@ class Status:
     server: ServerInfo
     counts: Counts
     feature_version: str | None
+    excerpt: Excerpt | None
+    rejected: int
     model: ModelRow | None
     stale: Sequence[str]
     paths: Mapping[str, Path]
 
 
-def status_of(store: GraphStore, settings: Settings, kinds: FeatureSet) -> Status:
-    """Look at everything; changes nothing.
-
-    Args:
-        store: The graph.
-        settings: Where things lie.
-        kinds: The features that this version of kg makes.
-    """
+def status_of(store: GraphStore, settings: Settings) -> Status:
+    """Look at everything; changes nothing."""
     counts = store.counts()
+    rejected = len(read_rejects(settings.rejects_file))
     model = latest_model(store)
     paths = {
         "home": settings.kg_home,
         "feature cache": settings.cache_dir,
         "checkpoints": settings.models_dir,
     }
+    if rejected:
+        paths["rejected files"] = settings.rejects_file
     if settings.embedded:
         paths["server"] = settings.server_dir
     return Status(
         server=store.connection.server,
         counts=counts,
         feature_version=store.feature_version(),
+        excerpt=store.excerpt(),
+        rejected=rejected,
         model=model,
-        stale=_stale(store, counts, model, kinds),
+        stale=_stale(store, counts, model),
         paths=paths,
     )
 
 
-def _stale(
-    store: GraphStore, counts: Counts, model: ModelRow | None, kinds: FeatureSet
-) -> list[str]:
+def _stale(store: GraphStore, counts: Counts, model: ModelRow | None) -> list[str]:
     if counts.songs == 0:
         return ["The graph is empty: run `kg ingest FOLDER`."]
     stale = []
-    build = store.build()
+    build, excerpt = store.build(), store.excerpt()
     if build is None:
         stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
-    if store.feature_version() != kinds.version:
+    if excerpt is None or store.feature_version() != feature_version(as_seconds(excerpt)):
         stale.append("The features are of another version of kg: ingest into a new home.")
     if model is None:
         return [*stale, "Nothing was learned yet: run `kg train`."]

@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from kg import Library
+from kg import Library, intake
 from kg.audio.features import feature_set
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
@@ -293,6 +294,102 @@ def test_features_of_another_version_are_refused(
         library.add(new_song)
     with pytest.raises(KgError, match="can't be mixed"):
         library.train()
+
+
+def test_the_first_ingest_decides_how_much_is_heard(
+    library: Library, music: Path, new_song: Path, tmp_path: Path
+) -> None:
+    assert library.status().excerpt is None
+    report = library.ingest(music / GENRES[0], excerpt="full")
+    assert (report.taken, report.cached, report.excerpt) == (6, 0, "full")
+    assert library.status().excerpt == "full"
+    assert library.ask("MATCH (f:FeatureSpace) RETURN f.excerpt").rows == [["full"]]
+    with pytest.raises(WrongUsageError, match=r"made from the whole song .*30 s from the middle.*"):
+        library.ingest(music, excerpt=30)
+    with pytest.raises(WrongUsageError, match="can't be 'half'"):
+        library.ingest(music, excerpt="half")  # type: ignore[arg-type]
+    assert library.status().counts.songs == 6
+
+    # What comes later is heard as what is there, whether asked for or not.
+    assert library.ingest(music, excerpt="full").excerpt == "full"
+    assert library.ingest(music).excerpt == "full"
+    library.add(new_song)
+    library.train(QUICK)
+    status = library.status()
+    assert (status.counts.songs, status.excerpt, status.stale) == (25, "full", [])
+    assert status.feature_version == feature_set(None).version
+
+
+def test_an_excerpt_of_seconds_is_kept(library: Library, music: Path) -> None:
+    report = library.ingest(music / GENRES[0], excerpt=10)
+    assert (report.cached, report.excerpt) == (0, 10.0)
+    assert library.ask("MATCH (f:FeatureSpace) RETURN f.excerpt").rows == [[10.0]]
+    assert library.ingest(music / GENRES[0]).cached == 6
+    assert library.status().feature_version == feature_set(10.0).version
+
+
+def test_a_library_from_before_excerpts_were_said_heard_30_seconds(
+    library: Library, music: Path
+) -> None:
+    assert library.ingest(music).excerpt == 30.0
+    library.connection.write(lambda tx: tx.run("MATCH (f:FeatureSpace) REMOVE f.excerpt").consume())
+    assert library.status().excerpt == 30.0
+    assert library.status().feature_version == feature_set().version
+    assert library.ingest(music, excerpt=30).cached == 24
+    with pytest.raises(WrongUsageError, match=r"30 s from the middle.*the whole song"):
+        library.ingest(music, excerpt="full")
+
+
+def test_of_two_first_ingests_at_once_one_decides(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = intake.hear
+
+    def slowly(*args: Any, **kwargs: Any) -> intake.Heard:
+        with monkeypatch.context() as undisturbed:
+            undisturbed.setattr(intake, "hear", listen)
+            with Library(library.settings) as other:
+                other.ingest(music / GENRES[1], excerpt="full")
+        return listen(*args, **kwargs)
+
+    monkeypatch.setattr(intake, "hear", slowly)
+    with pytest.raises(WrongUsageError, match="made from the whole song"):
+        library.ingest(music / GENRES[0])
+    assert library.status().counts.songs == 6
+    assert library.status().excerpt == "full"
+
+
+def test_rejected_files_stay_listed_until_their_folder_is_clean(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "words.mp3").write_text("this is not music, it is a text file")
+    (bad / "empty.flac").touch()
+    report = library.ingest([bad, music])
+    assert [(reason.files, reason.example.name) for reason in report.rejected_by_reason] == [
+        (1, reject.path.name) for reject in report.rejected
+    ]
+    status = library.status()
+    assert status.rejected == 2
+    assert status.paths["rejected files"] == report.rejects_file
+    assert library.ingest(music).rejects_file is None
+    assert library.status().rejected == 2  # nobody has looked at those again
+    (bad / "empty.flac").unlink()
+    library.ingest([bad, music])
+    assert library.status().rejected == 1
+    shutil.copy(music / GENRES[0] / f"{GENRES[0]}-0.flac", bad / "words.mp3")
+    library.ingest(bad)
+    assert library.status().rejected == 0
+    assert "rejected files" not in library.status().paths
+    assert not library.settings.rejects_file.exists()
+
+    library.settings.rejects_file.mkdir()
+    before = everything(library)
+    (bad / "empty.flac").touch()
+    with pytest.raises(KgError, match=r"rejects\.txt"):
+        library.ingest(bad)
+    assert everything(library) == before
 
 
 def test_a_checkpoint_that_is_gone(library: Library, music: Path, new_song: Path) -> None:

@@ -242,7 +242,7 @@ def family_slices() -> dict[str, slice]:
 
 def feature_set(excerpt: float | None = EXCERPT) -> FeatureSet:
     """Describe what `features` gives for excerpts of this length."""
-    return FeatureSet(feature_version(excerpt), family_slices(), columns())
+    return FeatureSet(feature_version(excerpt), family_slices(), columns(), excerpt)
 
 
 def feature_version(excerpt: float | None = EXCERPT) -> str:

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from kg.audio.decode import EXCERPT
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError
+from kg.excerpt import Excerpt, of_seconds
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
@@ -208,6 +210,12 @@ class GraphStore:
             )
         return versions[0] if versions else None
 
+    def excerpt(self) -> Excerpt | None:
+        """How much of each song was listened to; None in an empty graph."""
+        spaces = self._feature_spaces()
+        # Graphs from before this could be chosen don't say.
+        return spaces[0].get("excerpt", EXCERPT) if spaces else None
+
     def build(self) -> str | None:
         """Fingerprint of the finished build of clusters and similar songs; None without one."""
         spaces = self._feature_spaces()
@@ -226,6 +234,7 @@ class GraphStore:
             "families": list(kinds.families),
             "familySizes": [part.stop - part.start for part in kinds.families.values()],
             "columns": list(kinds.columns),
+            "excerpt": of_seconds(kinds.excerpt),
         }
         self._write(queries.MERGE_FEATURE_SPACE, version=kinds.version, properties=properties)
         return builder

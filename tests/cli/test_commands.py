@@ -20,6 +20,7 @@ import pytest
 from cli.main import SECTIONS, cli, main
 from kg import __version__
 from kg.audio.synth import GENRES, write_song
+from kg.errors import KgError
 from kg.graph import embedded
 from kg.settings import Settings
 
@@ -97,7 +98,7 @@ def test_every_command_has_its_section_in_the_help(run: Kg) -> None:
 def test_the_whole_way(kg: Kg, music: Path, tmp_path: Path) -> None:
     printed = kg("ingest", music)
     assert printed.code == 0
-    assert "songs in the graph" in printed.out
+    assert "songs in the library" in printed.out
     assert "Writing songs: 24" in printed.err
 
     document = json.loads(kg("--quiet", "ingest", music, "--json").out)
@@ -188,12 +189,77 @@ def test_bad_files_are_named_and_the_rest_is_taken(kg: Kg, music: Path, tmp_path
     assert kg("ingest", folder, "--strict").code == 1
 
 
+def test_many_bad_files_are_summed_up(kg: Kg, music: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for number in range(9):
+        (bad / f"words-{number}.mp3").write_text(f"not music at all, {number}")
+    for number in range(3):
+        write_song(bad / f"short-{number}.flac", GENRES[0], seconds=0.4, seed=number)
+    printed = kg("ingest", bad, music, "--genres-from", "folder", "--json")
+    assert printed.code == 0
+    assert "12 files could not be taken in:" in printed.err
+    assert "rejected: " not in printed.err
+    assert str(bad / "words-0.mp3") in printed.err
+    assert str(bad / "words-1.mp3") not in printed.err
+    document = json.loads(printed.out)
+    assert [reason["files"] for reason in document["rejected_by_reason"]] == [9, 3]
+    assert len(document["rejected"]) == 12
+    assert len(Path(document["rejects_file"]).read_text().splitlines()) == 12
+    assert "rejected files" in kg("status").out
+    assert "9" in kg("add", bad).err  # here too
+
+
+def test_how_much_is_listened_to(kg: Kg, music: Path) -> None:
+    one = music / GENRES[0]
+    document = json.loads(kg("ingest", one, "--excerpt", "full", "--json").out)
+    assert document["excerpt"] == "full"
+    assert "the whole song" in kg("status").out
+    printed = kg("ingest", one, "--excerpt", "30")
+    assert (printed.code, printed.out) == (2, "")
+    assert "made from the whole song" in printed.err
+    assert "--home" in printed.err
+    assert json.loads(kg("status", "--json").out)["excerpt"] == "full"
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost", "localhost:8786", "http://h:8786", "tcp://h", "tcp://:1", "tcp://h:x"]
+)
+def test_a_scheduler_that_has_no_address(run: Kg, tmp_path: Path, address: str) -> None:
+    printed = run("--home", tmp_path / "home", "ingest", tmp_path, "--dask", address)
+    assert printed.code == 2
+    assert "tcp://HOST:8786" in printed.err
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_the_scheduler_is_handed_on(
+    kg: Kg, music: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    handed: list[object] = []
+
+    def extract(*_: object, **options: object) -> None:
+        handed.extend((options["dask"], options["workers"], options["excerpt"]))
+        raise KgError("far enough")
+
+    monkeypatch.setattr("kg.intake.extract", extract)
+    printed = kg("ingest", music, "--dask", f"{scheme}://[::1]:8786", "--excerpt", "full")
+    assert (printed.code, "far enough" in printed.err) == (1, True)
+    assert handed == [f"{scheme}://[::1]:8786", None, None]
+    printed = kg("ingest", music, "--dask", "tcp://h:1", "--workers", "2")
+    assert printed.code == 2
+    assert "choose one" in printed.err
+
+
 def test_nothing_could_be_taken(kg: Kg, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "words.mp3").write_text("not music at all")
     printed = kg("ingest", tmp_path / "bad")
     assert printed.code == 1
     assert "No file could be taken in" in printed.err
+    printed = kg("ingest", tmp_path / "bad", "--json")
+    assert printed.code == 1
+    assert json.loads(printed.out)["counts"] is None
 
 
 def test_remarks_on_what_was_read(kg: Kg, music: Path) -> None:
@@ -212,6 +278,8 @@ def test_remarks_on_what_was_read(kg: Kg, music: Path) -> None:
         (["add", __file__], 1, "kg ingest"),
         (["ingest", "/no/such/folder"], 2, "/no/such/folder"),
         (["ingest"], 2, "SOURCES"),
+        (["ingest", ".", "--excerpt", "2"], 2, "from 5 to 21600"),
+        (["ingest", ".", "--excerpt", "half"], 2, "or `full`"),
         (["train", "--negatives", "some"], 2, "neither a number"),
         (["nonsense"], 2, "No such command"),
     ],

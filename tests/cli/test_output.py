@@ -1,6 +1,8 @@
 """What is printed, down to odd values."""
 
 import json
+import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cli.output import percent, print_csv, print_json, print_rejected, print_table, show
-from cli.progress import Bars, Lines, progress_for
+from cli.progress import Bars, Lines, duration, progress_for
 from kg.progress import SILENT
 from kg.records import Rejected
+from kg.rejects import by_reason
 from kg.text import printable, storable
 
 
@@ -60,14 +63,27 @@ def test_csv_quotes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == 'a,b\n"x,y","[1, 2]"\n,0.5\n'
 
 
-def test_a_long_list_of_rejects_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rejected([Rejected(Path(f"/{i}.mp3"), "broken") for i in range(25)], Path("/rejects.txt"))
-    printed = capsys.readouterr().err
-    assert "/19.mp3: broken" in printed
-    assert "/20.mp3" not in printed
-    assert "5 more" in printed
-    assert "/rejects.txt" in printed
-    print_rejected([])
+def test_few_rejects_are_named_and_many_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    few = [Rejected(Path(f"/{i}.mp3"), "broken") for i in range(10)]
+    print_rejected(few, by_reason(few), Path("/rejects.txt"))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
+        *(f"rejected: /{i}.mp3: broken" for i in range(10)),
+        "All rejected files with reasons: /rejects.txt",
+    ]
+
+    many = [*few, *(Rejected(Path(f"/[b]{i}.mp3"), "silent") for i in range(140))]
+    print_rejected(many, by_reason(many), Path("/rejects.txt"))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    title, header, *rows, last = [line.split() for line in printed.err.splitlines() if line.strip()]
+    assert " ".join(title) == "150 files could not be taken in:"
+    assert header == ["files", "reason", "for", "example"]
+    assert rows[1:] == [["140", "silent", "/[b]0.mp3"], ["10", "broken", "/0.mp3"]]
+    assert last[-1] == "/rejects.txt"
+
+    print_rejected([], [])
     assert capsys.readouterr().err == ""
 
 
@@ -96,3 +112,54 @@ def test_progress_as_lines_and_bars(
     assert printed.out == ""
     assert "Counting: 2" in printed.err
     assert printed.err.count("done") == 2
+
+
+def test_a_long_stage_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    with Lines(clock=lambda: now).stage("Listening", 1000) as advance:
+        advance(400)  # known from an earlier run: no measure of speed
+        for second in range(1, 96):
+            now = float(second)
+            advance(2, rejected=second % 20 == 0)
+    assert capsys.readouterr().err.splitlines() == [
+        "Listening: 460 of 1000, 2.0/s, 4 min left, 1 rejected",
+        "Listening: 520 of 1000, 2.0/s, 4 min left, 3 rejected",
+        "Listening: 580 of 1000, 2.0/s, 4 min left, 4 rejected",
+        "Listening: 590, 4 rejected (2 min)",
+    ]
+    with Lines(clock=lambda: now).stage("Waiting", 10) as advance:
+        advance(0)
+        now += 31
+        advance(0)
+    assert capsys.readouterr().err.splitlines() == [
+        "Waiting: 0 of 10, 0.0/s, ? left",
+        "Waiting: 0 (31.0 s)",
+    ]
+
+
+def test_a_bar_fits_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with Bars().stage("Extracting features", 12345) as advance:
+        advance(5000)
+        for _ in range(5):
+            time.sleep(0.15)
+            advance(20, rejected=9)
+    printed = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    lines = [line for line in re.split(r"[\r\n]", printed) if line.strip()]
+    assert all(len(line) <= 80 for line in lines)
+    assert any(
+        re.search(r"50\d\d/12345 [\d.]+/s \d:\d\d:\d\d left \d+ rejected", line) for line in lines
+    )
+    assert "5100/5100" in lines[-1]
+    assert "45 rejected" in lines[-1]
+    assert "left" not in lines[-1]
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (0.4, 89, 90, 3600, 5370, 12000)] == [
+        "0 s", "89 s", "2 min", "60 min", "1 h 30 min", "3 h 20 min",
+    ]  # fmt: skip
