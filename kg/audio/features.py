@@ -1,14 +1,14 @@
 """Named feature families, each a vector a song, all computed from one STFT.
 
 `FAMILIES` is the one place: a family is added by adding its entry there.
-Librosa is imported on first use only; names, columns and versions are known without it.
+Where a value has librosa's name it is librosa's value; `tests/audio/test_features.py` says how
+exactly. Importing librosa itself is left to `kg.audio.filters`.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
@@ -16,147 +16,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.decode import EXCERPT, SAMPLE_RATE, Samples
+from kg.audio.filters import N_CHROMA, N_FFT, N_MELS
+from kg.audio.frames import LAGS, N_CONTRAST, N_MFCC, Frames, delta
+from kg.audio.spectrum import HOP, Measure
+from kg.audio.spectrum import Matrix as Matrix
 from kg.records import FeatureSet
 
-N_FFT: Final = 2048
-HOP: Final = 512
-N_MELS: Final = 128
-N_MFCC: Final = 20
-N_CHROMA: Final = 12
-N_CONTRAST: Final = 7
-
-REVISION: Final = 1
+REVISION: Final = 2
 """Raised by whoever changes what a family computes without changing its columns."""
-
-Matrix = NDArray[np.float32]
-
-
-class Frames:
-    """A song cut into frames: what several families share is computed once, when first asked for.
-
-    Every matrix has one column a frame; there are 1 + n // `HOP` frames.
-    """
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    @cached_property
-    def magnitude(self) -> Matrix:
-        """Magnitude spectrogram [1 + N_FFT / 2, frames]."""
-        import librosa
-
-        stft = librosa.stft(self.samples, n_fft=N_FFT, hop_length=HOP)
-        magnitude: Matrix = np.abs(stft)
-        return magnitude
-
-    @cached_property
-    def power(self) -> Matrix:
-        """Power spectrogram [1 + N_FFT / 2, frames]."""
-        return np.square(self.magnitude)
-
-    @cached_property
-    def log_mel(self) -> Matrix:
-        """Mel spectrogram in dB [N_MELS, frames]: the vectored mel spectrogram."""
-        import librosa
-
-        mel = librosa.feature.melspectrogram(S=self.power, sr=SAMPLE_RATE, n_mels=N_MELS)
-        log_mel: Matrix = librosa.power_to_db(mel)
-        return log_mel
-
-    @cached_property
-    def mfcc(self) -> Matrix:
-        """Mel-frequency cepstral coefficients [N_MFCC, frames]."""
-        import librosa
-
-        mfcc: Matrix = librosa.feature.mfcc(S=self.log_mel, n_mfcc=N_MFCC)
-        return mfcc
-
-    @cached_property
-    def onsets(self) -> Matrix:
-        """Onset strength [frames]."""
-        import librosa
-
-        onsets: Matrix = librosa.onset.onset_strength(
-            S=self.log_mel, sr=SAMPLE_RATE, hop_length=HOP
-        )
-        return onsets
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A feature family: `compute` gives one value for each of `columns`."""
+    """A feature family: `compute` gives one value for each of `columns`.
+
+    What it needs of the spectrum beside what `Frames` has, it measures itself: `measure` is called
+    in the one pass over the STFT, and what it gave is in `Frames.measured` under the family's name.
+    """
 
     name: str
     columns: tuple[str, ...]
     compute: Callable[[Frames], Matrix]
+    measure: Measure | None = None
 
 
 def _mfcc(frames: Frames) -> Matrix:
-    import librosa
-
-    delta = librosa.feature.delta(frames.mfcc)
-    return np.concatenate([_mean_std(frames.mfcc), delta.std(axis=1)])
+    return np.concatenate(
+        [
+            _mean_std(frames.mfcc),
+            delta(frames.mfcc).std(axis=1),
+            delta(frames.mfcc, order=2).std(axis=1),
+            _modulation(frames.mfcc),
+        ]
+    )
 
 
 def _mel(frames: Frames) -> Matrix:
-    return _mean_std(frames.log_mel)
+    broad = frames.log_mel.reshape(N_BROAD, N_MELS // N_BROAD, -1).mean(axis=1)
+    return np.concatenate([_mean_std(frames.log_mel), _modulation(broad)])
 
 
 def _chroma(frames: Frames) -> Matrix:
-    import librosa
+    change = np.abs(np.diff(frames.chroma, axis=1, prepend=frames.chroma[:, :1]))
+    return np.concatenate([_mean_std(frames.chroma), change.mean(axis=1)])
 
-    # tuning=0.0: librosa's estimate of it costs more than all of the other families' filters.
-    chroma = librosa.feature.chroma_stft(
-        S=frames.power, sr=SAMPLE_RATE, tuning=0.0, n_chroma=N_CHROMA
-    )
-    return _mean_std(chroma)
+
+def _tonnetz(frames: Frames) -> Matrix:
+    return _mean_std(frames.tonnetz)
 
 
 def _contrast(frames: Frames) -> Matrix:
-    import librosa
-
-    return _mean_std(
-        librosa.feature.spectral_contrast(
-            S=frames.magnitude, sr=SAMPLE_RATE, n_bands=N_CONTRAST - 1
-        )
-    )
+    # The valleys beside their distance from the peaks, as Jiang et al. (2002) keep them.
+    return np.concatenate([_mean_std(frames.contrast), _mean_std(frames.valleys)])
 
 
 def _spectral(frames: Frames) -> Matrix:
-    import librosa
-
-    centroid = librosa.feature.spectral_centroid(S=frames.magnitude, sr=SAMPLE_RATE)
-    return _mean_std(
-        np.concatenate(
-            [
-                centroid,
-                librosa.feature.spectral_bandwidth(
-                    S=frames.magnitude, sr=SAMPLE_RATE, centroid=centroid
-                ),
-                librosa.feature.spectral_rolloff(S=frames.magnitude, sr=SAMPLE_RATE),
-                librosa.feature.spectral_flatness(S=frames.magnitude),
-                librosa.feature.zero_crossing_rate(
-                    frames.samples, frame_length=N_FFT, hop_length=HOP
-                ),
-                librosa.feature.rms(y=frames.samples, frame_length=N_FFT, hop_length=HOP),
-            ]
-        )
-    )
+    return _mean_std(np.vstack([frames.shape, frames.crossings, frames.loudness]))
 
 
 def _rhythm(frames: Frames) -> Matrix:
-    import librosa
-
-    onsets = frames.onsets
-    tempogram = librosa.feature.tempogram(onset_envelope=onsets, sr=SAMPLE_RATE, hop_length=HOP)
-    tempo = float(librosa.feature.tempo(tg=tempogram, sr=SAMPLE_RATE, hop_length=HOP)[0])
-    mean = tempogram.mean(axis=1)
+    onsets, tempogram, tempo = frames.onsets, frames.tempogram, frames.tempo
     # The autocorrelation at multiples of the beat tells straight from swing, four from three.
     lag = 60.0 * SAMPLE_RATE / HOP / tempo
-    at = np.interp([ratio * lag for ratio in _BEATS.values()], np.arange(len(mean)), mean)
-    return np.array([np.log2(tempo), onsets.mean(), onsets.std(), *at], dtype=np.float32)
+    at = np.interp([ratio * lag for ratio in _BEATS.values()], np.arange(LAGS), tempogram)
+    regularity = tempogram[_SHORTEST_BEAT:].max()
+    return np.array(
+        [np.log2(tempo), onsets.mean(), onsets.std(), regularity, *at], dtype=np.float32
+    )
 
 
+_SHORTEST_BEAT: Final = round(60.0 / 240.0 * SAMPLE_RATE / HOP)  # frames of a beat at 240 a minute
 _BEATS: Final = {
     "quarter": 0.25,
     "third": 1 / 3,
@@ -171,9 +100,47 @@ _BEATS: Final = {
 }
 
 
-def _mean_std(matrix: Matrix) -> Matrix:
+N_BROAD: Final = 8
+"""Broad mel bands of which the modulation is taken."""
+
+_MODULATIONS: Final = {
+    "modulation_0_5_hz": (0.5, 2.0),
+    "modulation_2_hz": (2.0, 4.0),
+    "modulation_4_hz": (4.0, 8.0),
+    "modulation_8_hz": (8.0, 16.0),
+}
+
+
+def _mean_std(matrix: NDArray[np.floating]) -> Matrix:
     """Mean of each row, then standard deviation of each row: [2 * rows]."""
-    return np.concatenate([matrix.mean(axis=1), matrix.std(axis=1)])
+    mean = matrix.mean(axis=1, dtype=np.float64)
+    std = matrix.std(axis=1, dtype=np.float64)
+    return np.concatenate([mean, std]).astype(np.float32)
+
+
+def _modulation(matrix: Matrix) -> Matrix:
+    """How much each row moves, slowly to fast: log power in the bands of `_MODULATIONS`.
+
+    After McKinney and Breebaart (2003): a beat, a tremolo and a held chord have the same mean and
+    standard deviation. All of the slowest band first: [bands * rows].
+    """
+    import scipy.fft
+
+    count = matrix.shape[1]
+    centred = matrix - matrix.mean(axis=1, keepdims=True)
+    window = np.hanning(count + 2)[1:-1].astype(np.float32)
+    length = scipy.fft.next_fast_len(count, real=True)
+    spectrum = scipy.fft.rfft(centred * window, length, axis=1)
+    power = (np.square(spectrum.real) + np.square(spectrum.imag)) / np.square(window).sum()
+    hertz = np.fft.rfftfreq(length, HOP / SAMPLE_RATE)
+    bands = [
+        # A second has few frequencies: the nearest stands for a band that has none of them.
+        inside if inside.any() else np.arange(len(hertz)) == np.abs(hertz - low).argmin()
+        for low, high in _MODULATIONS.values()
+        for inside in [(hertz >= low) & (hertz < high)]
+    ]
+    means = [power[:, inside].mean(axis=1) for inside in bands]
+    return np.log10(np.concatenate(means) + 1e-3).astype(np.float32)
 
 
 def _columns(*names: str, statistics: Iterable[str] = ("mean", "std")) -> tuple[str, ...]:
@@ -190,12 +157,37 @@ FAMILIES: Final[dict[str, Family]] = {
     for family in (
         Family(
             "mfcc",
-            _columns(*_numbered("mfcc", N_MFCC), statistics=("mean", "std", "delta_std")),
+            _columns(
+                *_numbered("mfcc", N_MFCC),
+                statistics=("mean", "std", "delta_std", "delta2_std", *_MODULATIONS),
+            ),
             _mfcc,
         ),
-        Family("mel", _columns(*_numbered("mel", N_MELS)), _mel),
-        Family("chroma", _columns(*_numbered("chroma", N_CHROMA)), _chroma),
-        Family("contrast", _columns(*_numbered("contrast", N_CONTRAST)), _contrast),
+        Family(
+            "mel",
+            _columns(*_numbered("mel", N_MELS))
+            + _columns(*_numbered("mel_broad", N_BROAD), statistics=_MODULATIONS),
+            _mel,
+        ),
+        Family(
+            "chroma",
+            _columns(*_numbered("chroma", N_CHROMA), statistics=("mean", "std", "change")),
+            _chroma,
+        ),
+        Family(
+            "tonnetz",
+            _columns(
+                *("fifths_x", "fifths_y", "minor_thirds_x", "minor_thirds_y"),
+                *("major_thirds_x", "major_thirds_y"),
+            ),
+            _tonnetz,
+        ),
+        Family(
+            "contrast",
+            _columns(*_numbered("contrast", N_CONTRAST))
+            + _columns(*_numbered("valley", N_CONTRAST)),
+            _contrast,
+        ),
         Family(
             "spectral",
             _columns("centroid", "bandwidth", "rolloff", "flatness", "zero_crossing_rate", "rms"),
@@ -207,6 +199,7 @@ FAMILIES: Final[dict[str, Family]] = {
                 "tempo_log2",
                 "onset_strength_mean",
                 "onset_strength_std",
+                "beat_regularity",
                 *(f"tempogram_beats_{name}" for name in _BEATS),
             ),
             _rhythm,
@@ -219,9 +212,11 @@ def features(samples: Samples) -> Matrix:
     """Compute every family of one song: float32 [d], in the order of `columns()`, finite.
 
     Args:
-        samples: Mono, at `SAMPLE_RATE`, at least a second, as `kg.audio.decode.decode` gives them.
+        samples: Mono, at `SAMPLE_RATE`, as `kg.audio.decode.decode` gives them.
     """
-    frames = Frames(samples)
+    frames = Frames(
+        samples, {f.name: f.measure for f in FAMILIES.values() if f.measure is not None}
+    )
     values = np.concatenate([family.compute(frames) for family in FAMILIES.values()])
     return np.nan_to_num(values.astype(np.float32, copy=False))
 
@@ -254,6 +249,7 @@ def feature_version(excerpt: float | None = EXCERPT) -> str:
         "n_fft": N_FFT,
         "hop": HOP,
         "beats": list(_BEATS.values()),
+        "modulations": list(_MODULATIONS.values()),
         # A list: the order of the families is the order of the columns.
         "families": [[name, family.columns] for name, family in FAMILIES.items()],
     }
