@@ -61,31 +61,27 @@ def _stream(
     waiting: dict[distributed.Future, Request] = {}
     completed = distributed.as_completed(with_results=True, raise_errors=False, loop=client.loop)
     looked = seen = time.monotonic()
-    try:
-        while True:
-            for request in islice(requests, max(0, AHEAD * threads - len(waiting))):
-                future = client.submit(
-                    _perform_there, request, _versions(), key=f"kg-{run}-{request.song}", pure=False
-                )
-                waiting[future] = request
-                completed.add(future)
-            if not waiting:
-                return
-            for future, result in completed.next_batch(block=False):
-                request = waiting.pop(future)
-                yield request, _outcome(request, future, result, address)
-            now = time.monotonic()
-            if now - looked > _LOOK_SECONDS:
-                looked, threads = now, _threads(client, address)
-                seen = now if threads else seen
-                if now - seen > NO_WORKERS_SECONDS:
-                    raise _no_workers(address)
-            if not completed.has_ready():
-                _check(client, address)
-                time.sleep(0.01)
-    finally:
-        if waiting and client.status == "running":
-            client.cancel(list(waiting))
+    while True:
+        free = max(1, AHEAD * threads) - len(waiting)
+        for request in islice(requests, max(0, free)):
+            key = f"kg-{run}-{request.song}"
+            future = client.submit(_perform_there, request, _versions(), key=key, pure=False)
+            waiting[future] = request
+            completed.add(future)
+        if not waiting:
+            return
+        for future, result in completed.next_batch(block=False):
+            request = waiting.pop(future)
+            yield request, _outcome(request, future, result, address)
+        now = time.monotonic()
+        if now - looked > _LOOK_SECONDS:
+            looked, threads = now, _threads(client, address)
+            seen = now if threads else seen
+            if now - seen > NO_WORKERS_SECONDS:
+                raise _no_workers(address)
+        if not completed.has_ready():
+            _check(client, address)
+            time.sleep(0.01)
 
 
 def _outcome(request: Request, future: "distributed.Future", result: Any, address: str) -> Outcome:
@@ -138,7 +134,7 @@ def _connected(address: str) -> Iterator["distributed.Client"]:
         try:
             yield client
         finally:
-            client.close(timeout=5)
+            client.close(timeout=5)  # the scheduler forgets what a client that left had queued
     finally:
         logger.setLevel(level)
 
@@ -164,6 +160,8 @@ def _checked(client: "distributed.Client", address: str) -> int:
     except OSError as error:
         raise _lost(address) from error
     for worker, answer in answers.items():
+        if isinstance(answer, OSError):  # it left while it was asked
+            continue
         if isinstance(answer, Exception):
             raise KgError(
                 f"The Dask worker {worker} can't run kg ({type(answer).__name__}: {answer}): "

@@ -522,17 +522,19 @@ def peak():
 with FeatureCache(folder, width) as opened:
     opened.add("warm", Row(np.zeros(width, np.float32), 1.0, 1))
 songs = [(f"{number:032x}", Path("song")) for number in range(count)]
+rng = np.random.default_rng(0)
 start = peak()
 with FeatureCache(folder, width) as opened:
     for number, (song, _) in enumerate(songs):
-        opened.add(song, Row(np.full(width, number, np.float32), number, 8_000))
+        features = rng.random(width, np.float32)  # as hard to compress as real ones
+        features[0] = number
+        opened.add(song, Row(features, number, 8_000))
 written = peak()
 result = extract(songs, cache)
-read = peak()
+read = peak()  # before the mapped table is looked at
 assert result.cached == count and not result.rejected
 assert (result.duration == np.arange(count)).all()
-for number in (0, 1, count // 2, count - 1):
-    assert (result.features[number] == number).all()
+assert (result.features[:, 0] == np.arange(count)).all()
 print(width, round(start), round(written - start), round(read - start))
 """
 
@@ -551,7 +553,7 @@ def test_memory_does_not_grow_with_the_library(tmp_path: Path) -> None:
     table = 4 * width * count / 2**20
     print(f"table {table:.0f} MB; peak grew by {written} MB writing, {read} MB with reading")
     assert table > 180
-    assert read < 150  # what held all rows grew by more than twice the table
+    assert read < 180  # holding all rows, twice on the way, takes 470
 
 
 def test_cache_that_cannot_be_written(songs: Songs, tmp_path: Path) -> None:
