@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from kg.audio.tags import Tags, clean, read_tags
 from kg.errors import KgError, WrongUsageError
+from kg.files import open_file, why_unreadable
 from kg.progress import SILENT, Progress
 from kg.records import Rejected, SongRecord
 
@@ -18,13 +19,16 @@ log = logging.getLogger(__name__)
 
 GenresFrom = Literal["auto", "folder", "tag", "none"]
 
+# Of these kg has no decoder for OptimFROG (.ofr) and what is sold encrypted (.aax, .m4p): such a
+# file is still the user's music, and named among those that can't be read.
 EXTENSIONS: Final = frozenset(
     {
-        *(".mp3", ".mp2", ".mp1", ".mpga", ".flac", ".ogg", ".oga", ".opus", ".spx"),
-        *(".m4a", ".m4b", ".m4r", ".mp4", ".aac", ".adts", ".3gp", ".3g2", ".ra", ".amr"),
-        *(".wma", ".asf", ".ape", ".wv", ".mpc", ".mp+", ".mpp", ".ofr", ".tak", ".tta"),
+        *(".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".flac", ".ogg", ".oga", ".opus", ".spx"),
+        *(".m4a", ".m4b", ".m4r", ".m4p", ".mp4", ".aac", ".adts", ".3gp", ".3g2", ".aax", ".caf"),
+        *(".wma", ".asf", ".ape", ".wv", ".mpc", ".mp+", ".mpp", ".ofr", ".tak", ".tta", ".shn"),
         *(".wav", ".wave", ".w64", ".rf64", ".bwf", ".aiff", ".aif", ".aifc", ".au", ".snd"),
-        *(".caf", ".voc", ".dsf", ".dff", ".mka", ".webm", ".weba", ".ac3", ".eac3", ".dts"),
+        *(".voc", ".dsf", ".dff", ".mka", ".webm", ".weba", ".ac3", ".eac3", ".dts", ".mlp"),
+        *(".ra", ".rm", ".amr", ".awb", ".oma", ".aa3", ".at3", ".qoa"),
     }
 )
 
@@ -86,7 +90,7 @@ def scan(
             try:
                 ids[path] = content_id(path)
             except OSError as error:
-                rejected.append(Rejected(path, f"can't be read ({error.strerror})"))
+                rejected.append(Rejected(path, why_unreadable(error)))
             else:
                 tags[path] = read_tags(path)
             advance(1)
@@ -107,9 +111,11 @@ def content_id(path: Path) -> str:
         OSError: the file can't be read.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
+        if file.error is not None:
+            raise file.error
     return digest.hexdigest()
 
 
@@ -135,7 +141,7 @@ def _walk(folder: Path, rejected: list[Rejected], seen: set[tuple[int, int]]) ->
                 key=lambda entry: os.fsencode(entry.name),
             )
     except OSError as error:
-        rejected.append(Rejected(folder, f"the folder can't be read ({error.strerror})"))
+        rejected.append(Rejected(folder, f"the folder {why_unreadable(error)}"))
         return
     for entry in visible:
         path = folder / entry.name
@@ -162,7 +168,7 @@ def _readable_kind(path: Path, rejected: list[Rejected], *, given: bool = False)
     if not path.exists():
         rejected.append(Rejected(path, "a link to a file that isn't there"))
     elif given:
-        rejected.append(Rejected(path, "not a regular file"))
+        rejected.append(Rejected(path, "a pipe or device, not a file"))
     else:
         log.debug("Passed over, not a regular file: %s", path)
     return False

@@ -125,7 +125,7 @@ def test_links_and_pipes(library: Path) -> None:
         ("gone.mp3", "a link to a file that isn't there")
     ]
     found = scan([library / "rock" / "pipe.mp3"])
-    assert [each.reason for each in found.rejected] == ["not a regular file"]
+    assert [each.reason for each in found.rejected] == ["a pipe or device, not a file"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")

@@ -1,0 +1,88 @@
+"""Other people's files, opened so that nothing waits and nothing is written."""
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a named pipe would wait for somebody to write into it
+)
+
+
+class QuietFile(io.FileIO):
+    """A file that C libraries read from: it never raises, but remembers in `error` what happened.
+
+    Their wrappers print on stderr what a method raises. To seek where no byte can be (a broken
+    header says so) is answered by -1, and what can't be read by nothing.
+    """
+
+    error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move; -1 where that is impossible."""
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return -1
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Bytes from here on; none where they can't be read."""
+        try:
+            return super().read(-1 if size is None else size) or b""
+        except OSError as error:
+            self.error = error
+            return b""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer; 0 where nothing can be read."""
+        try:
+            return super().readinto(buffer) or 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+
+def open_file(path: Path) -> QuietFile:
+    """Open a regular file for reading, without waiting.
+
+    Raises:
+        OSError: it is missing, unreadable, or no regular file: `why_unreadable` says it in words.
+    """
+    _require_regular(path.stat())  # first: only to open a device may have effects
+    descriptor = os.open(path, _FLAGS)
+    try:
+        _require_regular(os.fstat(descriptor))  # again: it may have been replaced
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return QuietFile(descriptor, "rb")
+
+
+def why_unreadable(error: OSError) -> str:
+    """Say in plain words why a file can't be opened or read."""
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            return "no longer there"
+        case errno.EISDIR:
+            return "a folder, not a file"
+        case errno.ENODEV:
+            return "a pipe or device, not a file"
+        case errno.EACCES | errno.EPERM:
+            return "can't be read: no permission"
+        case errno.ELOOP:
+            return "a link that leads back to itself"
+    return f"can't be read ({error.strerror or error})"
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENODEV
+    raise OSError(code, os.strerror(code))
