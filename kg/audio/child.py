@@ -13,10 +13,14 @@ import numpy as np
 
 from kg.audio.cache import Row, cannot_write
 from kg.audio.decode import EXCERPT, SAMPLE_RATE, Audio, decode
-from kg.audio.features import Frames, features
+from kg.audio.features import features
+from kg.audio.frames import Frames
 from kg.errors import AudioError, KgError
 
 log = logging.getLogger(__name__)
+
+FRAME_DTYPE: Final = np.float16
+"""Half precision halves the disk at an error of 0.05 % at most: 0.02 dB in a log-mel."""
 
 _GRACE: Final = 5.0  # seconds a child outlives its deadline when nobody is left to end it
 
@@ -75,7 +79,7 @@ def _write_sequence(request: Request, audio: Audio) -> Written:
     assert request.sequence is not None
     assert request.target is not None
     matrix = getattr(Frames(audio.samples), request.sequence)
-    frames = np.ascontiguousarray(matrix.T, np.float16)
+    frames = np.ascontiguousarray(matrix.T, FRAME_DTYPE)
     temporary = request.target.with_name(f"{request.target.name}.{os.getpid()}.tmp")
     try:
         request.target.parent.mkdir(parents=True, exist_ok=True)
