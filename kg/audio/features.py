@@ -43,35 +43,35 @@ class Family:
 def _mfcc(frames: Frames) -> Matrix:
     return np.concatenate(
         [
-            _mean_std(frames.mfcc),
+            mean_std(frames.mfcc),
             delta(frames.mfcc).std(axis=1),
             delta(frames.mfcc, order=2).std(axis=1),
-            _modulation(frames.mfcc),
+            modulation(frames.mfcc),
         ]
     )
 
 
 def _mel(frames: Frames) -> Matrix:
     broad = frames.log_mel.reshape(N_BROAD, N_MELS // N_BROAD, -1).mean(axis=1)
-    return np.concatenate([_mean_std(frames.log_mel), _modulation(broad)])
+    return np.concatenate([mean_std(frames.log_mel), modulation(broad)])
 
 
 def _chroma(frames: Frames) -> Matrix:
     change = np.abs(np.diff(frames.chroma, axis=1, prepend=frames.chroma[:, :1]))
-    return np.concatenate([_mean_std(frames.chroma), change.mean(axis=1)])
+    return np.concatenate([mean_std(frames.chroma), change.mean(axis=1)])
 
 
 def _tonnetz(frames: Frames) -> Matrix:
-    return _mean_std(frames.tonnetz)
+    return mean_std(frames.tonnetz)
 
 
 def _contrast(frames: Frames) -> Matrix:
     # The valleys beside their distance from the peaks, as Jiang et al. (2002) keep them.
-    return np.concatenate([_mean_std(frames.contrast), _mean_std(frames.valleys)])
+    return np.concatenate([mean_std(frames.contrast), mean_std(frames.valleys)])
 
 
 def _spectral(frames: Frames) -> Matrix:
-    return _mean_std(np.vstack([frames.shape, frames.crossings, frames.loudness]))
+    return mean_std(np.vstack([frames.shape, frames.crossings, frames.loudness]))
 
 
 def _rhythm(frames: Frames) -> Matrix:
@@ -111,14 +111,14 @@ _MODULATIONS: Final = {
 }
 
 
-def _mean_std(matrix: NDArray[np.floating]) -> Matrix:
+def mean_std(matrix: NDArray[np.floating]) -> Matrix:
     """Mean of each row, then standard deviation of each row: [2 * rows]."""
     mean = matrix.mean(axis=1, dtype=np.float64)
     std = matrix.std(axis=1, dtype=np.float64)
     return np.concatenate([mean, std]).astype(np.float32)
 
 
-def _modulation(matrix: Matrix) -> Matrix:
+def modulation(matrix: Matrix) -> Matrix:
     """How much each row moves, slowly to fast: log power in the bands of `_MODULATIONS`.
 
     After McKinney and Breebaart (2003): a beat, a tremolo and a held chord have the same mean and
@@ -144,7 +144,7 @@ def _modulation(matrix: Matrix) -> Matrix:
 
 
 def _columns(*names: str, statistics: Iterable[str] = ("mean", "std")) -> tuple[str, ...]:
-    """Name the values of `_mean_std`: all means, then all standard deviations."""
+    """Name the values of `mean_std`: all means, then all standard deviations."""
     return tuple(f"{name}_{statistic}" for statistic in statistics for name in names)
 
 
