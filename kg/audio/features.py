@@ -71,7 +71,10 @@ def _contrast(frames: Frames) -> Matrix:
 
 
 def _spectral(frames: Frames) -> Matrix:
-    return mean_std(np.vstack([frames.shape, frames.crossings, frames.loudness]))
+    matrix = np.vstack([frames.shape, frames.crossings, frames.loudness])
+    # Hz, and shares in thousandths: what moves is then far above the floor of `modulation`.
+    scale = np.array([1, 1, 1, 1000, 1000, 1000], np.float32)[:, None]
+    return np.concatenate([mean_std(matrix), modulation(matrix * scale)])
 
 
 def _rhythm(frames: Frames) -> Matrix:
@@ -111,6 +114,9 @@ _MODULATIONS: Final = {
 }
 
 
+_SHAPE: Final = ("centroid", "bandwidth", "rolloff", "flatness", "zero_crossing_rate", "rms")
+
+
 def mean_std(matrix: NDArray[np.floating]) -> Matrix:
     """Mean of each row, then standard deviation of each row: [2 * rows]."""
     mean = matrix.mean(axis=1, dtype=np.float64)
@@ -122,7 +128,7 @@ def modulation(matrix: Matrix) -> Matrix:
     """How much each row moves, slowly to fast: log power in the bands of `_MODULATIONS`.
 
     After McKinney and Breebaart (2003): a beat, a tremolo and a held chord have the same mean and
-    standard deviation. All of the slowest band first: [bands * rows].
+    standard deviation. All rows of the slowest band first: [bands * rows].
     """
     import scipy.fft
 
@@ -190,7 +196,7 @@ FAMILIES: Final[dict[str, Family]] = {
         ),
         Family(
             "spectral",
-            _columns("centroid", "bandwidth", "rolloff", "flatness", "zero_crossing_rate", "rms"),
+            _columns(*_SHAPE) + _columns(*_SHAPE, statistics=_MODULATIONS),
             _spectral,
         ),
         Family(
