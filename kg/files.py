@@ -56,13 +56,13 @@ def open_file(path: Path) -> QuietFile:
         OSError: it is missing, unreadable, or no regular file: `why_unreadable` says it in words.
     """
     _require_regular(path.stat())  # first: only to open a device may have effects
-    descriptor = os.open(path, _FLAGS)
+    file = QuietFile(os.fspath(path), "rb", opener=lambda name, _: os.open(name, _FLAGS))
     try:
-        _require_regular(os.fstat(descriptor))  # again: it may have been replaced
+        _require_regular(os.fstat(file.fileno()))  # again: it may have been replaced
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
-    return QuietFile(descriptor, "rb")
+    return file
 
 
 def why_unreadable(error: OSError) -> str:

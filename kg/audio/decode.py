@@ -39,6 +39,7 @@ _RATES: Final = (500, 12_000_000)  # Hz; what claims another sample rate is brok
 _BLOCK: Final = 1 << 16  # samples handled at once
 _PREROLL: Final = 0.5  # seconds decoded before an excerpt, so that codecs have settled
 _SHORTFALL: Final = 0.9  # an excerpt that ends before this share of it shows a wrong header
+_PLANES: Final = 8  # channels that are too many for PyAV, if each has a plane of its own
 _FULL: Final = 4 * 3600  # seconds that room is made for at once; a header may claim anything
 _UNSURE: Final = 0.02  # an excerpt whose bit rate is off by more belies a length got from bit rate
 _GUESSED: Final = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3"})  # lengths
@@ -512,7 +513,14 @@ class _Frames:
             for frame in frames:
                 if isinstance(frame, av.AudioFrame) and frame.sample_rate and frame.samples:
                     self.seconds += frame.samples / frame.sample_rate
-                    yield frame
+                    yield from _packed(frame) if frame.layout.nb_channels >= _PLANES else [frame]
+
+
+def _packed(frame: "av.AudioFrame") -> list["av.AudioFrame"]:
+    """Lay many channels out as one plane: PyAV looks for their end beyond them, and crashes."""
+    import av
+
+    return av.AudioResampler(format="flt").resample(frame)
 
 
 def _values(queue: "av.AudioFifo", skip: int) -> tuple[int, NDArray[Any]]:

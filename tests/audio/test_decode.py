@@ -225,6 +225,18 @@ def test_many_channels(tmp_path: Path, channels: int) -> None:
     np.testing.assert_allclose(audio.samples, samples.mean(axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [7, 8, 9, 16, 64])
+def test_many_channels_by_ffmpeg(tmp_path: Path, channels: int) -> None:
+    tones = [sine(2.0, hertz) for hertz in 300 + 50 * np.arange(channels)]
+    samples = np.stack(tones, axis=1) / 2
+    audio = decode(write(tmp_path / "a.ogg", samples))
+    assert audio.duration == pytest.approx(2.0, abs=0.01)
+    assert dominant(
+        decode(write(tmp_path / "b.ogg", samples * (np.arange(channels) == channels - 1))).samples
+    ) == pytest.approx(250 + 50 * channels, abs=1)
+    assert np.corrcoef(audio.samples, samples.mean(axis=1)[: len(audio.samples)])[0, 1] > 0.95
+
+
 @pytest.mark.parametrize("rate", [1_000, 192_000])
 def test_odd_sample_rates(tmp_path: Path, rate: int) -> None:
     audio = decode(write(tmp_path / "a.wav", sine(2.0, 300.0, rate), rate))
