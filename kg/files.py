@@ -7,6 +7,9 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+CHANGED: Final = "changed while it was being read: take it in again when that is done"
+"""Why a file that is being written to does not become a song yet."""
+
 _FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)

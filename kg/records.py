@@ -17,6 +17,9 @@ class SongRecord:
     Attributes:
         id: BLAKE2b-128 of the file's bytes, or of source name and row key for a table row; hex.
         path: Absolute path of the audio file.
+        paths: Of all copies, the same bytes under several names; `path` is the first of them.
+        modified: When the file at `path` was last changed, in ns, as it was identified.
+        artist: Of the song; `album_artist` may be "Various Artists".
         genres: The owner's genres; `genre_source` says where they were read from.
         genre_source: `folder`, `tag`, `table` or `user`; empty where there are no genres.
         split: `train`, `valid` or `test` where the data itself says so.
@@ -24,8 +27,11 @@ class SongRecord:
 
     id: str
     path: Path | None = None
+    paths: tuple[Path, ...] = ()
+    modified: int | None = None
     title: str | None = None
     artist: str | None = None
+    album_artist: str | None = None
     album: str | None = None
     year: int | None = None
     genres: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kg.audio.suspects import encrypted, explain
 from kg.errors import AudioError
-from kg.files import QuietFile, open_file, why_unreadable
+from kg.files import CHANGED, QuietFile, open_file, why_unreadable
 
 if TYPE_CHECKING:
     import av
@@ -94,7 +94,7 @@ def decode(path: Path, excerpt: float | None = EXCERPT) -> Audio:
             before = _stamp(file)
             audio = _decode(file, excerpt)
             if _stamp(file) != before:
-                raise AudioError("changed while it was being read: take it in again when it's done")
+                raise AudioError(CHANGED)
             return audio
     except OSError as error:
         raise AudioError(why_unreadable(error)) from error

@@ -22,6 +22,12 @@ INDEXES: Final = (
 
 MERGE_SONGS: Final = "UNWIND $rows AS row MERGE (s:Song {id: row.id}) SET s += row.properties"
 
+SONG_PATHS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.path AS path, s.paths AS paths
+"""
+
 # A song with a label of one of the sources in $kept keeps it: what its owner said by hand
 # always, what folders said when nobody asked for tags.
 DELETE_OTHER_GENRES: Final = """

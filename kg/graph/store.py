@@ -6,10 +6,12 @@ are repeated, so that a command that was cut off is mended by running it again.
 
 import json
 import os
+import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +34,7 @@ from kg.graph.rows import (
     SongTable,
 )
 from kg.progress import SILENT, Progress
-from kg.records import FeatureSet, NewSong
+from kg.records import FeatureSet, NewSong, SongRecord
 from kg.schema import cluster_id
 from kg.splits import SplitSong
 from kg.text import storable
@@ -92,8 +94,10 @@ class GraphStore:
         ) -> None:
             if builder is not None:
                 _check_builder(tx, builder)
+            _keep_other_paths(tx, rows, taken)
             _write_songs(tx, rows, genres, kept)
 
+        taken = {path for song in songs for path in _paths(song.record)}
         with progress.stage("Writing songs", len(songs)) as advance:
             for batch in _batches(songs):
                 rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
@@ -489,6 +493,33 @@ def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
         raise GraphError(REBUILT)
 
 
+def _keep_other_paths(
+    tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], taken: Collection[str]
+) -> None:
+    """Copies that an earlier ingest saw elsewhere stay in a song's paths, as long as they exist.
+
+    Args:
+        tx: The transaction in which the songs are written.
+        rows: Songs with the paths that this ingest saw; those of others are added.
+        taken: Paths of all songs of this ingest: what lies there now is known.
+    """
+    earlier = {
+        found["id"]: {found["path"], *(found["paths"] or ())} - {None}
+        for found in _fetch(tx, queries.SONG_PATHS, {"ids": [row["id"] for row in rows]})
+    }
+    for row in rows:
+        said = row["properties"]
+        others = earlier.get(row["id"], set()).difference(taken)
+        paths = sorted({*(said["paths"] or ()), *filter(_is_there, others)})
+        said["path"], said["paths"] = (paths[0], paths) if paths else (None, None)
+
+
+def _is_there(path: str) -> bool:
+    # Bytes of a name that are no text are stored as `\xff`; a name may also read so.
+    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    return Path(path).is_file() or Path(raw).is_file()
+
+
 def _write_songs(
     tx: neo4j.ManagedTransaction,
     rows: list[dict[str, Any]],
@@ -556,10 +587,13 @@ def _write_predictions(
 
 def _song_properties(song: NewSong) -> dict[str, Any]:
     record = song.record
+    paths = _paths(record)
     said = {
-        "path": storable(os.fspath(record.path)) if record.path else None,
+        "path": paths[0] if paths else None,
+        "paths": paths or None,
         "title": storable(record.title),
         "artist": storable(record.artist),
+        "albumArtist": storable(record.album_artist),
         "album": storable(record.album),
         "year": record.year,
         "duration": float(song.duration),
@@ -570,6 +604,12 @@ def _song_properties(song: NewSong) -> dict[str, Any]:
     if record.split is not None:
         said["split"] = record.split
     return said  # a None removes what an earlier tag said
+
+
+def _paths(record: SongRecord) -> list[str]:
+    """Where a song lies, as a database takes it, sorted."""
+    paths = record.paths or ((record.path,) if record.path else ())
+    return sorted({str(storable(os.fspath(path))) for path in paths})
 
 
 def _pack(values: Floats) -> bytes:

@@ -84,10 +84,12 @@ def scan(
         )
 
     ids: dict[Path, str] = {}
+    modified: dict[Path, int] = {}
     tags: dict[Path, Tags] = {}
     with progress.stage("Reading files", len(files)) as advance:
         for path in files:
             try:
+                modified[path] = path.stat().st_mtime_ns
                 ids[path] = content_id(path)
             except OSError as error:
                 rejected.append(Rejected(path, why_unreadable(error)))
@@ -100,7 +102,7 @@ def scan(
     copies: dict[str, list[Path]] = defaultdict(list)
     for path, song in ids.items():
         copies[song].append(path)
-    records = [_record(song, paths, tags, genres_from) for song, paths in copies.items()]
+    records = [_record(song, paths, modified, tags, genres_from) for song, paths in copies.items()]
     return Scan(records, rejected, genres_from)
 
 
@@ -193,7 +195,8 @@ def _named_after_artists(tags: dict[Path, Tags]) -> bool:
     """Whether half of the folders that can be judged bear the name of an artist or album inside."""
     votes: dict[Path, list[bool]] = defaultdict(list)
     for path, one in tags.items():
-        names = [name.casefold() for name in (one.artist, one.album) if name and len(name) > 2]
+        said = (one.artist, one.album_artist, one.album)
+        names = [name.casefold() for name in said if name and len(name) > 2]
         if names:
             folder = clean(path.parent.name).casefold()
             votes[path.parent].append(any(name in folder for name in names))
@@ -202,7 +205,11 @@ def _named_after_artists(tags: dict[Path, Tags]) -> bool:
 
 
 def _record(
-    song: str, paths: list[Path], tags: dict[Path, Tags], genres_from: GenresFrom
+    song: str,
+    paths: list[Path],
+    modified: dict[Path, int],
+    tags: dict[Path, Tags],
+    genres_from: GenresFrom,
 ) -> SongRecord:
     """Describe a song by the first of its copies; in several genre folders, it has their genres."""
     path = paths[0]
@@ -216,8 +223,11 @@ def _record(
     return SongRecord(
         id=song,
         path=path,
+        paths=tuple(paths),
+        modified=modified[path],
         title=said.title or clean(path.stem),
         artist=said.artist,
+        album_artist=said.album_artist,
         album=said.album,
         year=said.year,
         genres=genres,

@@ -108,6 +108,44 @@ def test_a_moved_song_changes_its_genre_but_not_what_its_owner_said(store: Graph
     assert genres == {"a": ("funk", "jazz"), "b": ("soul",)}
 
 
+def copies(id: str, *paths: Path) -> NewSong:
+    plain = song(id)
+    return replace(plain, record=replace(plain.record, path=paths[0], paths=paths))
+
+
+def test_copies_are_one_song_with_all_paths(store: GraphStore, tmp_path: Path) -> None:
+    def paths() -> list[object]:
+        answer = store.connection.ask("MATCH (s:Song {id: 'a'}) RETURN s.path, s.paths, count(*)")
+        [[first, listed, _]] = answer.rows
+        assert first == listed[0]
+        return [path.removeprefix(f"{tmp_path}/") for path in listed]
+
+    def there(*names: str) -> list[Path]:
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        return [tmp_path / name for name in names]
+
+    odd = "three/caf\udce9.mp3"
+    one, two, three = there("one/a.mp3", "two/a.mp3", odd)
+    store.write_songs([copies("a", one, two)])
+    assert paths() == ["one/a.mp3", "two/a.mp3"]
+    # What another ingest saw elsewhere stays, as long as it is there.
+    store.write_songs([copies("a", three)])
+    assert paths() == ["one/a.mp3", r"three/caf\xe9.mp3", "two/a.mp3"]
+    one.unlink()
+    [moved] = there("two/b.mp3")
+    store.write_songs([copies("a", moved)])
+    assert paths() == [r"three/caf\xe9.mp3", "two/a.mp3", "two/b.mp3"]
+    # What lies there now is another song.
+    store.write_songs([copies("a", moved), copies("b", two)])
+    assert paths() == [r"three/caf\xe9.mp3", "two/b.mp3"]
+    three.unlink()
+    store.write_songs([copies("a", moved)])
+    assert paths() == ["two/b.mp3"]
+    assert count(store, "(s:Song)") == 2
+
+
 def test_a_source_that_says_no_genre_takes_none_away(store: GraphStore) -> None:
     store.write_songs([song("a", "blues")])
     store.write_songs([song("a")])

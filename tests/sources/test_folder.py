@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from mutagen.flac import FLAC
 
-from kg.errors import KgError, WrongUsageError
+from kg.audio.decode import decode
+from kg.audio.tags import Tags, read_tags
+from kg.errors import AudioError, KgError, WrongUsageError
+from kg.files import why_unreadable
 from kg.sources.folder import content_id, scan
 from tests.audio.sounds import noise, write
 
@@ -92,6 +95,11 @@ def test_same_bytes_are_one_song_in_both_genres(library: Path) -> None:
     [both] = [record for record in records if len(record.genres) > 1]
     assert both.genres == ("blues", "rock")
     assert both.path == library / "blues" / "z.flac"
+    assert both.paths == (
+        library / "blues" / "z.flac",
+        library / "rock" / "again.flac",
+        library / "rock" / "c.flac",
+    )
 
 
 def test_overlapping_arguments_and_single_files(library: Path) -> None:
@@ -151,6 +159,47 @@ def test_name_that_is_no_text(library: Path) -> None:
     (library / "blues" / "a.flac").unlink()
     [record] = [record for record in scan([library]).records if record.path == path]
     assert record.title == r"caf\xe9"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and devices of POSIX")
+def test_what_would_never_answer(tmp_path: Path) -> None:
+    """A pipe in a file's place, also one that takes it between the look and the reading."""
+    pipe = tmp_path / "pipe.mp3"
+    os.mkfifo(pipe)
+    for path, reason in (
+        (pipe, "a pipe or device, not a file"),
+        (Path("/dev/zero"), "a pipe or device, not a file"),
+        (tmp_path, "a folder, not a file"),
+        (tmp_path / "gone.mp3", "no longer there"),
+    ):
+        with pytest.raises(OSError) as caught:
+            content_id(path)
+        assert why_unreadable(caught.value) == reason
+        assert read_tags(path) == Tags()
+        with pytest.raises(AudioError) as refused:
+            decode(path)
+        assert refused.value.reason == reason
+
+    file = write(tmp_path / "song.flac", noise(0.2))
+    real = os.open
+
+    def replaced(name: str, flags: int) -> int:
+        file.unlink()
+        os.mkfifo(file)
+        return real(name, flags)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", replaced)
+        with pytest.raises(AudioError) as refused:
+            decode(file)
+    assert refused.value.reason == "a pipe or device, not a file"
+
+
+def test_a_folder_called_like_a_song(library: Path) -> None:
+    song(library / "rock" / "live.mp3" / "d.flac", 4)
+    found = scan([library])
+    assert library / "rock" / "live.mp3" / "d.flac" in {record.path for record in found.records}
+    assert found.rejected == []
 
 
 def test_nothing_to_find(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What is heard belongs to the file that was identified."""
+
+import os
+from pathlib import Path
+
+from kg.files import CHANGED
+from kg.intake import hear
+from kg.sources.folder import scan
+from tests.audio.sounds import noise, write
+
+
+def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "music", tmp_path / "cache"
+    paths = [write(folder / f"{name}.wav", noise(seed=i)) for i, name in enumerate("abcd")]
+    stays, grows, goes, becomes_pipe = paths
+    records = scan([folder]).records
+    with grows.open("ab") as download:
+        download.write(bytes(1000))
+    os.utime(grows, ns=(0, 1))
+    goes.unlink()
+    becomes_pipe.unlink()
+    os.mkfifo(becomes_pipe)
+
+    heard = hear(records, cache, workers=1)
+    assert [song.record.path for song in heard.songs] == [stays]
+    assert {each.path: each.reason for each in heard.rejected} == {
+        grows: CHANGED,
+        goes: "no longer there",
+        becomes_pipe: "a pipe or device, not a file",
+    }
+    # What was heard before a file went is still right.
+    stays.unlink()
+    assert [song.record.path for song in hear(records[:1], cache).songs] == [stays]
