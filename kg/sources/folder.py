@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -165,14 +166,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _readable_kind(path: Path, rejected: list[Rejected], *, given: bool = False) -> bool:
-    if path.is_file():
-        return True
-    if not path.exists():
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            return True
+    except FileNotFoundError:
         rejected.append(Rejected(path, "a link to a file that isn't there"))
-    elif given:
-        rejected.append(Rejected(path, "a pipe or device, not a file"))
+    except OSError as error:
+        rejected.append(Rejected(path, why_unreadable(error)))
     else:
-        log.debug("Passed over, not a regular file: %s", path)
+        if given:
+            rejected.append(Rejected(path, "a pipe or device, not a file"))
+        else:
+            log.debug("Passed over, not a regular file: %s", path)
     return False
 
 

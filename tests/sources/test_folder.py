@@ -138,6 +138,8 @@ def test_links_and_pipes(library: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 def test_unreadable_file_and_folder(library: Path) -> None:
+    (library / "link.flac").symlink_to(library / "blues" / "a.flac")
+    (library / "self.flac").symlink_to(library / "self.flac")
     (library / "blues").chmod(0)
     (library / "rock" / "c.flac").chmod(0)
     try:
@@ -147,7 +149,12 @@ def test_unreadable_file_and_folder(library: Path) -> None:
     finally:
         (library / "blues").chmod(0o755)
     assert found.records == []
-    assert ["can't be read" in each.reason for each in found.rejected] == [True, True]
+    assert {each.path.name: each.reason for each in found.rejected} == {
+        "blues": "the folder can't be read: no permission",
+        "c.flac": "can't be read: no permission",
+        "link.flac": "can't be read: no permission",
+        "self.flac": "a link that leads back to itself",
+    }
 
 
 def test_name_that_is_no_text(library: Path) -> None:
