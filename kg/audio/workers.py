@@ -21,7 +21,7 @@ from kg.errors import AudioError, KgError
 PATIENCE: Final = 20.0
 """Seconds a file may take before its decoder counts as hanging."""
 
-PATIENCE_PER_MB: Final = 2.0
+PATIENCE_PER_MB: Final = 4.0
 """Seconds more for each megabyte of a file that is decoded as a whole."""
 
 START_PATIENCE: Final = 120.0
@@ -137,6 +137,12 @@ class Worker:
         self.ended = False
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, where there is one."""
+        process = self._process
+        return None if process is None else process.pid
 
     def perform(self, request: Request) -> Outcome:
         """Have a file read; one whose decoder hangs or crashes is rejected like any other.

@@ -2,6 +2,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -245,12 +246,15 @@ def test_a_process_that_died_idle_costs_no_file(songs: Songs) -> None:
     worker = workers_module.Worker()
     try:
         assert isinstance(worker.perform(Request(*songs[0])), Row)
-        assert worker._process is not None
-        worker._process.kill()
-        worker._process.wait()
+        first = worker.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        time.sleep(0.3)
         assert isinstance(worker.perform(Request(*songs[1])), Row)
+        assert worker.pid != first
     finally:
         worker.end()
+    assert worker.pid is None
     outcome = worker.perform(Request(*songs[1]))
     assert isinstance(outcome, AudioError)
     assert "stopped" in outcome.reason
