@@ -57,13 +57,13 @@ class Cluster:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Cluster]:
+def started(folder: Path, **environment: str) -> Iterator[Cluster]:
     with ExitStack() as stack:
 
         def start(*command: str, path: tuple[Path, ...] = ()) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", *command],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))},
+                env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(map(str, path))},
                 cwd=folder,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -218,23 +218,18 @@ def test_workers_come_and_go(
     monkeypatch.setattr(on_dask, "_LOOK_SECONDS", 0.2)
     with pytest.raises(KgError, match=r"has no workers: start some with `dask worker tcp"):
         extract(songs, cache, dask=own_cluster.address)
-    first = own_cluster.add_worker()
+    workers = [own_cluster.add_worker()]
     monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", 60.0)
 
     def replace() -> None:
-        first.kill()
-        own_cluster.add_worker()
+        workers[0].kill()
+        workers.append(own_cluster.add_worker())
 
     result = extract(songs[:6], cache, dask=own_cluster.address, progress=Waiter(replace))
     assert len(result.ids) == 6
     monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", 1.0)
-
-    def leave() -> None:
-        with distributed.Client(own_cluster.address, set_as_default=False) as client:
-            client.retire_workers()
-
     with pytest.raises(KgError, match="has no workers"):
-        extract(songs, cache, dask=own_cluster.address, progress=Waiter(leave))
+        extract(songs[6:], cache, dask=own_cluster.address, progress=Waiter(workers[1].kill))
 
 
 @pytest.mark.slow
@@ -255,6 +250,46 @@ def test_another_version_on_a_worker(own_cluster: Cluster, songs: Songs, cache: 
     own_cluster.add_worker(other)
     with pytest.raises(KgError, match=r"can't run kg \(ImportError: no such thing\): install kg"):
         extract(songs, cache, dask=own_cluster.address)
+
+
+@pytest.mark.slow
+def test_another_version_on_a_worker_that_came_later(
+    cluster: Cluster, songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_dask, "_checked", lambda client, address: 2)  # it wasn't there
+    monkeypatch.setattr(on_dask, "_versions", lambda: ("9.9", "abc"))
+    with pytest.raises(KgError, match=rf"has kg {__version__} with .* but here it is 9.9 with abc"):
+        extract(songs, cache, dask=cluster.address)
+
+
+@pytest.mark.slow
+def test_what_fails_on_a_worker_is_told(
+    cluster: Cluster, songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr(on_dask, "_perform_there", broken)
+    with pytest.raises(KgError, match=r"failed to read .*wav: RuntimeError: no more threads"):
+        extract(songs, cache, dask=cluster.address)
+
+
+@pytest.mark.slow
+def test_a_file_whose_workers_die_is_rejected(tmp_path: Path, songs: Songs, cache: Path) -> None:
+    (tmp_path / "dask").mkdir()
+    with started(tmp_path / "dask", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
+        first = cluster.add_worker()
+
+        def replace() -> None:
+            first.kill()
+            cluster.add_worker()
+
+        result = extract(songs, cache, dask=cluster.address, progress=Waiter(replace))
+    assert {rejected.reason for rejected in result.rejected} == {
+        "the Dask workers that read it died"
+    }
+    assert len(result.ids) + len(result.rejected) == len(songs)
+    assert len(result.ids) >= len(songs) - on_dask.AHEAD
 
 
 @pytest.mark.slow
