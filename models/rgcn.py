@@ -26,7 +26,9 @@ class EncoderConfig:
         hidden: width of every layer's output.
         layers: how many hops messages travel, 1 to 3.
         bases: number of basis matrices shared by all relations; None: a weight for each.
+        blocks: number of blocks on the diagonal of each relation's weight; None: no such limit.
         dropout: share of each layer's input that is dropped in training.
+        edge_dropout: share of the edges that carry nothing in a training step.
         residual: add each layer's input to its output.
         normalise: layer normalisation of each layer's output.
     """
@@ -34,7 +36,9 @@ class EncoderConfig:
     hidden: int = 64
     layers: int = 2
     bases: int | None = None
+    blocks: int | None = None
     dropout: float = 0.5
+    edge_dropout: float = 0.0
     residual: bool = True
     normalise: bool = True
 
@@ -45,30 +49,54 @@ class EncoderConfig:
             raise ValueError(f"layers must be 1, 2 or 3, not {self.layers}")
         if self.bases is not None and self.bases < 1:
             raise ValueError(f"bases must be at least 1 or None, not {self.bases}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if self.blocks is not None and (self.blocks < 1 or self.hidden % self.blocks):
+            raise ValueError(f"blocks must divide hidden = {self.hidden}, not {self.blocks}")
+        if self.bases is not None and self.blocks is not None:
+            raise ValueError("weights are decomposed into bases or into blocks, not into both")
+        for name, share in (("dropout", self.dropout), ("edge_dropout", self.edge_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, not {share}")
 
 
 class RelationWeights(nn.Module):
-    """The matrices W_r, free or by basis decomposition (eq. 3): W_r = sum_b a_rb V_b."""
+    """The matrices W_r: free, by basis decomposition (eq. 3) or block-diagonal (eq. 4).
+
+    Eq. 3: W_r = sum_b a_rb V_b, the V_b shared by all relations. Eq. 4: W_r = diag(Q_1r .. Q_Br).
+    """
 
     def __init__(
-        self, num_relations: int, size_in: int, size_out: int, bases: int | None = None
+        self,
+        num_relations: int,
+        size_in: int,
+        size_out: int,
+        bases: int | None = None,
+        blocks: int | None = None,
     ) -> None:
         super().__init__()
-        self.matrices = nn.Parameter(torch.empty(bases or num_relations, size_in, size_out))
+        size: tuple[int, ...] = (bases or num_relations, size_in, size_out)
+        if blocks:
+            size = (num_relations, blocks, size_in // blocks, size_out // blocks)
+        self.matrices = nn.Parameter(torch.empty(size))
         self.mixing = nn.Parameter(torch.empty(num_relations, bases)) if bases else None
-        for matrix in self.matrices:
+        for matrix in self.matrices.flatten(0, -3):
             # a gain below 1: a node sums over many relations, and its own vector should lead
             nn.init.xavier_uniform_(matrix, gain=0.3)
         if self.mixing is not None:
             nn.init.xavier_uniform_(self.mixing)
 
     def forward(self) -> tuple[Tensor, ...]:
-        """Return W_r [size_in, size_out] of every relation."""
+        """Return W_r of every relation: [size_in, size_out], or its blocks [B, in / B, out / B]."""
         if self.mixing is None:
             return self.matrices.unbind()
         return torch.einsum("rb,bio->rio", self.mixing, self.matrices).unbind()
+
+
+def transform(h: Tensor, weight: Tensor) -> Tensor:
+    """Multiply vectors h [n, size_in] by a relation's weight, whole or in blocks: [n, size_out]."""
+    if weight.dim() == 2:
+        return h @ weight
+    parts = h.view(h.size(0), weight.size(0), weight.size(1))
+    return torch.einsum("nbi,bio->nbo", parts, weight).flatten(1)
 
 
 class RGCNLayer(nn.Module):
@@ -85,10 +113,11 @@ class RGCNLayer(nn.Module):
         size_out: int,
         relations: Sequence[EdgeType],
         bases: int | None = None,
+        blocks: int | None = None,
     ) -> None:
         super().__init__()
         self.index = {relation: i for i, relation in enumerate(relations)}
-        self.weights = RelationWeights(len(relations), size_in, size_out, bases)
+        self.weights = RelationWeights(len(relations), size_in, size_out, bases, blocks)
         self.self_loop = nn.Parameter(torch.empty(size_in, size_out))
         self.bias = nn.Parameter(torch.zeros(size_out))
         nn.init.xavier_uniform_(self.self_loop)
@@ -133,9 +162,9 @@ class RGCNLayer(nn.Module):
             weight = weights[self.index[edge_type]]
             # (A h) W = A (h W): whichever multiplies fewer rows by W
             if senders.size(0) <= own.size(0):
-                out = out + adjacency.mean(senders @ weight)
+                out = out + adjacency.mean(transform(senders, weight))
             else:
-                out = out + adjacency.mean(senders) @ weight
+                out = out + transform(adjacency.mean(senders), weight)
         return out
 
 
@@ -211,7 +240,7 @@ class RGCNEncoder(nn.Module):
         self.relations = frozenset(relations)
         self.inputs = NodeInputs(features, learned, groups, config.hidden)
         self.layers = nn.ModuleList(
-            RGCNLayer(config.hidden, config.hidden, relations, config.bases)
+            RGCNLayer(config.hidden, config.hidden, relations, config.bases, config.blocks)
             for _ in range(config.layers)
         )
         self.norms = nn.ModuleList(
@@ -235,6 +264,8 @@ class RGCNEncoder(nn.Module):
         Returns:
             L + 1 dicts {node type: [n, hidden]}; the last holds the embeddings.
         """
+        if self.training and self.config.edge_dropout:
+            adjacency = {t: a.dropped(self.config.edge_dropout) for t, a in adjacency.items()}
         outputs = [self.inputs(x)]
         for depth, layer in enumerate(self.layers):
             last = depth == len(self.layers) - 1

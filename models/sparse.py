@@ -19,10 +19,12 @@ class MeanAdjacency:
     Attributes:
         matrix: A, sparse CSR [n_to, n_from].
         transposed: A^T, sparse CSR [n_from, n_to].
+        order: int32 [cells], where each cell of the transpose lies among those of A.
     """
 
     matrix: Tensor
     transposed: Tensor
+    order: Tensor
 
     @classmethod
     def from_edges(
@@ -58,6 +60,7 @@ class MeanAdjacency:
             transposed=_csr(
                 columns[by_column], rows[by_column], values[by_column], (num_from, num_to)
             ),
+            order=by_column.int(),
         )
 
     @property
@@ -69,6 +72,24 @@ class MeanAdjacency:
         """Average the senders' vectors h [n_from, d] at each receiver: [n_to, d]."""
         product: Tensor = _Product.apply(self.matrix, self.transposed, h)
         return product
+
+    def dropped(self, share: float) -> "MeanAdjacency":
+        """Leave out a random share of the cells: the mean is then over the senders that are left.
+
+        Duplicates of an edge stay or go together; a node all of whose senders go has a row of
+        zeros. Chance comes from torch's global generator.
+        """
+        starts, values = self.matrix.crow_indices(), self.matrix.values()
+        values = values * (torch.rand_like(values) >= share)
+        rows = torch.repeat_interleave(starts.diff().long(), output_size=values.numel())
+        total = torch.zeros(self.matrix.size(0), dtype=values.dtype, device=values.device)
+        total.index_add_(0, rows, values)
+        values = values / total.where(total > 0, 1)[rows]
+        return MeanAdjacency(
+            _with_values(self.matrix, values),
+            _with_values(self.transposed, values[self.order.long()]),
+            self.order,
+        )
 
 
 def all_within(nodes: Tensor, count: int) -> bool:
@@ -89,6 +110,17 @@ def _csr(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -
             size=size,
             check_invariants=True,
         )
+
+
+def _with_values(matrix: Tensor, values: Tensor) -> Tensor:
+    """Give a CSR matrix other values in the same cells."""
+    return torch.sparse_csr_tensor(
+        matrix.crow_indices(),
+        matrix.col_indices(),
+        values,
+        size=matrix.shape,
+        check_invariants=False,  # the cells were checked when the matrix was built
+    )
 
 
 class _Product(torch.autograd.Function):

@@ -34,15 +34,15 @@ def _mean_per_relation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_geometric.backend, "use_segment_matmul", False)
 
 
-@pytest.mark.parametrize("bases", [None, 2])
+@pytest.mark.parametrize(("bases", "blocks"), [(None, None), (2, None), (None, 2)])
 @settings(deadline=None, max_examples=40)
 @given(edges=graphs(), seed=st.integers(0, 99))
 def test_layer_equals_rgcn_conv(
-    bases: int | None, edges: dict[EdgeType, Tensor], seed: int
+    bases: int | None, blocks: int | None, edges: dict[EdgeType, Tensor], seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    ours = RGCNLayer(4, 6, RELATIONS, bases)
-    oracle = RGCNConv(4, 6, len(RELATIONS), num_bases=bases, aggr="mean")
+    ours = RGCNLayer(4, 6, RELATIONS, bases, blocks)
+    oracle = RGCNConv(4, 6, len(RELATIONS), num_bases=bases, num_blocks=blocks, aggr="mean")
     with torch.no_grad():
         oracle.weight.copy_(ours.weights.matrices)
         if bases:
@@ -82,6 +82,56 @@ def test_layer_equals_rgcn_conv(
         torch.testing.assert_close(gradient, other, **close)
 
 
+@pytest.mark.parametrize(("bases", "blocks"), [(None, None), (2, None), (None, 2)])
+def test_gradients_are_exact(bases: int | None, blocks: int | None) -> None:
+    torch.manual_seed(0)
+    layer = RGCNLayer(4, 6, RELATIONS, bases, blocks).double()
+    edges = {
+        ("a", "r", "a"): [[0, 1, 1, 4, 4], [1, 0, 2, 2, 2]],
+        ("b", "t", "a"): [[0, 2, 1], [3, 3, 0]],
+        ("a", "s", "b"): [[3, 3], [0, 0]],
+    }
+    adjacency = {
+        r: MeanAdjacency.from_edges(torch.tensor(e), SIZES[r[0]], SIZES[r[2]], torch.float64)
+        for r, e in edges.items()
+    }
+    h = [torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in SIZES.values()]
+    parameters = dict(layer.named_parameters())
+
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        given = dict(zip(SIZES, values[: len(SIZES)], strict=True))
+        weights = dict(zip(parameters, values[len(SIZES) :], strict=True))
+        return tuple(torch.func.functional_call(layer, weights, (given, adjacency)).values())
+
+    assert torch.autograd.gradcheck(run, (*h, *parameters.values()))
+
+
+def test_dropped_edges_leave_a_mean_over_the_others() -> None:
+    torch.manual_seed(0)
+    edges = torch.stack([torch.arange(200) % 50, torch.arange(200) // 8])
+    whole = MeanAdjacency.from_edges(edges, 50, 30)
+    dropped = whole.dropped(0.4)
+    dense = dropped.matrix.to_dense()
+    kept = (dense > 0).sum() / (whole.matrix.to_dense() > 0).sum()
+    assert 0.5 < kept < 0.7
+    assert not ((dense > 0) & (whole.matrix.to_dense() == 0)).any()
+    torch.testing.assert_close(dense.sum(1), (dense > 0).any(1).float())
+    torch.testing.assert_close(dropped.transposed.to_dense(), dense.T)
+    assert not torch.equal(dense, whole.dropped(0.4).matrix.to_dense())
+    torch.testing.assert_close(whole.dropped(0.0).matrix.to_dense(), whole.matrix.to_dense())
+
+
+def test_edges_are_dropped_in_training_only() -> None:
+    data = class_graph()
+    config = EncoderConfig(hidden=8, dropout=0.0, edge_dropout=0.5)
+    encoder = LinkModel(GraphShape.of(data, TARGET), config).encoder
+    graph = MessageGraph(data, TARGET)
+    first, second = (encoder.train()(graph.x, graph.adjacency())[-1]["item"] for _ in range(2))
+    assert not torch.equal(first, second)
+    first, second = (encoder.eval()(graph.x, graph.adjacency())[-1]["item"] for _ in range(2))
+    assert torch.equal(first, second)
+
+
 def test_output_can_be_limited_to_some_node_types() -> None:
     layer = RGCNLayer(4, 4, RELATIONS)
     h = {t: torch.randn(n, 4) for t, n in SIZES.items()}
@@ -108,6 +158,7 @@ def test_projections_are_summed_over_families() -> None:
         EncoderConfig(hidden=16, layers=1),
         EncoderConfig(hidden=16, layers=2, residual=False, bases=3),
         EncoderConfig(hidden=16, layers=3, residual=True, normalise=True),
+        EncoderConfig(hidden=16, layers=2, blocks=4, edge_dropout=0.5),
     ],
 )
 def test_new_nodes_are_embedded_as_if_they_had_been_there(config: EncoderConfig) -> None:
@@ -175,7 +226,11 @@ def test_new_nodes_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"hidden": 0}, {"layers": 0}, {"layers": 4}, {"bases": 0}, {"dropout": 1.0}],
+    [
+        *({"hidden": 0}, {"layers": 0}, {"layers": 4}, {"bases": 0}, {"dropout": 1.0}),
+        *({"blocks": 0}, {"hidden": 10, "blocks": 4}, {"bases": 2, "blocks": 2}),
+        {"edge_dropout": -0.1},
+    ],
 )
 def test_encoder_config_is_checked(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
