@@ -142,7 +142,7 @@ def odd_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("odd", "can't be decoded (ValueError: odd in two lines)"),
         ("crash", "decoding crashed (SIGSEGV)"),
-        ("hang", "decoding did not end within 2 s"),
+        pytest.param("hang", "decoding did not end within 2 s", marks=pytest.mark.slow),
     ],
 )
 def test_an_odd_file_costs_itself_only(
@@ -157,6 +157,7 @@ def test_an_odd_file_costs_itself_only(
         assert [(each.path, each.reason) for each in result.rejected] == [(odd, reason)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("odd_decoder")
 @pytest.mark.skipif(not Path("/proc").exists(), reason="no list of processes here")
 def test_a_child_that_hangs_does_not_outlive_a_killed_run(songs: Songs, cache: Path) -> None:
