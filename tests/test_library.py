@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from kg import Library, intake
-from kg.audio.features import feature_set
+from kg.audio.features import FAMILIES, feature_set
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
 from kg.graph.store import GraphStore
@@ -52,7 +52,7 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
     assert report.rejects_file is None
     assert report.counts is not None
     assert (report.counts.songs, report.counts.genres) == (24, 4)
-    assert report.counts.relationships["HAS_FEATURE"] == 24 * 6
+    assert report.counts.relationships["HAS_FEATURE"] == 24 * len(FAMILIES)
     assert counted(library, "(s:Song) WHERE s.artist IS NOT NULL AND s.features IS NOT NULL") == 24
     tempi = [row[0] for row in library.ask("MATCH (s:Song) RETURN s.tempo").rows]
     assert all(30 < tempo < 320 for tempo in tempi), tempi
@@ -100,7 +100,7 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
         {"id": song.id},
     )
     assert rows["genre"].tolist() == [guess.genre for guess in song.guesses]
-    assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:HAS_FEATURE]->()") == 6
+    assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:HAS_FEATURE]->()") == len(FAMILIES)
     assert counted(library, f"(s:Song {{id: '{song.id}'}})-[:SIMILAR_TO]->()") > 0
     # What was there before the song came is as it was.
     assert [row for row in everything(library) if song.id not in row] == others
@@ -465,7 +465,7 @@ def test_an_ingest_cut_off_before_the_clusters_is_noticed(
     with pytest.raises(NotReadyError, match="finished"):
         library.add(tmp_path / "more")
     library.ingest(tmp_path / "more", genres_from="folder")
-    assert counted(library, "(s:Song)-[:HAS_FEATURE]->()") == 25 * 6
+    assert counted(library, "(s:Song)-[:HAS_FEATURE]->()") == 25 * len(FAMILIES)
     assert len(everything(library)) > len(undisturbed)
 
 
