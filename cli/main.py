@@ -11,6 +11,7 @@ import click
 
 from cli.asking import query
 from cli.demo import demo
+from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
 from cli.moving import export, server
@@ -21,7 +22,7 @@ from kg.text import printable
 
 SECTIONS = {
     "First steps": ["demo"],
-    "Library": ["ingest", "add", "status"],
+    "Library": ["ingest", "add", "status", "inspect"],
     "Learning": ["train", "predict"],
     "Asking": ["query"],
     "Moving": ["server", "export"],
@@ -66,7 +67,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
     ctx.obj = App(home, quiet, verbose)
 
 
-for command in (demo, ingest, add, status, train, predict, query, server, export):
+for command in (demo, ingest, add, status, inspect, train, predict, query, server, export):
     cli.add_command(command)
 
 

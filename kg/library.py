@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kg.graph.connection import Answer, Connection
     from kg.graph.store import GraphStore
     from kg.hetero import IdMaps
+    from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
     from kg.learning import PredictReport, TrainOptions, TrainReport
     from kg.records import FeatureSet
@@ -227,6 +228,35 @@ class Library:
 
         return status_of(self.store, self.settings)
 
+    def inspect(self, song: Source, *, plot: Source | None = None) -> "Inspection":
+        """Look at one song: tags, facts of its file, features by family.
+
+        Args:
+            song: An audio file, looked at as it is, for which no database is needed; or a song of
+                the library by its title, its path, or its id (four digits at least), with what the
+                graph says of it.
+            plot: A picture to draw: .png, .pdf or .svg; another picture there is replaced.
+
+        Raises:
+            WrongUsageError: the picture can't be drawn there.
+            KgError: there is no such song, or several; its file can't be heard; matplotlib is
+                missing.
+        """
+        from kg import inspection
+
+        if plot is not None:
+            from kg.audio.plot import check_picture, draw
+
+            picture = check_picture(Path(plot))
+        file = inspection.as_file(song)
+        if file is not None:
+            found, audio = inspection.inspect_file(file)
+        else:
+            found, audio = inspection.inspect_song(self.store, str(song)), None
+        if plot is not None:
+            draw(audio or inspection.hear(found), inspection.caption(found), picture)
+        return found
+
     # --- learning --------------------------------------------------------------------------------
 
     def train(self, options: "TrainOptions | None" = None) -> "TrainReport":
@@ -350,24 +380,25 @@ class Library:
         from kg.audio.decode import EXCERPT
         from kg.audio.features import feature_set
 
-        there, excerpt = self.store.feature_version(), self.store.excerpt()
-        if wanted is not None and excerpt is not None and wanted != excerpt:
+        there = self.store.feature_set()
+        excerpt = wanted or EXCERPT if there is None else of_seconds(there.excerpt)
+        if wanted is not None and wanted != excerpt:
             raise WrongUsageError(
                 f"This library was made from {in_words(excerpt)} and can't be mixed with "
                 f"{in_words(wanted)}: leave --excerpt out, or ingest everything into a new home "
                 "(--home DIR) or an empty Neo4j database."
             )
-        kinds = feature_set(as_seconds(excerpt or wanted or EXCERPT))
-        if there is not None and there != kinds.version:
+        kinds = feature_set(as_seconds(excerpt))
+        if there is not None and there.version != kinds.version:
             raise KgError(
-                f"The graph holds features of version {there}, this kg makes version "
+                f"The graph holds features of version {there.version}, this kg makes version "
                 f"{kinds.version}, and they can't be mixed: use the kg that made them, or ingest "
                 "everything into a new home (--home DIR) or an empty Neo4j database."
             )
         return kinds
 
     def _require_songs(self) -> "FeatureSet":
-        if self.store.feature_version() is None:
+        if self.store.feature_set() is None:
             raise NotReadyError("The graph holds no songs yet: run `kg ingest FOLDER` first.")
         return self._same_features()
 

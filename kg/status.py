@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kg.audio.features import feature_version
-from kg.excerpt import Excerpt, as_seconds
+from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
 from kg.learning import label_fingerprint, latest_model
+from kg.records import FeatureSet
 from kg.rejects import read_rejects
 from kg.settings import Settings
 
@@ -42,7 +43,7 @@ class Status:
 
 def status_of(store: GraphStore, settings: Settings) -> Status:
     """Look at everything; changes nothing."""
-    counts = store.counts()
+    counts, kinds = store.counts(), store.feature_set()
     rejected = len(read_rejects(settings.rejects_file))
     model = latest_model(store)
     paths = {
@@ -57,23 +58,25 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
     return Status(
         server=store.connection.server,
         counts=counts,
-        feature_version=store.feature_version(),
-        excerpt=store.excerpt(),
+        feature_version=kinds.version if kinds else None,
+        excerpt=of_seconds(kinds.excerpt) if kinds else None,
         rejected=rejected,
         model=model,
-        stale=_stale(store, counts, model),
+        stale=_stale(store, counts, model, kinds),
         paths=paths,
     )
 
 
-def _stale(store: GraphStore, counts: Counts, model: ModelRow | None) -> list[str]:
+def _stale(
+    store: GraphStore, counts: Counts, model: ModelRow | None, kinds: FeatureSet | None
+) -> list[str]:
     if counts.songs == 0:
         return ["The graph is empty: run `kg ingest FOLDER`."]
     stale = []
-    build, excerpt = store.build(), store.excerpt()
+    build = store.build()
     if build is None:
         stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
-    if excerpt is None or store.feature_version() != feature_version(as_seconds(excerpt)):
+    if kinds is None or kinds.version != feature_version(kinds.excerpt):
         stale.append("The features are of another version of kg: ingest into a new home.")
     if model is None:
         return [*stale, "Nothing was learned yet: run `kg train`."]

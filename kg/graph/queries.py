@@ -54,6 +54,33 @@ MATCH (s:Song {id: id})
 RETURN s.id AS id, s.title AS title, s.path AS path
 """
 
+# --- one song, looked up -----------------------------------------------------------------------
+
+# One pass over the songs: how well each fits is for the reader to rank.
+SONGS_CALLED: Final = """
+MATCH (s:Song)
+WHERE s.id = $text OR s.path IN $paths OR toLower(s.title) = toLower($text)
+  OR any(path IN coalesce(s.paths, []) WHERE path IN $paths)
+  OR ($prefix <> '' AND s.id STARTS WITH $prefix)
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path,
+       coalesce(s.paths, []) AS paths
+"""
+TITLES_LIKE: Final = """
+MATCH (s:Song)
+WHERE toLower(s.title) CONTAINS toLower($text)
+RETURN DISTINCT s.title AS title ORDER BY title LIMIT 5
+"""
+SONG: Final = "MATCH (s:Song {id: $id}) RETURN properties(s) AS properties"
+GENRES_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[r:IN_GENRE]->(g:Genre)
+RETURN g.name AS name, r.source AS source ORDER BY name
+"""
+PREDICTIONS_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[r:PREDICTED_GENRE]->(g:Genre)
+RETURN g.name AS genre, r.probability AS probability, r.score AS score, r.rank AS rank
+ORDER BY rank
+"""
+
 # --- feature space, clusters, similar songs ----------------------------------------------------
 
 MERGE_FEATURE_SPACE: Final = """

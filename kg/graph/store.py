@@ -19,7 +19,7 @@ import numpy as np
 from kg.audio.decode import EXCERPT
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError
-from kg.excerpt import Excerpt, of_seconds
+from kg.excerpt import as_seconds, of_seconds
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
@@ -200,25 +200,29 @@ class GraphStore:
 
     # --- feature space, clusters, similar songs --------------------------------------------------
 
-    def feature_version(self) -> str | None:
-        """Version of the features in the graph; None in an empty one.
+    def feature_set(self) -> FeatureSet | None:
+        """What the features in the graph mean; None in an empty one.
 
         Raises:
-            GraphError: the graph holds several.
+            GraphError: the graph holds features of several versions.
         """
-        versions = [row["version"] for row in self._feature_spaces()]
-        if len(versions) > 1:
+        spaces = self._feature_spaces()
+        if len(spaces) > 1:
+            versions = ", ".join(sorted(row["version"] for row in spaces))
             raise GraphError(
-                f"The graph holds features of several versions ({', '.join(sorted(versions))}), "
+                f"The graph holds features of several versions ({versions}), "
                 "which can't be mixed: ingest everything again into an empty database."
             )
-        return versions[0] if versions else None
-
-    def excerpt(self) -> Excerpt | None:
-        """How much of each song was listened to; None in an empty graph."""
-        spaces = self._feature_spaces()
-        # Graphs from before this could be chosen don't say.
-        return spaces[0].get("excerpt", EXCERPT) if spaces else None
+        if not spaces:
+            return None
+        (row,) = spaces
+        return FeatureSet(
+            version=row["version"],
+            families=_families(row),
+            columns=tuple(row["columns"]),
+            # Graphs from before this could be chosen don't say.
+            excerpt=as_seconds(row.get("excerpt", EXCERPT)),
+        )
 
     def build(self) -> str | None:
         """Fingerprint of the finished build of clusters and similar songs; None without one."""
@@ -321,11 +325,7 @@ class GraphStore:
                 "The graph is not finished: run `kg ingest` again on the same folders."
             )
         (row,) = spaces
-        ends = np.cumsum(row["familySizes"])
-        families = {
-            family: slice(int(end - size), int(end))
-            for family, size, end in zip(row["families"], row["familySizes"], ends, strict=True)
-        }
+        families = _families(row)
         found: dict[str, dict[int, Floats]] = {family: {} for family in families}
         for cluster in self._read(queries.CLUSTERS):
             found[cluster["family"]][cluster["index"]] = _unpack(cluster["centroid"])
@@ -610,6 +610,14 @@ def _paths(record: SongRecord) -> list[str]:
     """Where a song lies, as a database takes it, sorted."""
     paths = record.paths or ((record.path,) if record.path else ())
     return sorted({str(storable(os.fspath(path))) for path in paths})
+
+
+def _families(space: Mapping[str, Any]) -> dict[str, slice]:
+    ends = np.cumsum(space["familySizes"])
+    return {
+        family: slice(int(end - size), int(end))
+        for family, size, end in zip(space["families"], space["familySizes"], ends, strict=True)
+    }
 
 
 def _pack(values: Floats) -> bytes:

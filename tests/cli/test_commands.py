@@ -210,6 +210,72 @@ def test_many_bad_files_are_summed_up(kg: Kg, music: Path, tmp_path: Path) -> No
     assert "9" in kg("add", bad).err  # here too
 
 
+def test_inspect_prints_a_song(run: Kg, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "a.flac", GENRES[0], seconds=2.0, seed=1, title="[b] Heard")
+    home = ("--home", tmp_path / "home")
+    printed = run(*home, "inspect", song)
+    assert printed.code == 0
+    for words in ("[b] Heard", str(song), "2.0 s", "BPM", "the whole song", f"{GENRES[0]} (tag)"):
+        assert words in printed.out
+    for words in ("mfcc", "chroma", "C♯", "centroid", "Hz", "dB", "tempo", "█"):
+        assert words in printed.out
+    assert len(printed.out.splitlines()) < 150
+    assert printed.err == ""
+    assert not (tmp_path / "home" / "server").exists()
+
+    everything = run(*home, "inspect", song, "--all").out
+    assert len(everything.splitlines()) > len(printed.out.splitlines()) + 100
+    assert "█" not in everything
+    one = run(*home, "inspect", song, "--family", "mel")
+    assert "[b] Heard" not in one.out
+    assert "centroid" not in one.out
+    assert len(one.out.splitlines()) > 128
+    document = json.loads(run(*home, "inspect", song, "--json").out)
+    assert document["title"] == "[b] Heard"
+    assert document["genres"] == [{"name": GENRES[0], "source": "tag"}]
+    assert len(document["features"]["mel"]) > 128
+    assert document["tempo"] > 20
+
+
+def test_inspect_draws(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_song(tmp_path / "a.flac", GENRES[0], seconds=2.0, seed=1)
+    picture = tmp_path / "a.png"
+    inspect = ("--home", tmp_path / "home", "inspect", song)
+    printed = run(*inspect, "--plot", picture, "--json")
+    assert json.loads(printed.out)
+    assert printed.err == f"Drawn: {picture}\n"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for name, code, words in (
+        ("a.gif", 2, "ends in .png, .pdf or .svg"),
+        ("nowhere/a.png", 2, "make it first"),
+    ):
+        printed = run(*inspect, "--plot", tmp_path / name)
+        assert (printed.code, printed.out) == (code, "")
+        assert words in printed.err
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    printed = run(*inspect, "--plot", picture)
+    assert (printed.code, printed.out) == (1, "")
+    assert "pip install 'kg-music[plot]'" in printed.err
+
+
+def test_inspect_refuses(kg: Kg, music: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.mp3").write_text("not music at all")
+    printed = kg("inspect", tmp_path / "words.mp3")
+    assert (printed.code, printed.out, len(printed.err.splitlines())) == (1, "", 1)
+    assert "words.mp3 can't be listened to" in printed.err
+    printed = kg("inspect", sorted(music.rglob("*.flac"))[0], "--family", "taste")
+    assert (printed.code, printed.out) == (2, "")
+    assert "mfcc, mel" in printed.err
+    kg("ingest", music)
+    printed = kg("inspect", "no such song")
+    assert (printed.code, printed.out, len(printed.err.splitlines())) == (1, "", 1)
+    (title,) = json.loads(kg("query", "MATCH (s:Song) RETURN s.title LIMIT 1", "--json").out)
+    printed = kg("inspect", title["s.title"])
+    assert printed.code == 0
+    assert "(folder)" in printed.out
+    assert "split" in printed.out
+
+
 def test_how_much_is_listened_to(kg: Kg, music: Path) -> None:
     one = music / GENRES[0]
     document = json.loads(kg("ingest", one, "--excerpt", "full", "--json").out)

@@ -328,7 +328,7 @@ def test_features_of_two_versions_are_refused(store: GraphStore) -> None:
     for version in ("v1", "v2"):
         store.begin_build(replace(KINDS, version=version))
     with pytest.raises(GraphError, match=r"several versions \(v1, v2\)"):
-        store.feature_version()
+        store.feature_set()
 
 
 def test_constraints_keep_keys_unique(store: GraphStore) -> None:

@@ -1,0 +1,140 @@
+"""`kg inspect`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import App, json_option, pass_app
+
+if TYPE_CHECKING:
+    from kg.inspection import FeatureTable, Inspection
+
+# A family with more rows than this is drawn as a line, unless it is asked for.
+ROWS = 12
+# Characters of such a line.
+WIDTH = 64
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command()
+@click.argument("song")
+@click.option("--family", metavar="NAME", help="Show this family of features only, and all of it.")
+@click.option("--all", "everything", is_flag=True, help="Show every value, however many.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw waveform, log-mel, MFCC and chroma into a .png, .pdf or .svg.",
+)
+@json_option
+@pass_app
+def inspect(
+    app: App, song: str, family: str | None, everything: bool, plot: Path | None, as_json: bool
+) -> None:
+    """Look at one song: its tags, its file, its features by family.
+
+    SONG is an audio file, which needs no library, or a song of the library: its title, its path,
+    or its id (four digits are enough). A file is shown as it is; a song of the library with its
+    genres and predictions in the graph.
+
+    \b
+    Example:
+      kg inspect song.mp3 --plot song.png
+      kg inspect "So What" --family mfcc
+    """
+    from cli.output import print_json
+    from kg.errors import WrongUsageError
+    from kg.inspection import family_tables
+
+    with app.library() as library:
+        found = library.inspect(song, plot=plot)
+    if family is not None and family not in found.features:
+        raise WrongUsageError(
+            f"There is no feature family {family!r}: choose one of {', '.join(found.features)}."
+        )
+    if as_json:
+        print_json(found)
+    else:
+        if family is None:
+            _print_facts(found)
+        for name, values in found.features.items():
+            if family in (None, name):
+                for table in family_tables(name, values):
+                    _print_features(table, shortened=family is None and not everything)
+    if plot is not None:
+        app.remark(f"Drawn: {plot}")
+
+
+def _print_facts(found: "Inspection") -> None:
+    from cli.output import percent, print_table, show
+    from kg.excerpt import in_words
+
+    heard = in_words(found.excerpt)
+    if found.heard >= found.duration - 0.1:
+        heard = in_words("full")
+    rows = [
+        ("title", found.title),
+        ("artist", found.artist),
+        ("album", found.album),
+        ("year", found.year),
+        ("genres", ", ".join(f"{genre.name} ({genre.source})" for genre in found.genres)),
+        (
+            "predicted genres",
+            ", ".join(f"{guess.genre} {percent(guess.probability)}" for guess in found.guesses),
+        ),
+        ("split", found.split),
+        ("file", found.path),
+        ("also in", ", ".join(map(str, found.copies))),
+        ("id", found.id),
+        ("duration", f"{found.duration:.1f} s"),
+        ("sample rate", f"{found.sample_rate} Hz"),
+        ("listened to", heard),
+        ("tempo", None if found.tempo is None else f"{found.tempo:.0f} BPM"),
+    ]
+    print_table(["", ""], [(name, show(value)) for name, value in rows if value], header=False)
+
+
+def _print_features(table: "FeatureTable", *, shortened: bool) -> None:
+    from cli.output import print_table
+
+    units = any(row.unit for row in table.rows)
+    alike = all(None not in row.values and row.unit == table.rows[0].unit for row in table.rows)
+    if shortened and alike and len(table.rows) > ROWS:
+        unit = f" {table.rows[0].unit}" if units else ""
+        first, last = table.rows[0].name, table.rows[-1].name
+        rows = [(name, *_line(values, unit)) for name, values in _by_statistic(table)]
+        columns = [table.name, f"{first} to {last}", "range"]
+        print_table(columns, rows)
+        return
+    print_table(
+        [table.name, *(["unit"] if units else []), *table.statistics],
+        [
+            (row.name, *([row.unit] if units else []), *map(_rounded, row.values))
+            for row in table.rows
+        ],
+    )
+
+
+def _by_statistic(table: "FeatureTable") -> Iterator[tuple[str, list[float]]]:
+    for column, statistic in enumerate(table.statistics):
+        yield statistic, [row.values[column] or 0.0 for row in table.rows]
+
+
+def _line(values: Sequence[float], unit: str) -> tuple[str, str]:
+    """Bars for at most `WIDTH` values, and what lowest and highest stand for."""
+    from cli.output import show
+
+    step = -(-len(values) // WIDTH)
+    parts = [values[at : at + step] for at in range(0, len(values), step)]
+    means = [sum(part) / len(part) for part in parts]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    bars = "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
+    return bars, f"{show(_rounded(min(values)))} to {show(_rounded(max(values)))}{unit}"
+
+
+def _rounded(value: float | None) -> float | int | None:
+    """Hertz by the thousand without decimals, where a table would say 1.2e+04."""
+    return round(value) if value is not None and abs(value) >= 1000 else value

@@ -1,0 +1,285 @@
+"""Looking at one song: its tags, the facts of its file, its features by family."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from kg.audio.decode import EXCERPT, SAMPLE_RATE, Audio, decode
+from kg.audio.features import Matrix, feature_set, features
+from kg.audio.scales import PITCHES, mel_hertz, octave_names
+from kg.audio.tags import clean, read_tags
+from kg.errors import AudioError, GraphError, KgError
+from kg.excerpt import Excerpt, as_seconds, of_seconds
+from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
+from kg.graph.rows import Guess
+from kg.graph.store import GraphStore
+from kg.records import FeatureSet
+from kg.sources.folder import content_id
+from kg.text import printable
+
+_SUMMED_UP: Final = re.compile(
+    r"(?P<row>.+?)_(?P<statistic>(?:delta\d?_)?(?:mean|std)|change|modulation_.+)"
+)
+_NUMBERED: Final = re.compile(r"(?P<base>.+)_(?P<number>\d+)")
+_VALUE: Final = "value"  # of what isn't summed up over time
+_UNITS: Final = {
+    **dict.fromkeys(("centroid", "bandwidth", "rolloff"), "Hz"),
+    **dict.fromkeys(("mel", "contrast", "valley"), "dB"),
+    "tempo": "BPM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All that is known of one song.
+
+    Attributes:
+        id: Hash of its content, its key in the graph.
+        path: The file; None for a song without one.
+        copies: Other files of the same content that the library knows.
+        title: From its tags, else the file's name.
+        genres: The owner's, and where they were read.
+        guesses: The model's; empty for a file, or without a model.
+        split: The side it is on in training and measuring; None for a file, or without a genre.
+        in_library: Whether this is what the graph says; else it was read from the file.
+        duration: Seconds of the whole file.
+        sample_rate: Of the file, in Hz.
+        excerpt: How much was to be listened to: seconds from the middle, or `full`.
+        heard: Seconds listened to.
+        tempo: Beats per minute.
+        feature_version: Version of its features.
+        features: Family to column to value.
+    """
+
+    id: str
+    path: Path | None
+    copies: Sequence[Path]
+    title: str
+    artist: str | None
+    album: str | None
+    year: int | None
+    genres: Sequence[SongGenre]
+    guesses: Sequence[Guess]
+    split: str | None
+    in_library: bool
+    duration: float
+    sample_rate: int
+    excerpt: Excerpt
+    heard: float
+    tempo: float | None
+    feature_version: str
+    features: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row of a table.
+
+    Attributes:
+        name: As people call it: `C♯`, `centroid`, `200-400 Hz`.
+        unit: `Hz`, `dB`, `BPM` or nothing.
+        values: One a statistic of the table; None where it has no such statistic.
+    """
+
+    name: str
+    unit: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Values of a family that belong together: a row a feature, a column a statistic."""
+
+    name: str
+    statistics: Sequence[str]
+    rows: Sequence[Feature]
+
+
+def as_file(song: str | Path) -> Path | None:
+    """The file of that name, if there is one."""
+    path = Path(song).expanduser()
+    return path.absolute() if os.path.isfile(path) else None  # noqa: PTH113 - never raises
+
+
+def inspect_file(path: Path) -> tuple[Inspection, Audio]:
+    """Look at a file, of any library or of none.
+
+    Raises:
+        KgError: it can't be heard; the message says why.
+    """
+    audio = hear_file(path, EXCERPT)
+    kinds, vector, tags = feature_set(EXCERPT), features(audio.samples), read_tags(path)
+    found = by_family(kinds, vector)
+    try:
+        id = content_id(path)
+    except OSError as error:
+        raise KgError(f"{printable(path)} can't be read ({error.strerror}).") from error
+    inspection = Inspection(
+        id=id,
+        path=path,
+        copies=(),
+        title=tags.title or clean(path.stem),
+        artist=tags.artist,
+        album=tags.album,
+        year=tags.year,
+        genres=[SongGenre(genre, "tag") for genre in tags.genres],
+        guesses=(),
+        split=None,
+        in_library=False,
+        duration=audio.duration,
+        sample_rate=audio.sample_rate,
+        excerpt=of_seconds(EXCERPT),
+        heard=len(audio.samples) / SAMPLE_RATE,
+        tempo=_tempo(found),
+        feature_version=kinds.version,
+        features=found,
+    )
+    return inspection, audio
+
+
+def inspect_song(store: GraphStore, text: str) -> Inspection:
+    """Look at a song of the library, found by its title, path or id.
+
+    Raises:
+        KgError: there is none, or several.
+    """
+    song = read_song(store.connection, find_song(store.connection, text))
+    kinds = store.feature_set()
+    if kinds is None:
+        raise GraphError("The graph doesn't say what its features mean: run `kg ingest` again.")
+    said = song.properties
+    found = by_family(kinds, np.frombuffer(said.get("features") or b"", dtype="<f4"))
+    duration = float(said["duration"])
+    paths = _paths(song)
+    # Of several copies the first that is still there.
+    path = next(filter(as_file, paths), paths[0] if paths else None)
+    return Inspection(
+        id=song.id,
+        path=path,
+        copies=[copy for copy in paths if copy != path],
+        title=said.get("title") or song.id,
+        artist=said.get("artist"),
+        album=said.get("album"),
+        year=said.get("year"),
+        genres=song.genres,
+        guesses=song.guesses,
+        split=said.get("split"),
+        in_library=True,
+        duration=duration,
+        sample_rate=int(said["sampleRate"]),
+        excerpt=of_seconds(kinds.excerpt),
+        heard=duration if kinds.excerpt is None else min(duration, kinds.excerpt),
+        tempo=said.get("tempo") or _tempo(found),
+        feature_version=kinds.version,
+        features=found,
+    )
+
+
+def hear(song: Inspection) -> Audio:
+    """Listen once more to what its features were made from.
+
+    Raises:
+        KgError: its file isn't there, or can't be heard.
+    """
+    if song.path is None:
+        raise KgError(f"{song.title!r} came into the library without a file: nothing to listen to.")
+    return hear_file(song.path, as_seconds(song.excerpt))
+
+
+def caption(song: Inspection) -> str:
+    """What stands above a picture of it."""
+    return f"{song.title} - {song.artist}" if song.artist else song.title
+
+
+def hear_file(path: Path, excerpt: float | None) -> Audio:
+    """Decode a file, with its name in what it raises.
+
+    Raises:
+        KgError: it can't be heard.
+    """
+    try:
+        return decode(path, excerpt)
+    except AudioError as error:
+        raise KgError(f"{printable(path)} can't be listened to: {error.reason}.") from error
+
+
+def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:
+    """Name the values of a feature vector.
+
+    Raises:
+        GraphError: it has another length than they say.
+    """
+    if len(vector) != len(kinds.columns):
+        raise GraphError(
+            f"The song has {len(vector)} feature values, and the graph names {len(kinds.columns)}: "
+            "ingest everything again into an empty database."
+        )
+    return {
+        family: dict(zip(kinds.columns[part], vector[part].tolist(), strict=True))
+        for family, part in kinds.families.items()
+    }
+
+
+def family_tables(family: str, values: Mapping[str, float]) -> list[FeatureTable]:
+    """Arrange a family's values: a row a feature, a column a statistic.
+
+    Features that are numbered (bands, coefficients) have a table of their own.
+    """
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    for column, value in values.items():
+        summed_up = _SUMMED_UP.fullmatch(column)
+        row, statistic = summed_up.groups() if summed_up else (column, _VALUE)
+        numbered = _NUMBERED.fullmatch(row)
+        table, row = numbered.groups() if numbered else (family, row)
+        if row == "tempo_log2":
+            row, value = "tempo", 2.0**value
+        tables.setdefault(table, {}).setdefault(row, {})[statistic] = value
+    return [_table(name, rows) for name, rows in tables.items()]
+
+
+def _table(base: str, rows: Mapping[str, Mapping[str, float]]) -> FeatureTable:
+    statistics = list(dict.fromkeys(statistic for row in rows.values() for statistic in row))
+    names = _names(base, list(rows))
+    return FeatureTable(
+        _spoken(base),
+        [_spoken(statistic) for statistic in statistics],
+        [
+            Feature(name, _UNITS.get(row, _UNITS.get(base, "")), list(map(found.get, statistics)))
+            for name, (row, found) in zip(names, rows.items(), strict=True)
+        ],
+    )
+
+
+def _names(base: str, rows: Sequence[str]) -> Sequence[str]:
+    named: dict[str, Sequence[str]] = {
+        "chroma": PITCHES,
+        "mel": [f"{hertz:.0f} Hz" for hertz in mel_hertz()],
+        "contrast": octave_names(),
+        "valley": octave_names(),
+    }
+    if len(named.get(base, ())) == len(rows):
+        return named[base]
+    return [row.lstrip("0") if row.isdecimal() else _spoken(row) for row in rows]
+
+
+def _spoken(name: str) -> str:
+    """A column's name for people: `modulation_0_5_hz` is `modulation 0.5 Hz`."""
+    name = re.sub(r"(\d)_(?=\d)", r"\1.", name).replace("_", " ")
+    return re.sub(r"(?<=\d) hz\b", " Hz", name)
+
+
+def _tempo(found: Mapping[str, Mapping[str, float]]) -> float | None:
+    for values in found.values():
+        if "tempo_log2" in values:
+            return float(2.0 ** values["tempo_log2"])
+    return None
+
+
+def _paths(song: FoundSong) -> list[Path]:
+    said: list[Any] = [song.properties.get("path"), *(song.properties.get("paths") or ())]
+    return [Path(path) for path in dict.fromkeys(said) if path]
