@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,7 +99,7 @@ class FeatureCache:
     ) -> None:
         self.flush()
         if kind is None:
-            self._remove_leftovers()
+            remove_leftovers(self.folder)
 
     def find(self, wanted: Mapping[str, int]) -> Iterator[Rows]:
         """Read those songs that are cached, some thousand at a time; a song may come twice.
@@ -185,11 +186,6 @@ class FeatureCache:
             except (pa.ArrowException, OSError) as error:
                 _unreadable(part, error)
 
-    def _remove_leftovers(self) -> None:
-        for leftover in self.folder.glob("*.tmp"):
-            if time.time() - _modified(leftover) > _STALE_SECONDS:
-                _remove(leftover)
-
     def _table(self, songs: Mapping[str, Row]) -> "pa.Table":
         import pyarrow as pa
 
@@ -267,6 +263,14 @@ class FeatureCache:
         return cannot_write(f"The feature cache {self.folder}", error)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that runs left which were killed long ago, subfolders included."""
+    for leftover in folder.rglob("*.tmp"):
+        with suppress(OSError):  # gone meanwhile
+            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                _remove(leftover)
+
+
 def cannot_write(what: str, error: OSError) -> KgError:
     """Say that something below the home can't be written to, and how to mend it."""
     return KgError(
@@ -315,13 +319,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # gone meanwhile
         return 0
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # gone meanwhile
-        return time.time()
 
 
 def _remove(path: Path) -> None:

@@ -1,9 +1,8 @@
 """Frame sequences of many songs, for models that listen frame by frame: one file a song."""
 
-import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Songs
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kg.audio.cache import remove_leftovers
 from kg.audio.child import FRAME_DTYPE, Request
 from kg.audio.decode import EXCERPT
 from kg.audio.features import feature_version
@@ -23,8 +23,6 @@ Kind = Literal["mfcc", "log_mel"]
 
 KINDS: Final[tuple[Kind, ...]] = ("mfcc", "log_mel")
 """What `Frames` has in a shape that networks learn from: 20 and 128 values a frame."""
-
-_STALE_SECONDS: Final = 3600.0  # a temporary file this old was left by a process that was killed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +99,7 @@ def sequences(
     if workers is not None and workers < 1:
         raise WrongUsageError(f"{workers} processes can't extract anything: at least 1 is needed.")
     folder = cache_dir / "sequences" / f"{kind}-{feature_version(excerpt)}"
-    _remove_leftovers(folder)
+    remove_leftovers(folder)
     paths = dict(reversed(songs))  # of paths with the same content, the first
     order = list(dict.fromkeys(song for song, _ in songs))
     missing = [song for song in order if _read(_path(folder, song)) is None]
@@ -137,10 +135,3 @@ def _read(path: Path) -> NDArray[np.float16] | None:
     except (OSError, ValueError, EOFError):
         return None
     return frames if frames.ndim == 2 and frames.dtype == FRAME_DTYPE else None
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for leftover in folder.glob("*/*.tmp"):
-        with suppress(OSError):  # gone meanwhile, or in use
-            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                leftover.unlink()

@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 import pytest
+import soundfile
 
 from kg.audio import cache as cache_module
 from kg.audio import table as table_module
@@ -259,6 +260,27 @@ def test_a_process_that_died_idle_costs_no_file(songs: Songs) -> None:
     outcome = worker.perform(Request(*songs[1]))
     assert isinstance(outcome, AudioError)
     assert "stopped" in outcome.reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no high-water marks here")
+def test_a_process_needs_little_memory(data_dir: Path, tmp_path: Path) -> None:
+    clips = sorted((data_dir / "gtzan" / "audio").rglob("*.flac"))[::6]
+    long = tmp_path / "long.flac"
+    with soundfile.SoundFile(long, "w", 44_100, 2) as file:
+        minute = np.stack([noise(60.0, rate=44_100)] * 2, axis=1)
+        for _ in range(60):
+            file.write(minute)
+    worker = workers_module.Worker()
+    try:
+        for path in [*clips, long]:
+            assert isinstance(worker.perform(Request("id", path)), Row)
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    finally:
+        worker.end()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(f"peak {peak:.0f} MB")
+    assert peak < 400
 
 
 def test_patience_grows_with_a_file_that_is_read_as_a_whole(tmp_path: Path) -> None:
