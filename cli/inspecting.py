@@ -69,11 +69,9 @@ def inspect(
 
 def _print_facts(found: "Inspection") -> None:
     from cli.output import percent, print_table, show
-    from kg.excerpt import in_words
 
-    heard = in_words(found.excerpt)
-    if found.heard >= found.duration - 0.1:
-        heard = in_words("full")
+    whole = found.heard >= found.duration - 0.1
+    heard = "all of it" if whole else f"the middle {found.heard:.0f} s"
     rows = [
         ("title", found.title),
         ("artist", found.artist),

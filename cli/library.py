@@ -207,6 +207,7 @@ def status(app: App, as_json: bool) -> None:
         *((name, count) for name, count in counts.relationships.items()),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
+        *([("files left out", found.rejected)] if found.rejected else []),
         ("models", counts.models),
     ]
     if model is not None:

@@ -113,7 +113,8 @@ def print_rejected(
         for reject in rejected:
             click.echo(f"rejected: {printable(reject.path)}: {printable(reject.reason)}", err=True)
     else:
-        rows = [(one.files, one.reason, one.example) for one in reasons]
+        # The end of a path is enough to know it by, and leaves room for the reason.
+        rows = [(one.files, one.reason, Path(*one.example.parts[-2:])) for one in reasons]
         click.echo(f"{len(rejected)} files could not be taken in:", err=True)
         print_table(["files", "reason", "for example"], rows, to=sys.stderr)
     if listed_in is not None:

@@ -44,5 +44,9 @@ def of_seconds(seconds: float | None) -> Excerpt:
 
 
 def in_words(excerpt: Excerpt) -> str:
-    """For a sentence: `the whole song`, `30 s from the middle`."""
-    return "the whole song" if isinstance(excerpt, str) else f"{excerpt:g} s from the middle"
+    """For a sentence: `the whole of each song`, `the middle 30 s of each song`."""
+    return (
+        "the whole of each song"
+        if isinstance(excerpt, str)
+        else f"the middle {excerpt:g} s of each song"
+    )

@@ -147,9 +147,9 @@ class Library:
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
-        found = scan(folders, genres_from, self.progress)
-        # A wrong password must show before hours of listening, not after.
+        # A wrong password must show before hours of reading and listening, not after.
         kinds = self._same_features(wanted)
+        found = scan(folders, genres_from, self.progress)
         heard = hear(
             found.records,
             self.settings.cache_dir,
@@ -208,10 +208,11 @@ class Library:
         from kg.rejects import by_reason
         from kg.sources.folder import scan
 
-        found = scan(_paths(songs), "none", self.progress)
+        files = _paths(songs)
         kinds = self._same_features()
         if self.store.build() is None:
             raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
+        found = scan(files, "none", self.progress)
         new, there = leave_out_known(self.store, found.records)
         heard = hear(new, self.settings.cache_dir, excerpt=kinds.excerpt, progress=self.progress)
         rejected = [*found.rejected, *there, *heard.rejected]
@@ -384,9 +385,9 @@ class Library:
         excerpt = wanted or EXCERPT if there is None else of_seconds(there.excerpt)
         if wanted is not None and wanted != excerpt:
             raise WrongUsageError(
-                f"This library was made from {in_words(excerpt)} and can't be mixed with "
-                f"{in_words(wanted)}: leave --excerpt out, or ingest everything into a new home "
-                "(--home DIR) or an empty Neo4j database."
+                f"This library listens to {in_words(excerpt)}, which can't be mixed with --excerpt "
+                f"{wanted if isinstance(wanted, str) else f'{wanted:g}'}: leave that out, or "
+                "ingest everything into a new home (--home DIR) or an empty Neo4j database."
             )
         kinds = feature_set(as_seconds(excerpt))
         if there is not None and there.version != kinds.version:

@@ -14,8 +14,8 @@ def test_seconds_and_full() -> None:
     assert repr(as_excerpt(30)) == repr(as_excerpt("30")) == "30.0"
     assert (as_seconds("full"), as_seconds(30.0)) == (None, 30.0)
     assert (of_seconds(None), of_seconds(30.0)) == ("full", 30.0)
-    assert in_words(as_excerpt("7.5")) == "7.5 s from the middle"
-    assert in_words("full") == "the whole song"
+    assert in_words(as_excerpt("7.5")) == "the middle 7.5 s of each song"
+    assert in_words("full") == "the whole of each song"
 
 
 @pytest.mark.parametrize("given", ["4.9", "0", "-30", "nan", "inf", "1e9", "half", "", 0.0])

@@ -304,7 +304,9 @@ def test_the_first_ingest_decides_how_much_is_heard(
     assert (report.taken, report.cached, report.excerpt) == (6, 0, "full")
     assert library.status().excerpt == "full"
     assert library.ask("MATCH (f:FeatureSpace) RETURN f.excerpt").rows == [["full"]]
-    with pytest.raises(WrongUsageError, match=r"made from the whole song .*30 s from the middle.*"):
+    with pytest.raises(
+        WrongUsageError, match=r"listens to the whole of each song, .* --excerpt 30: leave that out"
+    ):
         library.ingest(music, excerpt=30)
     with pytest.raises(WrongUsageError, match="can't be 'half'"):
         library.ingest(music, excerpt="half")  # type: ignore[arg-type]
@@ -336,7 +338,9 @@ def test_a_library_from_before_excerpts_were_said_heard_30_seconds(
     assert library.status().excerpt == 30.0
     assert library.status().feature_version == feature_set().version
     assert library.ingest(music, excerpt=30).cached == 24
-    with pytest.raises(WrongUsageError, match=r"30 s from the middle.*the whole song"):
+    with pytest.raises(
+        WrongUsageError, match=r"the middle 30 s of each song, .* --excerpt full: leave"
+    ):
         library.ingest(music, excerpt="full")
 
 
@@ -353,7 +357,7 @@ def test_of_two_first_ingests_at_once_one_decides(
         return listen(*args, **kwargs)
 
     monkeypatch.setattr(intake, "hear", slowly)
-    with pytest.raises(WrongUsageError, match="made from the whole song"):
+    with pytest.raises(WrongUsageError, match="listens to the whole of each song"):
         library.ingest(music / GENRES[0])
     assert library.status().counts.songs == 6
     assert library.status().excerpt == "full"

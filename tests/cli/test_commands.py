@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -179,7 +180,7 @@ def test_bad_files_are_named_and_the_rest_is_taken(kg: Kg, music: Path, tmp_path
     bad = folder / GENRES[0]
     (bad / "words.mp3").write_text("not music at all")
     (bad / "empty.flac").touch()
-    write_song(bad / "short.flac", GENRES[0], seconds=0.4)
+    write_song(bad / "short.flac", GENRES[0], seconds=0.03)
     printed = kg("ingest", folder)
     assert printed.code == 0
     assert printed.err.count("rejected: ") == 3
@@ -195,18 +196,19 @@ def test_many_bad_files_are_summed_up(kg: Kg, music: Path, tmp_path: Path) -> No
     for number in range(9):
         (bad / f"words-{number}.mp3").write_text(f"not music at all, {number}")
     for number in range(3):
-        write_song(bad / f"short-{number}.flac", GENRES[0], seconds=0.4, seed=number)
+        write_song(bad / f"short-{number}.flac", GENRES[0], seconds=0.03, seed=number)
     printed = kg("ingest", bad, music, "--genres-from", "folder", "--json")
     assert printed.code == 0
     assert "12 files could not be taken in:" in printed.err
     assert "rejected: " not in printed.err
-    assert str(bad / "words-0.mp3") in printed.err
-    assert str(bad / "words-1.mp3") not in printed.err
+    assert "bad/words-0.mp3" in printed.err
+    assert "words-1.mp3" not in printed.err
     document = json.loads(printed.out)
     assert [reason["files"] for reason in document["rejected_by_reason"]] == [9, 3]
     assert len(document["rejected"]) == 12
     assert len(Path(document["rejects_file"]).read_text().splitlines()) == 12
-    assert "rejected files" in kg("status").out
+    assert re.search(r"files left out +12 ", kg("status").out)
+    assert "rejects.txt" in kg("status").out
     assert "9" in kg("add", bad).err  # here too
 
 
@@ -215,7 +217,7 @@ def test_inspect_prints_a_song(run: Kg, tmp_path: Path) -> None:
     home = ("--home", tmp_path / "home")
     printed = run(*home, "inspect", song)
     assert printed.code == 0
-    for words in ("[b] Heard", str(song), "2.0 s", "BPM", "the whole song", f"{GENRES[0]} (tag)"):
+    for words in ("[b] Heard", str(song), "2.0 s", "BPM", "all of it", f"{GENRES[0]} (tag)"):
         assert words in printed.out
     for words in ("mfcc", "chroma", "C♯", "centroid", "Hz", "dB", "tempo", "█"):
         assert words in printed.out
@@ -280,10 +282,10 @@ def test_how_much_is_listened_to(kg: Kg, music: Path) -> None:
     one = music / GENRES[0]
     document = json.loads(kg("ingest", one, "--excerpt", "full", "--json").out)
     assert document["excerpt"] == "full"
-    assert "the whole song" in kg("status").out
+    assert "the whole of each song" in kg("status").out
     printed = kg("ingest", one, "--excerpt", "30")
     assert (printed.code, printed.out) == (2, "")
-    assert "made from the whole song" in printed.err
+    assert "listens to the whole of each song" in printed.err
     assert "--home" in printed.err
     assert json.loads(kg("status", "--json").out)["excerpt"] == "full"
 
