@@ -1,11 +1,48 @@
 """The mean over the neighbours of one relation, as a product with a sparse matrix."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A matrix in compressed rows.
+
+    Attributes:
+        starts: int32 [rows + 1], where the cells of each row begin; the last is how many there are.
+        columns: int32 [cells].
+        values: [cells].
+        num_columns: how wide the matrix is.
+    """
+
+    starts: Tensor
+    columns: Tensor
+    values: Tensor
+    num_columns: int
+
+    def times(self, h: Tensor) -> Tensor:
+        """Multiply by h [num_columns, d]: [rows, d]; no gradient goes through it."""
+        if not self.columns.numel():
+            return h.new_zeros(self.starts.numel() - 1, h.size(1))
+        # A weighted sum of rows of a table: torch's kernel for it is several times faster than
+        # its product with a CSR tensor.
+        product: Tensor = functional.embedding_bag(
+            self.columns,
+            h.detach(),
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
+        )
+        return product
+
+    def to_dense(self) -> Tensor:
+        """Write out all cells: [rows, num_columns]."""
+        return self.times(torch.eye(self.num_columns, dtype=self.values.dtype))
 
 
 @dataclass(frozen=True)
@@ -14,16 +51,16 @@ class MeanAdjacency:
 
     A[i, j] is the number of edges j -> i over the number of edges into i, so a duplicate edge
     counts twice and a node without neighbours has a row of zeros. The transpose is kept beside
-    it: the backward pass needs it, and transposing a CSR matrix costs as much as building one.
+    it for the backward pass: making one costs as much as building the matrix.
 
     Attributes:
-        matrix: A, sparse CSR [n_to, n_from].
-        transposed: A^T, sparse CSR [n_from, n_to].
+        matrix: A [n_to, n_from].
+        transposed: A^T [n_from, n_to].
         order: int32 [cells], where each cell of the transpose lies among those of A.
     """
 
-    matrix: Tensor
-    transposed: Tensor
+    matrix: SparseRows
+    transposed: SparseRows
     order: Tensor
 
     @classmethod
@@ -56,9 +93,9 @@ class MeanAdjacency:
         values = (count_in_cell.double() / degree[rows]).to(dtype)
         by_column = torch.argsort(columns, stable=True)
         return cls(
-            matrix=_csr(rows, columns, values, (num_to, num_from)),
-            transposed=_csr(
-                columns[by_column], rows[by_column], values[by_column], (num_from, num_to)
+            matrix=SparseRows(_starts(rows, num_to), columns.int(), values, num_from),
+            transposed=SparseRows(
+                _starts(columns, num_from), rows[by_column].int(), values[by_column], num_to
             ),
             order=by_column.int(),
         )
@@ -66,7 +103,7 @@ class MeanAdjacency:
     @property
     def num_edges(self) -> int:
         """Number of distinct (sender, receiver) pairs."""
-        return int(self.matrix.values().numel())
+        return self.matrix.values.numel()
 
     def mean(self, h: Tensor) -> Tensor:
         """Average the senders' vectors h [n_from, d] at each receiver: [n_to, d]."""
@@ -79,15 +116,19 @@ class MeanAdjacency:
         Duplicates of an edge stay or go together; a node all of whose senders go has a row of
         zeros. Chance comes from torch's global generator.
         """
-        starts, values = self.matrix.crow_indices(), self.matrix.values()
-        values = values * (torch.rand_like(values) >= share)
-        rows = torch.repeat_interleave(starts.diff().long(), output_size=values.numel())
-        total = torch.zeros(self.matrix.size(0), dtype=values.dtype, device=values.device)
-        total.index_add_(0, rows, values)
+        matrix, transposed = self.matrix, self.transposed
+        values = matrix.values * (torch.rand_like(matrix.values) >= share)
+        rows = torch.repeat_interleave(matrix.starts.diff().long(), output_size=values.numel())
+        total = values.new_zeros(matrix.starts.numel() - 1).index_add_(0, rows, values)
         values = values / total.where(total > 0, 1)[rows]
         return MeanAdjacency(
-            _with_values(self.matrix, values),
-            _with_values(self.transposed, values[self.order.long()]),
+            SparseRows(matrix.starts, matrix.columns, values, matrix.num_columns),
+            SparseRows(
+                transposed.starts,
+                transposed.columns,
+                values[self.order.long()],
+                transposed.num_columns,
+            ),
             self.order,
         )
 
@@ -97,41 +138,23 @@ def all_within(nodes: Tensor, count: int) -> bool:
     return not nodes.numel() or (int(nodes.min()) >= 0 and int(nodes.max()) < count)
 
 
-def _csr(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Make a CSR matrix of cells that are sorted by row, then column, and distinct."""
-    starts = torch.zeros(size[0] + 1, dtype=torch.int32, device=rows.device)
-    starts[1:] = torch.bincount(rows, minlength=size[0]).cumsum(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(
-            starts,
-            columns.int(),  # what MKL takes: 64-bit indices would be converted in every product
-            values,
-            size=size,
-            check_invariants=True,
-        )
-
-
-def _with_values(matrix: Tensor, values: Tensor) -> Tensor:
-    """Give a CSR matrix other values in the same cells."""
-    return torch.sparse_csr_tensor(
-        matrix.crow_indices(),
-        matrix.col_indices(),
-        values,
-        size=matrix.shape,
-        check_invariants=False,  # the cells were checked when the matrix was built
-    )
+def _starts(rows: Tensor, count: int) -> Tensor:
+    """Where each row begins, of cells that are sorted by row."""
+    starts = torch.zeros(count + 1, dtype=torch.int32, device=rows.device)
+    starts[1:] = torch.bincount(rows, minlength=count).cumsum(0)
+    return starts
 
 
 class _Product(torch.autograd.Function):
     """A h, with the kept transpose for the backward pass: d(A h)/dh applied to g is A^T g."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
+    def forward(ctx: Any, matrix: SparseRows, transposed: SparseRows, h: Tensor) -> Tensor:
         # an attribute, not save_for_backward: the transpose is neither input nor output
         ctx.transposed = transposed
-        return matrix @ h
+        return matrix.times(h)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ gradients[0].contiguous()
+        transposed: SparseRows = ctx.transposed
+        return None, None, transposed.times(gradients[0].contiguous())
