@@ -118,6 +118,8 @@ def test_songs_that_are_not_there(library: Library, music: Path, tmp_path: Path)
     for text in ("", "  ", "abc", "ffffffffffff", "*", "x" * 5000, "a\0b", "it's", str(tmp_path)):
         with pytest.raises(KgError, match="no song of the library"):
             library.inspect(text)
+    with pytest.raises(KgError, match="is a folder, and no song"):
+        library.inspect(tmp_path)
 
 
 def test_a_file_that_can_not_be_heard(library: Library, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One song of the graph: found by what its owner calls it, and read with what the graph says."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -104,8 +105,10 @@ def _several(text: str, songs: Sequence[Mapping[str, Any]]) -> str:
 def _none(connection: Connection, text: str) -> str:
     like = _rows(connection, queries.TITLES_LIKE, text=storable(text)) if text.strip() else []
     titles = ", ".join(repr(row["title"]) for row in like)
+    # `isdir` never raises, whatever the text is.
+    file = f"{text!r} is a folder" if os.path.isdir(text) else f"There is no audio file {text!r}"  # noqa: PTH112
     return printable(
-        f"There is no audio file {text!r}, and no song of the library has that title, path or id "
+        f"{file}, and no song of the library has that title, path or id "
         "(the first four digits of an id are enough). "
         + (f"Did you mean {titles}?" if titles else "`kg query` can look for it.")
     )
