@@ -3,16 +3,20 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from kg.audio.decode import EXCERPT, SAMPLE_RATE, Audio, decode
-from kg.audio.features import Matrix, feature_set, features
+from kg.audio.cache import Row
+from kg.audio.child import Request
+from kg.audio.decode import EXCERPT, Audio, decode
+from kg.audio.features import Matrix, feature_set
 from kg.audio.scales import PITCHES, mel_hertz, octave_names
 from kg.audio.tags import clean, read_tags
+from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError, GraphError, KgError
 from kg.excerpt import Excerpt, as_seconds, of_seconds
 from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
@@ -106,20 +110,19 @@ def as_file(song: str | Path) -> Path | None:
     return path.absolute() if os.path.isfile(path) else None  # noqa: PTH113 - never raises
 
 
-def inspect_file(path: Path) -> tuple[Inspection, Audio]:
+def inspect_file(path: Path) -> Inspection:
     """Look at a file, of any library or of none.
 
     Raises:
         KgError: it can't be heard; the message says why.
     """
-    audio = hear_file(path, EXCERPT)
-    kinds, vector, tags = feature_set(EXCERPT), features(audio.samples), read_tags(path)
-    found = by_family(kinds, vector)
+    row, kinds, tags = _features(path), feature_set(EXCERPT), read_tags(path)
+    found = by_family(kinds, row.features)
     try:
         id = content_id(path)
     except OSError as error:
         raise KgError(f"{printable(path)} can't be read ({error.strerror}).") from error
-    inspection = Inspection(
+    return Inspection(
         id=id,
         path=path,
         copies=(),
@@ -131,15 +134,14 @@ def inspect_file(path: Path) -> tuple[Inspection, Audio]:
         guesses=(),
         split=None,
         in_library=False,
-        duration=audio.duration,
-        sample_rate=audio.sample_rate,
+        duration=row.duration,
+        sample_rate=row.sample_rate,
         excerpt=of_seconds(EXCERPT),
-        heard=len(audio.samples) / SAMPLE_RATE,
+        heard=min(row.duration, EXCERPT),
         tempo=_tempo(found),
         feature_version=kinds.version,
         features=found,
     )
-    return inspection, audio
 
 
 def inspect_song(store: GraphStore, text: str) -> Inspection:
@@ -181,14 +183,17 @@ def inspect_song(store: GraphStore, text: str) -> Inspection:
 
 
 def hear(song: Inspection) -> Audio:
-    """Listen once more to what its features were made from.
+    """Listen once more to what its features were made from, for a picture of it.
 
     Raises:
         KgError: its file isn't there, or can't be heard.
     """
     if song.path is None:
         raise KgError(f"{song.title!r} came into the library without a file: nothing to listen to.")
-    return hear_file(song.path, as_seconds(song.excerpt))
+    try:
+        return decode(song.path, as_seconds(song.excerpt))
+    except AudioError as error:
+        raise _cannot_hear(song.path, error) from error
 
 
 def caption(song: Inspection) -> str:
@@ -196,16 +201,18 @@ def caption(song: Inspection) -> str:
     return f"{song.title} - {song.artist}" if song.artist else song.title
 
 
-def hear_file(path: Path, excerpt: float | None) -> Audio:
-    """Decode a file, with its name in what it raises.
+def _features(path: Path) -> Row:
+    # In a process of its own, as in an ingest: a decoder may crash or hang.
+    with closing(perform_in_workers([Request("", path, EXCERPT)], 1)) as outcomes:
+        _, outcome = next(outcomes)
+    if isinstance(outcome, AudioError):
+        raise _cannot_hear(path, outcome)
+    assert isinstance(outcome, Row)
+    return outcome
 
-    Raises:
-        KgError: it can't be heard.
-    """
-    try:
-        return decode(path, excerpt)
-    except AudioError as error:
-        raise KgError(f"{printable(path)} can't be listened to: {error.reason}.") from error
+
+def _cannot_hear(path: Path, error: AudioError) -> KgError:
+    return KgError(f"{printable(path)} can't be listened to: {error.reason}.")
 
 
 def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:

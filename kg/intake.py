@@ -11,7 +11,6 @@ from kg.audio.features import columns
 from kg.build import NEIGHBOURS, links, neighbour_index
 from kg.errors import NotReadyError
 from kg.excerpt import Excerpt
-from kg.files import CHANGED
 from kg.graph.rows import Counts, Guess
 from kg.graph.store import GraphStore
 from kg.learning import NewSongs, latest_model
@@ -101,14 +100,12 @@ def hear(
     dask: str | None = None,
     progress: Progress = SILENT,
 ) -> Heard:
-    """Extract the features of songs, or take them from the cache; see `extract`.
-
-    A file that changed since its record was made is rejected: what was heard isn't what it says.
-    """
+    """Extract the features of songs, or take them from the cache; see `extract`."""
     by_id = {record.id: record for record in records}
     heard = extract(
         [(record.id, record.path) for record in records if record.path is not None],
         cache_dir,
+        modified={r.id: r.modified for r in records if r.modified is not None},
         workers=workers,
         excerpt=excerpt,
         dask=dask,
@@ -125,21 +122,7 @@ def hear(
         )
         for row, id in enumerate(heard.ids)
     ]
-    changed = [song.record for song in songs if _changed(song.record)]
-    if changed:
-        songs = [song for song in songs if song.record not in changed]
-    rejected = [Rejected(record.path, CHANGED) for record in changed if record.path is not None]
-    return Heard(songs, [*heard.rejected, *rejected], min(heard.cached, len(songs)))
-
-
-def _changed(record: SongRecord) -> bool:
-    try:
-        return record.path is not None and record.modified not in (
-            None,
-            record.path.stat().st_mtime_ns,
-        )
-    except OSError:  # gone: what was heard of it is right
-        return False
+    return Heard(songs, heard.rejected, heard.cached)
 
 
 def leave_out_known(

@@ -251,11 +251,11 @@ class Library:
             picture = check_picture(Path(plot))
         file = inspection.as_file(song)
         if file is not None:
-            found, audio = inspection.inspect_file(file)
+            found = inspection.inspect_file(file)
         else:
-            found, audio = inspection.inspect_song(self.store, str(song)), None
+            found = inspection.inspect_song(self.store, str(song))
         if plot is not None:
-            draw(audio or inspection.hear(found), inspection.caption(found), picture)
+            draw(inspection.hear(found), inspection.caption(found), picture)
         return found
 
     # --- learning --------------------------------------------------------------------------------

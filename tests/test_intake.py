@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from kg.audio.extract import extract
 from kg.files import CHANGED
 from kg.intake import hear
 from kg.sources.folder import scan
@@ -28,6 +29,10 @@ def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
         goes: "no longer there",
         becomes_pipe: "a pipe or device, not a file",
     }
+    # What was heard of a file that changed isn't kept under the name of what was hashed.
+    by_path = {record.path: record.id for record in records}
+    again = extract([(by_path[path], path) for path in (stays, grows)], cache)
+    assert again.cached == 1
     # What was heard before a file went is still right.
     stays.unlink()
     assert [song.record.path for song in hear(records[:1], cache).songs] == [stays]

@@ -1,6 +1,6 @@
 """Features of many songs: parallel, cached by content, and able to go on after any interruption."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from kg.audio.features import Matrix, columns, feature_version
 from kg.audio.table import FeatureTable
 from kg.audio.workers import cores, perform_in_workers
 from kg.errors import AudioError, WrongUsageError
+from kg.files import CHANGED
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
 
@@ -45,6 +46,7 @@ def extract(
     songs: Sequence[tuple[str, Path]],
     cache_dir: Path,
     *,
+    modified: Mapping[str, int] | None = None,
     workers: int | None = None,
     excerpt: float | None = EXCERPT,
     dask: str | None = None,
@@ -58,6 +60,8 @@ def extract(
     Args:
         songs: Content ids and paths; an id that comes twice is extracted once.
         cache_dir: Holds the cache, under `features/<feature version>/`.
+        modified: When files were last changed as their content was hashed, in ns, by content id.
+            One that changed since is rejected: what is heard isn't what was hashed.
         workers: Processes (None: one a core).
         excerpt: Seconds decoded from the middle of each song (None: all of it).
         dask: Address of a Dask scheduler, `tcp://HOST:PORT`, whose workers extract instead.
@@ -92,6 +96,8 @@ def extract(
             outcomes = _outcomes(requests, len(missing), workers, dask)
             with closing(outcomes):  # an exception ends the processes here and now
                 for request, outcome in outcomes:
+                    if isinstance(outcome, Row) and _changed(request, modified or {}):
+                        outcome = AudioError(CHANGED)
                     if isinstance(outcome, Row):
                         cache.add(request.song, outcome)
                         table.put(order[request.song], outcome)
@@ -109,6 +115,14 @@ def extract(
         rejected=[rejected[song] for song in order if song in rejected],
         cached=cached,
     )
+
+
+def _changed(request: Request, modified: Mapping[str, int]) -> bool:
+    try:
+        then = modified.get(request.song)
+        return then is not None and then != request.path.stat().st_mtime_ns
+    except OSError:  # gone: what was heard of it is right
+        return False
 
 
 def _outcomes(
