@@ -22,7 +22,7 @@ from kg.audio.spectrum import HOP, Measure
 from kg.audio.spectrum import Matrix as Matrix
 from kg.records import FeatureSet
 
-REVISION: Final = 2
+REVISION: Final = 3
 """Raised by whoever changes what a family computes without changing its columns."""
 
 
@@ -251,7 +251,7 @@ def feature_version(excerpt: float | None = EXCERPT) -> str:
     configuration = {
         "revision": REVISION,
         "sample_rate": SAMPLE_RATE,
-        "excerpt": excerpt,
+        "excerpt": None if excerpt is None else float(excerpt),
         "n_fft": N_FFT,
         "hop": HOP,
         "beats": list(_BEATS.values()),

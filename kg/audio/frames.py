@@ -18,8 +18,8 @@ from kg.audio.spectrum import BINS, HOP, Matrix, Measure, Spectrum, frame_count,
 
 N_MFCC: Final = 20
 N_CONTRAST: Final = 7
-LAGS: Final = 384
-"""Frames that the tempogram looks back: 8.9 s."""
+LAGS: Final = 344
+"""Frames that the tempogram looks back: 8 s, as `librosa.feature.tempo` does."""
 
 _AMIN: Final = 1e-10  # power below which librosa hears nothing
 _TOP_DB: Final = 80.0
@@ -124,15 +124,16 @@ class Frames:
         frames = np.lib.stride_tricks.sliding_window_view(padded, LAGS)[: len(self.onsets)]
         # float64: where nothing beats, rounding errors would choose the tempo.
         window = np.hanning(LAGS + 1)[:-1]
-        total = np.zeros(LAGS + 1)
+        length = scipy.fft.next_fast_len(2 * LAGS, real=True)
+        total = np.zeros(1 + length // 2)
         for begin in range(0, len(frames), _BLOCK):
             windowed = frames[begin : begin + _BLOCK] * window
             energy = np.square(windowed).sum(axis=1)
-            spectrum = scipy.fft.rfft(windowed, 2 * LAGS, axis=1)
+            spectrum = scipy.fft.rfft(windowed, length, axis=1)
             power = np.square(spectrum.real) + np.square(spectrum.imag)
             # Librosa scales every autocorrelation to 1 at lag 0.
             total += (1.0 / _or_one(energy)) @ power
-        correlation: Matrix = scipy.fft.irfft(total / len(frames), 2 * LAGS).astype(np.float32)
+        correlation: Matrix = scipy.fft.irfft(total / len(frames), length).astype(np.float32)
         return correlation[:LAGS]
 
     @cached_property

@@ -88,6 +88,7 @@ def test_version_follows_the_configuration(monkeypatch: pytest.MonkeyPatch) -> N
     assert int(version, 16) >= 0
     assert feature_version() == version
     assert feature_version(excerpt=None) != version
+    assert feature_version(excerpt=30) == feature_version(excerpt=30.0)
     with monkeypatch.context() as patch:
         patch.setattr(module, "REVISION", 99)
         assert feature_version() != version

@@ -48,7 +48,7 @@ def shape(y: np.ndarray) -> np.ndarray:
 
 def tempogram(y: np.ndarray) -> np.ndarray:
     onsets = librosa.onset.onset_strength(y=y, sr=SR)
-    return librosa.feature.tempogram(onset_envelope=onsets, sr=SR).mean(axis=1)
+    return librosa.feature.tempogram(onset_envelope=onsets, sr=SR, win_length=LAGS).mean(axis=1)
 
 
 # name: (ours, librosa's own, the largest difference of a value in a frame, in its own unit)
@@ -103,6 +103,18 @@ def test_equals_librosas_own_on_music(data_dir: Path, genre: str) -> None:
     for name, (ours, theirs, tolerance) in MATRICES.items():
         np.testing.assert_allclose(ours(frames), theirs(y), rtol=1e-5, atol=tolerance, err_msg=name)
     assert_same_rolloff(frames, y)
+
+
+def test_tempo_is_librosas_on_all_clips(data_dir: Path) -> None:
+    for clip in sorted((data_dir / "gtzan" / "audio").glob("*/*")):
+        frames = Frames(decode(clip).samples)
+        theirs = librosa.feature.tempo(onset_envelope=frames.onsets, sr=SR)[0]
+        assert frames.tempo == pytest.approx(theirs), clip.name
+
+
+def test_tempo_where_half_is_silent() -> None:
+    half = np.concatenate([noise(8.0), np.zeros(8 * SR, np.float32)])
+    assert Frames(half).tempo == pytest.approx(librosa.feature.tempo(y=half, sr=SR)[0])
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
