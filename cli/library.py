@@ -100,7 +100,7 @@ def ingest(
         report = library.ingest(
             sources, genres_from=genres_from, workers=workers, excerpt=excerpt, dask=dask
         )
-    print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file)
+    print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
     if report.counts is None:
@@ -161,7 +161,7 @@ def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
 
     with app.library() as library:
         report = library.add(songs)
-    print_rejected(report.rejected, report.rejected_by_reason)
+    print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
     elif report.added:

@@ -104,12 +104,24 @@ def percent(probability: float) -> str:
 
 
 def print_rejected(
-    rejected: "Sequence[Rejected]", reasons: "Sequence[Reason]", listed_in: Path | None = None
+    rejected: "Sequence[Rejected]",
+    reasons: "Sequence[Reason]",
+    listed_in: Path | None = None,
+    unlisted: str | None = None,
 ) -> None:
-    """Say on stderr which files were left out and why: a few by name, many by reason."""
+    """Say on stderr which files were left out and why: a few by name, many by reason.
+
+    Args:
+        rejected: The files.
+        reasons: The same summed up.
+        listed_in: Where all are listed.
+        unlisted: Why they aren't, in a sentence.
+    """
+    if unlisted is not None:
+        click.echo(f"Warning: {unlisted}", err=True)
     if not rejected:
         return
-    if len(rejected) <= LISTED:
+    if len(rejected) <= LISTED or unlisted is not None:
         for reject in rejected:
             click.echo(f"rejected: {printable(reject.path)}: {printable(reject.reason)}", err=True)
     else:
@@ -118,7 +130,7 @@ def print_rejected(
         click.echo(f"{len(rejected)} files could not be taken in:", err=True)
         print_table(["files", "reason", "for example"], rows, to=sys.stderr)
     if listed_in is not None:
-        click.echo(f"All rejected files with reasons: {printable(listed_in)}", err=True)
+        click.echo(f"Rejected files are listed with reasons in {printable(listed_in)}", err=True)
 
 
 def _text(value: str) -> Any:

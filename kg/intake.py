@@ -32,6 +32,7 @@ class IngestReport:
         rejected: Files that did not become songs, and why.
         rejected_by_reason: The same summed up, the commonest reason first.
         rejects_file: The same on disk, with those of other folders; None without any.
+        unlisted: Why that list could not be brought up to date; None where it was.
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no file could be taken.
         few: Genres with a single song: they can be learned from but not measured.
@@ -44,6 +45,7 @@ class IngestReport:
     rejected: Sequence[Rejected]
     rejected_by_reason: Sequence[Reason]
     rejects_file: Path | None
+    unlisted: str | None = None
     rebuilt: bool = False
     counts: Counts | None = None
     few: Sequence[str] = ()
@@ -68,12 +70,23 @@ class AddedSong:
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What an add came to: `without_model` says in words why songs got no genres."""
+    """What an add came to.
+
+    Attributes:
+        added: The new songs.
+        rejected: Files that did not become songs, and why; songs that were there are among them.
+        rejected_by_reason: The same summed up, the commonest reason first.
+        without_model: Why songs got no genres; None where they did.
+        rejects_file: The list on disk of files that can't be taken in; None without any.
+        unlisted: Why that list could not be brought up to date; None where it was.
+    """
 
     added: Sequence[AddedSong]
     rejected: Sequence[Rejected]
     rejected_by_reason: Sequence[Reason]
     without_model: str | None
+    rejects_file: Path | None
+    unlisted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

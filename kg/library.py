@@ -4,7 +4,7 @@ Each method is a short composition of the stages in the other modules.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.excerpt import Excerpt, as_excerpt, as_seconds, in_words, of_seconds
+from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
     from kg.learning import PredictReport, TrainOptions, TrainReport
-    from kg.records import FeatureSet
-    from kg.sources.folder import GenresFrom
+    from kg.records import FeatureSet, Rejected
+    from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
     from models.pyg import HeteroData
 
@@ -137,19 +138,18 @@ class Library:
 
         Raises:
             WrongUsageError: a folder doesn't exist, or the library was begun with another excerpt.
-            KgError: there is no audio in them, or the list of rejected files can't be written.
+            KgError: there is no audio in them.
             GraphError: the database can't be reached, or holds features of another version.
         """
         from kg.build import build_graph
         from kg.intake import IngestReport, hear
-        from kg.rejects import by_reason, write_rejects
-        from kg.sources.folder import scan
+        from kg.rejects import by_reason
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
         # A wrong password must show before hours of reading and listening, not after.
         kinds = self._same_features(wanted)
-        found = scan(folders, genres_from, self.progress)
+        found = self._scan(folders, genres_from)
         heard = hear(
             found.records,
             self.settings.cache_dir,
@@ -159,7 +159,7 @@ class Library:
             progress=self.progress,
         )
         rejected = [*found.rejected, *heard.rejected]
-        rejects_file = write_rejects(rejected, folders, self.settings.rejects_file)
+        rejects_file, unlisted = self._list_rejects(rejected, folders)
         report = IngestReport(
             taken=len(heard.songs),
             cached=heard.cached,
@@ -168,6 +168,7 @@ class Library:
             rejected=rejected,
             rejected_by_reason=by_reason(rejected),
             rejects_file=rejects_file,
+            unlisted=unlisted,
         )
         if not heard.songs:
             return report
@@ -206,22 +207,23 @@ class Library:
         """
         from kg.intake import AddReport, attach, hear, leave_out_known
         from kg.rejects import by_reason
-        from kg.sources.folder import scan
 
         files = _paths(songs)
         kinds = self._same_features()
         if self.store.build() is None:
             raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
-        found = scan(files, "none", self.progress)
+        found = self._scan(files, "none")
         new, there = leave_out_known(self.store, found.records)
         heard = hear(new, self.settings.cache_dir, excerpt=kinds.excerpt, progress=self.progress)
+        # Songs that are there need no mending: they are not listed.
+        listed = self._list_rejects([*found.rejected, *heard.rejected], files)
         rejected = [*found.rejected, *there, *heard.rejected]
         reasons = by_reason(rejected)
         if not heard.songs:
-            return AddReport((), rejected, reasons, None)
+            return AddReport((), rejected, reasons, None, *listed)
         with self._writing():
             added, without_model = attach(self.store, heard.songs, self.settings)
-        return AddReport(added, rejected, reasons, without_model)
+        return AddReport(added, rejected, reasons, without_model, *listed)
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
@@ -351,6 +353,35 @@ class Library:
 
     # --- plumbing --------------------------------------------------------------------------------
 
+    def _scan(self, folders: Sequence[Path], genres_from: "GenresFrom") -> "Scan":
+        """Look for songs; where there is nothing, the list of rejected files learns of that too."""
+        from kg.sources.folder import scan
+
+        try:
+            return scan(folders, genres_from, self.progress)
+        except KgError as error:
+            # A folder that isn't there ends it before the others are looked at.
+            _, unlisted = self._list_rejects(
+                (), () if isinstance(error, WrongUsageError) else folders
+            )
+            if unlisted is not None:
+                self.progress.say(unlisted)
+            raise
+
+    def _list_rejects(
+        self, rejected: "Sequence[Rejected]", folders: Sequence[Path]
+    ) -> tuple[Path | None, str | None]:
+        """Keep the list of rejected files: where it is, or why it can't be kept.
+
+        Songs are worth more than this list: what goes wrong with it is said, and ends nothing.
+        """
+        from kg.rejects import write_rejects
+
+        try:
+            return write_rejects(rejected, folders, self.settings.rejects_file), None
+        except KgError as error:
+            return None, str(error)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One command of this home writes at a time; the others wait for it."""
@@ -408,4 +439,4 @@ def _paths(sources: Source | Iterable[Source]) -> list[Path]:
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise WrongUsageError("Name at least one folder or audio file.")
-    return [Path(source).expanduser() for source in listed]
+    return [normal(Path(source)) for source in listed]

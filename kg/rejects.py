@@ -1,18 +1,28 @@
 """Files that did not become songs: summed up by reason, and kept in a file."""
 
+import errno
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from kg.errors import KgError
+from kg.graph.locks import FileLock
 from kg.records import Rejected
 from kg.text import printable
 
 # What differs from file to file within one reason: numbers, and names in quotes.
 _VARYING: Final = re.compile(r"""(?<!\w)(['"]).*\1(?!\w)|\d+(?:[.,:]\d+)*""")
+
+# What `printable` makes of characters that no line can hold.
+_ESCAPE: Final = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|[tnr])")
+_SHORT: Final = {"t": "\t", "n": "\n", "r": "\r"}
+
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ def _gist(reason: str) -> str:
 def write_rejects(rejected: Sequence[Rejected], folders: Sequence[Path], path: Path) -> Path | None:
     """Keep the list of files that did not become songs: path, tab, reason, one a line.
 
-    What an earlier run said of files in other folders stays; of these folders this run knows best.
+    What an earlier run said of files in other folders stays while they are there; of these folders
+    this run knows best. Several runs may keep one list.
 
     Args:
         rejected: Files of this run, and why.
@@ -68,31 +79,75 @@ def write_rejects(rejected: Sequence[Rejected], folders: Sequence[Path], path: P
         The list; None where this run has nothing in it.
 
     Raises:
-        KgError: it can't be written.
+        KgError: it can't be written, or what is there can't be read.
     """
-    looked = [printable(folder.absolute()) for folder in folders]
-    listed = {
-        file: reason
-        for file, reason in read_rejects(path).items()
-        if not any(file == root or file.startswith(root.rstrip(os.sep) + os.sep) for root in looked)
-    }
-    listed |= {printable(reject.path): printable(reject.reason) for reject in rejected}
-    lines = "".join(f"{file}\t{reason}\n" for file, reason in sorted(listed.items()))
     try:
-        if lines:
-            # Whole or not at all: a full disk must not cost the list that is there.
-            half = path.with_suffix(".part")
-            half.write_text(lines, encoding="utf-8")
-            half.replace(path)
-        else:
-            path.unlink(missing_ok=True)
+        with _alone(path.with_suffix(".lock")):
+            listed = {
+                file: reason
+                for file, reason in read_rejects(path).items()
+                if not _below(file, folders) and _is_there(file)
+            }
+            listed |= {printable(reject.path): printable(reject.reason) for reject in rejected}
+            _write(listed, path)
     except OSError as error:
         raise KgError(
-            f"The list of rejected files can't be written to {path} ({error.strerror}): make room "
-            "there, or choose another home with --home DIR or KG_HOME. What was heard is kept: "
-            "the same command goes on from here."
+            f"The list of rejected files can't be written to {printable(path)} ({error.strerror}): "
+            "make room there, or choose another home with --home DIR or KG_HOME."
         ) from error
     return path if rejected else None
+
+
+def _alone(lock: Path) -> AbstractContextManager[object]:
+    """Let one run at a time read the list and write it."""
+    # Windows has no such locks: there the later of two runs wins.
+    return nullcontext() if sys.platform == "win32" else FileLock(lock)
+
+
+def _below(file: str, folders: Sequence[Path]) -> bool:
+    roots = (printable(folder.absolute()) for folder in folders)
+    return any(file == root or file.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
+def _is_there(file: str) -> bool:
+    """Whether a file of the list exists, or can't be looked for."""
+    # What `printable` escaped may have been a byte that isn't Unicode, or a control character.
+    as_byte = _ESCAPE.sub(lambda found: _unescaped(found[1], 0x80), file)
+    as_character = _ESCAPE.sub(lambda found: _unescaped(found[1], 0xA0), file)
+    return any(map(_exists, dict.fromkeys((file, as_byte, as_character))))
+
+
+def _unescaped(escape: str, bytes_from: int) -> str:
+    if escape in _SHORT:
+        return _SHORT[escape]
+    code = int(escape[1:], 16)
+    return chr(code + 0xDC00 if escape[0] == "x" and code >= bytes_from else code)
+
+
+def _exists(file: str) -> bool:
+    try:
+        os.lstat(file)
+    except OSError as error:
+        return error.errno not in _GONE  # else it can't be looked for now
+    except ValueError:  # no file can be called so
+        return False
+    return True
+
+
+def _write(listed: Mapping[str, str], path: Path) -> None:
+    if not listed:
+        path.unlink(missing_ok=True)
+        return
+    # Whole or not at all: a full disk must not cost the list that is there.
+    half = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        half.write_text(
+            "".join(f"{file}\t{reason}\n" for file, reason in sorted(listed.items())),
+            encoding="utf-8",
+        )
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def read_rejects(path: Path) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from kg.graph.store import GraphStore
 from kg.hetero import load_hetero
 from kg.learning import TrainOptions
 from kg.records import FeatureSet, NewSong, SongRecord
+from kg.rejects import read_rejects
 from kg.settings import Settings
 from tests.conftest import empty
 
@@ -388,12 +389,59 @@ def test_rejected_files_stay_listed_until_their_folder_is_clean(
     assert "rejected files" not in library.status().paths
     assert not library.settings.rejects_file.exists()
 
+
+def test_without_a_list_of_rejected_files_the_songs_come_in_all_the_same(
+    library: Library, music: Path, new_song: Path, tmp_path: Path
+) -> None:
     library.settings.rejects_file.mkdir()
-    before = everything(library)
-    (bad / "empty.flac").touch()
-    with pytest.raises(KgError, match=r"rejects\.txt"):
+    (tmp_path / "bad.flac").touch()
+    report = library.ingest([music, tmp_path / "bad.flac"])
+    assert (report.taken, len(report.rejected), report.rejects_file) == (24, 1, None)
+    assert "rejects.txt" in (report.unlisted or "")
+    added = library.add([new_song, tmp_path / "bad.flac"])
+    assert (len(added.added), len(added.rejected), added.rejects_file) == (1, 1, None)
+    assert "rejects.txt" in (added.unlisted or "")
+    with pytest.raises(KgError, match="No audio"):
+        library.ingest(tmp_path / "home1")
+
+
+def test_what_is_gone_leaves_the_list_even_where_nothing_is_left(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    listed = library.settings.rejects_file
+    bad, worse = tmp_path / "bad", tmp_path / "worse"
+    for folder in (bad, worse):
+        folder.mkdir()
+        (folder / "bad.flac").write_text(f"not music but {folder.name}")
+    library.ingest([music, bad, worse])
+    (bad / "bad.flac").unlink()
+    with pytest.raises(KgError, match="No audio"):
         library.ingest(bad)
-    assert everything(library) == before
+    assert list(read_rejects(listed)) == [str(worse / "bad.flac")]
+    with pytest.raises(WrongUsageError, match="nowhere"):  # worse wasn't looked at
+        library.ingest([worse, tmp_path / "nowhere"])
+    assert list(read_rejects(listed)) == [str(worse / "bad.flac")]
+    shutil.rmtree(worse)
+    with pytest.raises(WrongUsageError, match="worse"):
+        library.add(worse)
+    assert not listed.exists()
+
+
+def test_add_lists_what_can_not_be_taken_in(
+    library: Library, music: Path, new_song: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    shutil.copytree(music / GENRES[0], tmp_path / "mixed")
+    (tmp_path / "mixed" / "empty.flac").touch()
+    report = library.add([tmp_path / "mixed", new_song])
+    assert (len(report.added), len(report.rejected)) == (1, 7)
+    assert report.rejects_file == library.settings.rejects_file
+    # Songs that are there already are fine.
+    assert list(read_rejects(report.rejects_file)) == [str(tmp_path / "mixed" / "empty.flac")]
+    shutil.copy(sorted(music.rglob("*.flac"))[0], tmp_path / "mixed" / "empty.flac")
+    report = library.add(tmp_path / "mixed")
+    assert (len(report.rejected), report.rejects_file) == (6, None)
+    assert read_rejects(library.settings.rejects_file) == {}
 
 
 def test_a_checkpoint_that_is_gone(library: Library, music: Path, new_song: Path) -> None:

@@ -70,7 +70,7 @@ def test_few_rejects_are_named_and_many_are_summed_up(capsys: pytest.CaptureFixt
     assert printed.out == ""
     assert printed.err.splitlines() == [
         *(f"rejected: /{i}.mp3: broken" for i in range(10)),
-        "All rejected files with reasons: /rejects.txt",
+        "Rejected files are listed with reasons in /rejects.txt",
     ]
 
     many = [*few, *(Rejected(Path(f"/[b]{i}.mp3"), "silent") for i in range(140))]
@@ -85,6 +85,15 @@ def test_few_rejects_are_named_and_many_are_summed_up(capsys: pytest.CaptureFixt
 
     print_rejected([], [])
     assert capsys.readouterr().err == ""
+
+
+def test_rejects_that_are_listed_nowhere_are_all_named(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [Rejected(Path(f"/{i}.mp3"), "broken") for i in range(12)]
+    print_rejected(many, by_reason(many), unlisted="The list can't be written.")
+    assert capsys.readouterr().err.splitlines() == [
+        "Warning: The list can't be written.",
+        *(f"rejected: /{i}.mp3: broken" for i in range(12)),
+    ]
 
 
 def test_paths_that_no_terminal_takes() -> None:
