@@ -1,6 +1,7 @@
 """Other people's files, opened so that nothing waits and nothing is written."""
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 CHANGED: Final = "changed while it was being read: take it in again when that is done"
 """Why a file that is being written to does not become a song yet."""
+
+_CHUNK: Final = 1 << 20  # bytes hashed at once
 
 _FLAGS: Final = (
     os.O_RDONLY
@@ -66,6 +69,37 @@ def open_file(path: Path) -> QuietFile:
         file.close()
         raise
     return file
+
+
+def content_id(path: Path) -> str:
+    """Hash a file's bytes: BLAKE2b-128, hex.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with open_file(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        if file.error is not None:
+            raise file.error
+    return digest.hexdigest()
+
+
+def normal(path: Path) -> Path:
+    """The one absolute spelling of a path: `~`, `.`, `..` and doubled slashes undone.
+
+    Links stay, but for those that a `..` comes after: where that leads, only the link knows.
+    """
+    full = path.expanduser().absolute()
+    plain = Path(os.path.normpath(full))
+    if ".." not in full.parts:
+        return plain
+    try:
+        same = full.samefile(plain)
+    except OSError:
+        same = False
+    return plain if same else Path(os.path.realpath(full))
 
 
 def why_unreadable(error: OSError) -> str:

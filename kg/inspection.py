@@ -11,19 +11,19 @@ from typing import Any, Final
 import numpy as np
 
 from kg.audio.cache import Row
-from kg.audio.child import Request
+from kg.audio.child import AnyRequest, Identify, Identity, ReadTags, Request
 from kg.audio.decode import EXCERPT, Audio, decode
 from kg.audio.features import Matrix, feature_set
 from kg.audio.scales import PITCHES, mel_hertz, octave_names
-from kg.audio.tags import clean, read_tags
+from kg.audio.tags import Tags, clean
 from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError, GraphError, KgError
 from kg.excerpt import Excerpt, as_seconds, of_seconds
+from kg.files import normal
 from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
 from kg.graph.rows import Guess
 from kg.graph.store import GraphStore
 from kg.records import FeatureSet
-from kg.sources.folder import content_id
 from kg.text import printable
 
 _SUMMED_UP: Final = re.compile(
@@ -107,7 +107,7 @@ class FeatureTable:
 def as_file(song: str | Path) -> Path | None:
     """The file of that name, if there is one."""
     path = Path(song).expanduser()
-    return path.absolute() if os.path.isfile(path) else None  # noqa: PTH113 - never raises
+    return normal(path) if os.path.isfile(path) else None  # noqa: PTH113 - never raises
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -116,14 +116,10 @@ def inspect_file(path: Path) -> Inspection:
     Raises:
         KgError: it can't be heard; the message says why.
     """
-    row, kinds, tags = _features(path), feature_set(EXCERPT), read_tags(path)
+    (identity, tags, row), kinds = _read_file(path), feature_set(EXCERPT)
     found = by_family(kinds, row.features)
-    try:
-        id = content_id(path)
-    except OSError as error:
-        raise KgError(f"{printable(path)} can't be read ({error.strerror}).") from error
     return Inspection(
-        id=id,
+        id=identity.content,
         path=path,
         copies=(),
         title=tags.title or clean(path.stem),
@@ -201,14 +197,17 @@ def caption(song: Inspection) -> str:
     return f"{song.title} - {song.artist}" if song.artist else song.title
 
 
-def _features(path: Path) -> Row:
+def _read_file(path: Path) -> tuple[Identity, Tags, Row]:
     # In a process of its own, as in an ingest: a decoder may crash or hang.
-    with closing(perform_in_workers([Request("", path, EXCERPT)], 1)) as outcomes:
-        _, outcome = next(outcomes)
-    if isinstance(outcome, AudioError):
-        raise _cannot_hear(path, outcome)
-    assert isinstance(outcome, Row)
-    return outcome
+    requests: list[AnyRequest] = [Identify(path), Request("", path, EXCERPT), ReadTags(path)]
+    with closing(perform_in_workers(requests, 1)) as outcomes:
+        (_, identity), (_, row), (_, tags) = outcomes
+    for outcome in (identity, row):
+        if isinstance(outcome, AudioError):
+            raise _cannot_hear(path, outcome)
+    assert isinstance(identity, Identity)
+    assert isinstance(row, Row)
+    return identity, tags if isinstance(tags, Tags) else Tags(), row
 
 
 def _cannot_hear(path: Path, error: AudioError) -> KgError:

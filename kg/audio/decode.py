@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kg.audio.suspects import encrypted, explain
 from kg.errors import AudioError
+from kg.excerpt import MOST
 from kg.files import CHANGED, QuietFile, open_file, why_unreadable
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ SHORTEST: Final = 0.06
 
 SILENCE: Final = 2.0**-15
 """What doesn't move by more than this, one step of 16-bit audio, is silent."""
+
+LONGEST: Final = MOST
+"""Seconds of the longest song that is listened to as a whole: 9 GB of memory."""
 
 _LOUDEST: Final = 16.0  # float files that go beyond were scaled as integers
 _ABSURD: Final = 2.0**48  # beyond any integer scale
@@ -87,7 +91,8 @@ def decode(path: Path, excerpt: float | None = EXCERPT) -> Audio:
 
     Raises:
         AudioError: the file is missing, unreadable, empty, not audio, broken, encrypted, too
-            short, silent, holds samples that are no numbers, or changed meanwhile.
+            short, silent, holds samples that are no numbers, changed meanwhile, or is longer than
+            `LONGEST` where all of it is wanted.
     """
     try:
         with open_file(path) as file:
@@ -225,6 +230,11 @@ class _Heard:
             self._flush()
             self._start(rate)
         self.seconds += len(block) / rate
+        if self._limit is None and self.seconds > LONGEST:
+            raise AudioError(
+                f"longer than {LONGEST / 3600:.0f} hours: too much to listen to as a whole; "
+                "use --excerpt SECONDS"
+            )
         self.low = min(self.low, float(block.min()))  # a NaN stays
         self.high = max(self.high, float(block.max()))
         if not (np.isfinite(self.low) and np.isfinite(self.high)):

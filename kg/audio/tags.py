@@ -3,7 +3,6 @@
 import io
 import logging
 import re
-import struct
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,9 +28,6 @@ _KEYS: Final = {
     ),
     "genre": ("tcon", "\xa9gen", "genre", "wm/genre", "ignr"),
 }
-
-# What mutagen lets through from damaged files, besides its own errors (found by fuzzing).
-_BROKEN: Final = (ValueError, LookupError, ArithmeticError, MemoryError, struct.error)
 
 _LONGEST: Final = 500  # characters of a text; databases can't index what is much longer
 _MOST: Final = 32  # genres of a song
@@ -188,8 +184,8 @@ def _all(file: "io.BufferedReader[QuietFile]") -> list[Raw]:
         file.seek(0)
         try:
             tags = reader(file)
-        except (mutagen.MutagenError, OSError, *_BROKEN) as error:
-            log.debug("No tags by %s: %s", reader.__name__, error)
+        except Exception as error:  # noqa: BLE001 - mutagen lets through whatever damage leads to
+            log.debug("No tags by %s: %s: %s", reader.__name__, type(error).__name__, error)
             continue
         if isinstance(tags, mutagen.FileType):
             tags = tags.tags

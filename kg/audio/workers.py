@@ -4,6 +4,7 @@ Not `multiprocessing`: a decoder that hangs or crashes takes its own process wit
 else, is known by name, and the caller's script isn't imported again in every child.
 """
 
+import json
 import os
 import queue
 import signal
@@ -13,9 +14,19 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from kg.audio.child import Outcome, Request, receive_outcome, send_request
+from kg.audio.child import (
+    READY,
+    WARM,
+    AnyRequest,
+    Identify,
+    Outcome,
+    ReadTags,
+    Request,
+    receive_outcome,
+    send_request,
+)
 from kg.errors import AudioError, KgError
 
 PATIENCE: Final = 20.0
@@ -24,8 +35,13 @@ PATIENCE: Final = 20.0
 PATIENCE_PER_MB: Final = 4.0
 """Seconds more for each megabyte of a file that is decoded as a whole."""
 
+HASHED_PER_SECOND: Final = 10e6
+"""Bytes a second at which a file has to come, for its hash: a slow network's speed."""
+
 START_PATIENCE: Final = 120.0
 """Seconds a process may take to start: half a second, but not on a busy machine's cold disk."""
+
+Asked = TypeVar("Asked", bound=AnyRequest)
 
 _ONE_THREAD: Final = {
     "OMP_NUM_THREADS": "1",
@@ -47,31 +63,36 @@ def cores() -> int:
     return max(1, int(count))
 
 
-def patience(request: Request) -> float:
+def patience(request: AnyRequest) -> float:
     """Say how many seconds a request may take."""
-    if request.excerpt is not None:
+    if isinstance(request, ReadTags):
+        return PATIENCE
+    if isinstance(request, Request) and request.excerpt is not None:
         return PATIENCE
     try:
         size = request.path.stat().st_size
     except OSError:  # the child says what is wrong with it
         size = 0
+    if isinstance(request, Identify):
+        return PATIENCE + size / HASHED_PER_SECOND
     return PATIENCE + PATIENCE_PER_MB * size / 1e6
 
 
 def perform_in_workers(
-    requests: Iterable[Request], workers: int
-) -> Generator[tuple[Request, Outcome], None, None]:
+    requests: Iterable[Asked], workers: int, *, warm: bool = True
+) -> Generator[tuple[Asked, Outcome], None, None]:
     """Perform requests in `workers` processes; yields them with their outcomes as they end.
 
     Requests are taken one by one, when a process is free. Closing the iterator, or an exception
-    where it is consumed, ends the processes at once.
+    where it is consumed, ends the processes at once. Processes that aren't `warm` start faster,
+    and then hear the first song slower.
 
     Raises:
         KgError: processes can't be started, or what they are to write can't be written.
     """
     todo = _Shared(requests)
-    done: queue.SimpleQueue[tuple[Request, Outcome] | Exception | None] = queue.SimpleQueue()
-    crew = [Worker() for _ in range(workers)]
+    done: queue.SimpleQueue[tuple[Asked, Outcome] | Exception | None] = queue.SimpleQueue()
+    crew = [Worker(warm=warm) for _ in range(workers)]
     threads = [
         threading.Thread(target=_serve, args=(worker, todo, done), daemon=True) for worker in crew
     ]
@@ -99,22 +120,22 @@ def perform_in_workers(
                 thread.join()
 
 
-class _Shared:
+class _Shared(Generic[Asked]):
     """An iterable that several threads take from."""
 
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self._left: Iterator[Request] = iter(requests)
+    def __init__(self, requests: Iterable[Asked]) -> None:
+        self._left: Iterator[Asked] = iter(requests)
         self._lock = threading.Lock()
 
-    def take(self) -> Request | None:
+    def take(self) -> Asked | None:
         with self._lock:
             return next(self._left, None)
 
 
 def _serve(
     worker: "Worker",
-    todo: _Shared,
-    done: "queue.SimpleQueue[tuple[Request, Outcome] | Exception | None]",
+    todo: _Shared[Asked],
+    done: "queue.SimpleQueue[tuple[Asked, Outcome] | Exception | None]",
 ) -> None:
     try:
         while not worker.ended and (request := todo.take()) is not None:
@@ -130,11 +151,13 @@ def _serve(
 class Worker:
     """One child process, started when first needed and again after a crash.
 
-    `perform` is called by one thread at a time; `end` by any.
+    `perform` is called by one thread at a time; `end` by any. One that isn't `warm` starts faster,
+    and then hears the first song slower.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, warm: bool = True) -> None:
         self.ended = False
+        self._warm = warm
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -144,7 +167,7 @@ class Worker:
         process = self._process
         return None if process is None else process.pid
 
-    def perform(self, request: Request) -> Outcome:
+    def perform(self, request: AnyRequest) -> Outcome:
         """Have a file read; one whose decoder hangs or crashes is rejected like any other.
 
         Raises:
@@ -166,9 +189,10 @@ class Worker:
             except (OSError, EOFError, ValueError):  # ValueError: a closed pipe, a garbled reply
                 pass
         status = self._stop()
+        work = "decoding" if isinstance(request, Request) else "reading"
         if deadline.passed:
-            return AudioError(f"decoding did not end within {seconds:.0f} s")
-        return AudioError(f"decoding crashed ({_how(status)})")
+            return AudioError(f"{work} did not end within {seconds:.0f} s")
+        return AudioError(f"{work} crashed ({_how(status)})")
 
     def end(self) -> None:
         """End the process now, whatever it is doing; there will be no other."""
@@ -180,7 +204,7 @@ class Worker:
             if self.ended:
                 return
             # -P: a folder called `kg` or `numpy` where the user stands is none of ours.
-            command = [sys.executable, "-P", "-m", "kg.audio.child"]
+            command = [sys.executable, "-P", "-m", "kg.audio.child", *[WARM][: self._warm]]
             path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
             try:
                 process = subprocess.Popen(
@@ -198,7 +222,7 @@ class Worker:
             self._process = process
         assert process.stdout is not None
         with _Deadline(process, START_PATIENCE):
-            ready = process.stdout.readline()
+            ready = any(map(_is_ready, process.stdout))
         if not ready and not self.ended:
             status = self._stop()
             raise KgError(
@@ -241,6 +265,13 @@ class _Deadline:
         self.passed = True
         with suppress(OSError):
             self._process.kill()
+
+
+def _is_ready(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line) == READY)
+    except ValueError:  # something that Python was told to import at its start prints
+        return False
 
 
 def _how(status: int | None) -> str:

@@ -1,18 +1,20 @@
 """Folders of audio files: which are songs, and what their folders and tags say of them."""
 
-import hashlib
 import logging
 import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from kg.audio.tags import Tags, clean, read_tags
-from kg.errors import KgError, WrongUsageError
-from kg.files import open_file, why_unreadable
+from kg.audio.child import Identify, Identity, ReadTags
+from kg.audio.tags import Tags, clean
+from kg.audio.workers import cores, perform_in_workers
+from kg.errors import AudioError, KgError, WrongUsageError
+from kg.files import normal, why_unreadable
 from kg.progress import SILENT, Progress
 from kg.records import Rejected, SongRecord
 
@@ -33,7 +35,7 @@ EXTENSIONS: Final = frozenset(
     }
 )
 
-_CHUNK: Final = 1 << 20
+_FEW: Final = 50  # files that one process has read before another would have started
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def scan(
     rejected: list[Rejected] = []
     found: dict[Path, list[Path]] = {}
     for given in folders:
-        root = given.expanduser().absolute()
+        root = normal(given)
         if not os.path.lexists(root):
             raise WrongUsageError(f"There is no folder or file called {root}.")
         found[root] = list(_audio_files(root, rejected))
@@ -84,74 +86,86 @@ def scan(
             ".ogg, .opus, .wav and other audio files, in all folders below."
         )
 
-    ids: dict[Path, str] = {}
-    modified: dict[Path, int] = {}
-    tags: dict[Path, Tags] = {}
-    with progress.stage("Reading files", len(files)) as advance:
-        for path in files:
-            try:
-                modified[path] = path.stat().st_mtime_ns
-                ids[path] = content_id(path)
-            except OSError as error:
-                rejected.append(Rejected(path, why_unreadable(error)))
-            else:
-                tags[path] = read_tags(path)
-            advance(1)
-
+    described = _describe(files, rejected, progress)
+    tags = {path: said for path, (_, said) in described.items()}
     if genres_from == "auto":
         genres_from = _choose(found, tags)
     copies: dict[str, list[Path]] = defaultdict(list)
-    for path, song in ids.items():
-        copies[song].append(path)
-    records = [_record(song, paths, modified, tags, genres_from) for song, paths in copies.items()]
+    for path, (identity, _) in described.items():
+        copies[identity.content].append(path)
+    records = [
+        _record(song, paths, described[paths[0]][0].modified, tags, genres_from)
+        for song, paths in copies.items()
+    ]
     return Scan(records, rejected, genres_from)
 
 
-def content_id(path: Path) -> str:
-    """Hash a file's bytes: BLAKE2b-128, hex.
+def _describe(
+    files: Sequence[Path], rejected: list[Rejected], progress: Progress
+) -> dict[Path, tuple[Identity, Tags]]:
+    """Hash files and read their tags, in other processes; those of no harm, in their order.
 
-    Raises:
-        OSError: the file can't be read.
+    Tags that make their reader hang, crash or burst are none; the file may still be heard.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    with open_file(path) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        if file.error is not None:
-            raise file.error
-    return digest.hexdigest()
+    identities: dict[Path, Identity] = {}
+    reasons: dict[Path, str] = {}
+    tags: dict[Path, Tags] = {}
+    requests = (request for path in files for request in (Identify(path), ReadTags(path)))
+    outcomes = perform_in_workers(
+        requests, min(cores(), len(files) // _FEW + 1) if files else 0, warm=False
+    )
+    with progress.stage("Reading files", len(files)) as advance, closing(outcomes):
+        for request, outcome in outcomes:
+            path = request.path
+            if isinstance(outcome, Identity):
+                identities[path] = outcome
+            elif isinstance(outcome, Tags):
+                tags[path] = outcome
+            elif isinstance(outcome, AudioError) and isinstance(request, Identify):
+                reasons[path] = outcome.reason
+            else:
+                log.debug("No tags from %s: %s", path, outcome)
+            if isinstance(request, Identify):
+                advance(1, rejected=path in reasons)
+    rejected += [Rejected(path, reasons[path]) for path in files if path in reasons]
+    return {
+        path: (identities[path], tags.get(path, Tags())) for path in files if path in identities
+    }
 
 
 def _audio_files(root: Path, rejected: list[Rejected]) -> Iterator[Path]:
     if root.is_dir():
-        for path in _walk(root, rejected, set()):
+        for path in _walk(root, rejected):
             if path.suffix.lower() in EXTENSIONS and _readable_kind(path, rejected):
                 yield path
     elif _readable_kind(root, rejected, given=True):
         yield root  # whatever it is called: who names a file means it
 
 
-def _walk(folder: Path, rejected: list[Rejected], seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, rejected: list[Rejected]) -> Iterator[Path]:
     """Yield the files below a folder in the order of their names, each folder once."""
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            visible = sorted(
-                (entry for entry in entries if not _hidden(entry.name)),
-                key=lambda entry: os.fsencode(entry.name),
-            )
-    except OSError as error:
-        rejected.append(Rejected(folder, f"the folder {why_unreadable(error)}"))
-        return
-    for entry in visible:
-        path = folder / entry.name
-        if _is_folder(entry):
-            yield from _walk(path, rejected, seen)
-        else:
+    seen: set[tuple[int, int]] = set()
+    left = [(folder, True)]  # the next one last; folders may be nested deeper than calls
+    while left:
+        path, is_folder = left.pop()
+        if not is_folder:
             yield path
+            continue
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as entries:
+                visible = sorted(
+                    (entry for entry in entries if not _hidden(entry.name)),
+                    key=lambda entry: os.fsencode(entry.name),
+                    reverse=True,
+                )
+        except OSError as error:
+            rejected.append(Rejected(path, f"the folder {why_unreadable(error)}"))
+            continue
+        left += [(path / entry.name, _is_folder(entry)) for entry in visible]
 
 
 def _hidden(name: str) -> bool:
@@ -212,7 +226,7 @@ def _named_after_artists(tags: dict[Path, Tags]) -> bool:
 def _record(
     song: str,
     paths: list[Path],
-    modified: dict[Path, int],
+    modified: int,
     tags: dict[Path, Tags],
     genres_from: GenresFrom,
 ) -> SongRecord:
@@ -229,7 +243,7 @@ def _record(
         id=song,
         path=path,
         paths=tuple(paths),
-        modified=modified[path],
+        modified=modified,
         title=said.title or clean(path.stem),
         artist=said.artist,
         album_artist=said.album_artist,

@@ -17,7 +17,8 @@ from kg.audio.features import columns
 from kg.audio.tags import Tags, read_tags
 from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError
-from kg.sources.folder import content_id, scan
+from kg.files import content_id
+from kg.sources.folder import scan
 from tests.audio.sounds import FORMATS, damaged, in_format, noise, sine, write
 
 # Words that only programmers use, and what a process says that went down.

@@ -1,16 +1,21 @@
 import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from mutagen.flac import FLAC
 
+from kg.audio import workers as workers_module
 from kg.audio.decode import decode
 from kg.audio.tags import Tags, read_tags
 from kg.errors import AudioError, KgError, WrongUsageError
-from kg.files import why_unreadable
-from kg.sources.folder import content_id, scan
+from kg.files import content_id, normal, why_unreadable
+from kg.sources import folder as folder_module
+from kg.sources.folder import scan
 from tests.audio.sounds import noise, write
+from tests.audio.test_extract import Recorder
 
 
 def song(path: Path, seed: int, **tags: str) -> Path:
@@ -200,6 +205,126 @@ def test_what_would_never_answer(tmp_path: Path) -> None:
         with pytest.raises(AudioError) as refused:
             decode(file)
     assert refused.value.reason == "a pipe or device, not a file"
+
+
+# A Musepack file, as a fuzzer found it: mutagen never comes to its end.
+ENDLESS = bytes.fromhex(
+    "4d50434b53480eef2a7fffffff8300000519527f0c01457d5acc457d5acc45490051011e00534f08"
+    "44000000004150047f4150041c4150041c4150041c4150041c4150041c4150041c4150041c415004"
+    "1c4150041c4150041c4150041c4150041c4150041c415004105354060112c0534503"
+)
+
+
+def nested(depth: int) -> bytes:
+    """An MP4 whose boxes lie in one another."""
+    boxes = b""
+    for _ in range(depth):
+        boxes = struct.pack(">I4s", 8 + len(boxes), b"moov") + boxes
+    return struct.pack(">I", 24) + b"ftypM4A \0\0\0\0M4A mp42" + boxes
+
+
+def bomb(megabytes: int) -> bytes:
+    """An ID3 tag that grows a thousandfold when it is unpacked."""
+
+    def size(number: int) -> bytes:
+        return bytes((number >> shift) & 127 for shift in (21, 14, 7, 0))
+
+    packer, chunk, check = zlib.compressobj(), b"A" * 2**20, zlib.adler32(b"\3")
+    head = packer.compress(b"\3") + packer.flush(zlib.Z_FULL_FLUSH)
+    one = packer.compress(chunk) + packer.flush(zlib.Z_FULL_FLUSH)  # needs nothing before it
+    for _ in range(megabytes):
+        check = zlib.adler32(chunk, check)
+    packed = head + one * megabytes + packer.flush()[:-4] + struct.pack(">I", check)
+    frame = b"TIT2" + size(len(packed) + 4) + b"\0\x09" + size(megabytes << 20) + packed
+    return b"ID3\4\0\0" + size(len(frame)) + frame
+
+
+def test_tags_that_nobody_can_read_cost_only_themselves(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "PATIENCE", 4.0)
+    hostile = {"endless.mpc": ENDLESS, "nested.m4a": nested(3_000), "bomb.mp3": bomb(2_000)}
+    for name, data in hostile.items():
+        (library / "rock" / name).write_bytes(data)
+    (library / "blues" / "gone.mp3").symlink_to(library / "nowhere")
+    progress = Recorder()
+    found = scan([library], progress=progress)
+    paths = [record.path for record in found.records]
+    assert paths == sorted(paths)
+    titles = {record.path.name: record.title for record in found.records if record.path}
+    assert {name: titles.get(name) for name in hostile} == {
+        "endless.mpc": "endless",
+        "nested.m4a": "nested",
+        "bomb.mp3": "bomb",
+    }
+    assert titles["b.flac"] == "Blue"
+    assert [each.path.name for each in found.rejected] == ["gone.mp3"]
+    assert (progress.done, progress.total, progress.rejected) == (6, 6, 0)
+
+
+def test_many_files_in_several_processes_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "_FEW", 5)
+    monkeypatch.setattr(folder_module, "cores", lambda: 3)
+    for number in range(20):
+        size = 3_000_000 if number % 3 == 0 else 10  # those that take longest are done last
+        (tmp_path / f"{number:02}.mp3").write_bytes(bytes([number]) * size)
+    (tmp_path / "07.mp3").chmod(0)
+    found = scan([tmp_path])
+    names = [record.path.name for record in found.records if record.path]
+    left = [each.path.name for each in found.rejected]
+    assert sorted(names + left) == [f"{number:02}.mp3" for number in range(20)]
+    assert names == sorted(names)
+    assert left == ([] if os.access(tmp_path / "07.mp3", os.R_OK) else ["07.mp3"])
+    for record in found.records:
+        assert record.path is not None
+        assert record.id == content_id(record.path)
+        assert record.modified == record.path.stat().st_mtime_ns
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders by descriptor are POSIX")
+def test_folders_nested_deeper_than_calls(tmp_path: Path) -> None:
+    depth = 1_100
+    above = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=above)
+        below = os.open("d", os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    bottom = tmp_path / Path(*["d"] * depth)
+    (bottom / "song.mp3").write_bytes(b"sound")
+    song(tmp_path / "a.flac", 1)
+    song(tmp_path / "z.flac", 2)
+    try:
+        paths = [record.path for record in scan([tmp_path]).records]
+        assert paths == [tmp_path / "a.flac", bottom / "song.mp3", tmp_path / "z.flac"]
+    finally:  # what tidies up afterwards goes no deeper than calls
+        (bottom / "song.mp3").unlink()
+        while bottom != tmp_path:
+            bottom.rmdir()
+            bottom = bottom.parent
+
+
+def test_one_spelling_of_a_path(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(library / "rock")
+    given = [Path("../blues"), Path("../../library/./blues"), Path(f"{library}//blues/")]
+    paths = [library / "blues" / "a.flac", library / "blues" / "b.flac"]
+    for each in [given[:1], given[1:2], given[2:], given]:
+        assert [record.path for record in scan(each).records] == paths
+    assert normal(Path("~/x")) == Path.home() / "x"
+    assert normal(Path("../no/such/../thing")) == library / "no" / "thing"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_up_from_a_link_is_where_it_leads(library: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(library / "rock")
+    assert normal(link / "c.flac") == link / "c.flac"
+    assert normal(link / ".." / "blues") == library / "blues"
+    song(tmp_path / "blues" / "other.flac", 5)  # where `..` would lead if there were no link
+    assert normal(link / ".." / "blues") == library / "blues"
 
 
 def test_a_folder_called_like_a_song(library: Path) -> None:
