@@ -64,7 +64,12 @@ def query(
     if as_csv and as_json:
         raise click.UsageError("Choose one of --csv and --json.")
     if cypher == "-":
-        cypher = sys.stdin.read()
+        try:
+            cypher = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(
+                f"The query on standard input is not text in {error.encoding}: save it so."
+            ) from error
     with app.library() as library:
         answer = library.ask(cypher, parameters, timeout=timeout)
         if as_json:

@@ -1,5 +1,6 @@
 """`kg inspect`."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ ROWS = 12
 # Characters of such a line.
 WIDTH = 64
 BARS = "▁▂▃▄▅▆▇█"
+# The same where the output's encoding has no blocks.
+ASCII_BARS = ".:-=+*#@"
 
 
 @click.command()
@@ -45,24 +48,18 @@ def inspect(
       kg inspect "So What" --family mfcc
     """
     from cli.output import print_json
-    from kg.errors import WrongUsageError
     from kg.inspection import family_tables
 
     with app.library() as library:
-        found = library.inspect(song, plot=plot)
-    if family is not None and family not in found.features:
-        raise WrongUsageError(
-            f"There is no feature family {family!r}: choose one of {', '.join(found.features)}."
-        )
+        found = library.inspect(song, family=family, plot=plot)
     if as_json:
         print_json(found)
     else:
         if family is None:
             _print_facts(found)
         for name, values in found.features.items():
-            if family in (None, name):
-                for table in family_tables(name, values):
-                    _print_features(table, shortened=family is None and not everything)
+            for table in family_tables(name, values):
+                _print_features(table, shortened=family is None and not everything)
     if plot is not None:
         app.remark(f"Drawn: {plot}")
 
@@ -122,14 +119,15 @@ def _by_statistic(table: "FeatureTable") -> Iterator[tuple[str, list[float]]]:
 
 def _line(values: Sequence[float], unit: str) -> tuple[str, str]:
     """Bars for at most `WIDTH` values, and what lowest and highest stand for."""
-    from cli.output import show
+    from cli.output import show, takes
 
+    levels = BARS if takes(BARS, sys.stdout) else ASCII_BARS
     step = -(-len(values) // WIDTH)
     parts = [values[at : at + step] for at in range(0, len(values), step)]
     means = [sum(part) / len(part) for part in parts]
     low, high = min(means), max(means)
     span = (high - low) or 1.0
-    bars = "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
+    bars = "".join(levels[round((mean - low) / span * (len(levels) - 1))] for mean in means)
     return bars, f"{show(_rounded(min(values)))} to {show(_rounded(max(values)))}{unit}"
 
 

@@ -1,5 +1,6 @@
 """`kg`: the command group, its global options and how errors become exit codes."""
 
+import io
 import os
 import signal
 import sys
@@ -81,6 +82,10 @@ def main() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115 - stays open
+    for stream in (sys.stdout, sys.stderr):
+        # Titles hold any script, a terminal or a pipe need not take it.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         # A command's own exit code comes back from `ctx.exit`, None means that it is done.
         code = cli.main(prog_name="kg", standalone_mode=False) or 0

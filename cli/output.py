@@ -24,10 +24,20 @@ LISTED = 10
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+    """One JSON document on stdout; in ASCII where that isn't UTF-8."""
+    ascii_only = not takes("é♯𝄞", sys.stdout)
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=ascii_only, allow_nan=False)
     # A file name may hold what isn't Unicode; the document has to be.
     click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
+def takes(text: str, stream: TextIO) -> bool:
+    """Whether a stream's encoding has these characters."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -82,6 +82,10 @@ class Bars:
         from rich.table import Column
         from rich.text import Text
 
+        from cli.output import takes
+
+        plain = not takes("⠋✓", sys.stderr)
+
         class Rate(TextColumn):
             def render(self, task: Task) -> Text:
                 return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
@@ -105,7 +109,7 @@ class Bars:
             Failed(""),
         ]
         with Progress(
-            SpinnerColumn(finished_text="✓"),
+            SpinnerColumn("line" if plain else "dots", finished_text="*" if plain else "✓"),
             TextColumn("{task.description}"),
             *(known if total else [TimeElapsedColumn()]),
             console=Console(stderr=True),

@@ -17,7 +17,7 @@ from kg.audio.features import Matrix, feature_set
 from kg.audio.scales import PITCHES, mel_hertz, octave_names
 from kg.audio.tags import Tags, clean
 from kg.audio.workers import perform_in_workers
-from kg.errors import AudioError, GraphError, KgError
+from kg.errors import AudioError, GraphError, KgError, WrongUsageError
 from kg.excerpt import Excerpt, as_seconds, of_seconds
 from kg.files import normal
 from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
@@ -57,7 +57,7 @@ class Inspection:
         heard: Seconds listened to.
         tempo: Beats per minute.
         feature_version: Version of its features.
-        features: Family to column to value.
+        features: Family to column to value; of the one family where one was asked for.
     """
 
     id: str
@@ -110,13 +110,16 @@ def as_file(song: str | Path) -> Path | None:
     return normal(path) if os.path.isfile(path) else None  # noqa: PTH113 - never raises
 
 
-def inspect_file(path: Path) -> Inspection:
-    """Look at a file, of any library or of none.
+def inspect_file(path: Path, family: str | None = None) -> Inspection:
+    """Look at a file, of any library or of none; at all families, or at one.
 
     Raises:
+        WrongUsageError: there is no such family.
         KgError: it can't be heard; the message says why.
     """
-    (identity, tags, row), kinds = _read_file(path), feature_set(EXCERPT)
+    kinds = feature_set(EXCERPT)
+    wanted = _wanted(kinds, family)
+    identity, tags, row = _read_file(path)
     found = by_family(kinds, row.features)
     return Inspection(
         id=identity.content,
@@ -136,21 +139,22 @@ def inspect_file(path: Path) -> Inspection:
         heard=min(row.duration, EXCERPT),
         tempo=_tempo(found),
         feature_version=kinds.version,
-        features=found,
+        features={name: found[name] for name in wanted},
     )
 
 
-def inspect_song(store: GraphStore, text: str) -> Inspection:
-    """Look at a song of the library, found by its title, path or id.
+def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Inspection:
+    """Look at a song of the library, found by its title, path or id; at all families, or at one.
 
     Raises:
+        WrongUsageError: there is no such family.
         KgError: there is none, or several.
     """
     song = read_song(store.connection, find_song(store.connection, text))
     kinds = store.feature_set()
     if kinds is None:
         raise GraphError("The graph doesn't say what its features mean: run `kg ingest` again.")
-    said = song.properties
+    wanted, said = _wanted(kinds, family), song.properties
     found = by_family(kinds, np.frombuffer(said.get("features") or b"", dtype="<f4"))
     duration = float(said["duration"])
     paths = _paths(song)
@@ -174,7 +178,7 @@ def inspect_song(store: GraphStore, text: str) -> Inspection:
         heard=duration if kinds.excerpt is None else min(duration, kinds.excerpt),
         tempo=said.get("tempo") or _tempo(found),
         feature_version=kinds.version,
-        features=found,
+        features={name: found[name] for name in wanted},
     )
 
 
@@ -212,6 +216,17 @@ def _read_file(path: Path) -> tuple[Identity, Tags, Row]:
 
 def _cannot_hear(path: Path, error: AudioError) -> KgError:
     return KgError(f"{printable(path)} can't be listened to: {error.reason}.")
+
+
+def _wanted(kinds: FeatureSet, family: str | None) -> Sequence[str]:
+    """Name the families to look at, before anything is listened to or drawn."""
+    if family is None:
+        return list(kinds.families)
+    if family not in kinds.families:
+        raise WrongUsageError(
+            f"There is no feature family {family!r}: choose one of {', '.join(kinds.families)}."
+        )
+    return [family]
 
 
 def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:

@@ -231,17 +231,20 @@ class Library:
 
         return status_of(self.store, self.settings)
 
-    def inspect(self, song: Source, *, plot: Source | None = None) -> "Inspection":
+    def inspect(
+        self, song: Source, *, family: str | None = None, plot: Source | None = None
+    ) -> "Inspection":
         """Look at one song: tags, facts of its file, features by family.
 
         Args:
             song: An audio file, looked at as it is, for which no database is needed; or a song of
                 the library by its title, its path, or its id (four digits at least), with what the
                 graph says of it.
+            family: The only family of features wanted; default: all.
             plot: A picture to draw: .png, .pdf or .svg; another picture there is replaced.
 
         Raises:
-            WrongUsageError: the picture can't be drawn there.
+            WrongUsageError: there is no such family, or the picture can't be drawn there.
             KgError: there is no such song, or several; its file can't be heard; matplotlib is
                 missing.
         """
@@ -253,9 +256,9 @@ class Library:
             picture = check_picture(Path(plot))
         file = inspection.as_file(song)
         if file is not None:
-            found = inspection.inspect_file(file)
+            found = inspection.inspect_file(file, family)
         else:
-            found = inspection.inspect_song(self.store, str(song))
+            found = inspection.inspect_song(self.store, str(song), family)
         if plot is not None:
             draw(inspection.hear(found), inspection.caption(found), picture)
         return found

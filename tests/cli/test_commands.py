@@ -160,6 +160,10 @@ def test_query_prints_tables_json_and_csv(kg: Kg, music: Path) -> None:
 def test_query_from_standard_input(kg: Kg, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"RETURN 1 + 1 AS two")))
     assert json.loads(kg("query", "-", "--json").out) == [{"two": 2}]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"RETURN '\xff'"), "utf-8"))
+    printed = kg("query", "-")
+    assert (printed.code, printed.out) == (2, "")
+    assert "not text in utf-8" in printed.err
 
 
 def test_query_that_is_wrong_or_writes(kg: Kg) -> None:
@@ -241,6 +245,32 @@ def test_inspect_prints_a_song(run: Kg, tmp_path: Path) -> None:
     assert document["genres"] == [{"name": GENRES[0], "source": "tag"}]
     assert len(document["features"]["mel"]) > 128
     assert document["tempo"] > 20
+    one = json.loads(run(*home, "inspect", song, "--family", "mel", "--json").out)
+    assert one == document | {"features": {"mel": document["features"]["mel"]}}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_output_that_takes_few_characters(tmp_path: Path, encoding: str) -> None:
+    title = "café 日本 \N{MUSICAL SYMBOL G CLEF}"
+    song = write_song(tmp_path / f"{title}.flac", GENRES[0], seconds=2.0, seed=1, title=title)
+    environment = {
+        **os.environ, "KG_HOME": str(tmp_path / "home"), "PYTHONIOENCODING": encoding,
+    }  # fmt: skip
+
+    def kg(*arguments: str | Path) -> str:
+        done = subprocess.run(
+            [KG, *arguments], env=environment, capture_output=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    table = kg("inspect", song)
+    assert "\\u65e5\\u672c \\U0001d11e" in table
+    assert ("café" in table) == (encoding != "ascii")
+    assert re.search(r"[.:=+*#@-]{60}", table)  # bars, of characters that are there
+    document = json.loads(kg("inspect", song, "--json"))
+    assert (document["title"], document["path"]) == (title, str(song))
+    assert kg("inspect", song, "--json").isascii()
 
 
 def test_inspect_draws(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +281,10 @@ def test_inspect_draws(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads(printed.out)
     assert printed.err == f"Drawn: {picture}\n"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    drawn = picture.stat().st_mtime_ns
+    printed = run(*inspect, "--plot", picture, "--family", "taste")
+    assert (printed.code, printed.out) == (2, "")
+    assert picture.stat().st_mtime_ns == drawn
     for name, code, words in (
         ("a.gif", 2, "ends in .png, .pdf or .svg"),
         ("nowhere/a.png", 2, "make it first"),
@@ -269,7 +303,8 @@ def test_inspect_refuses(kg: Kg, music: Path, tmp_path: Path) -> None:
     printed = kg("inspect", tmp_path / "words.mp3")
     assert (printed.code, printed.out, len(printed.err.splitlines())) == (1, "", 1)
     assert "words.mp3 can't be listened to" in printed.err
-    printed = kg("inspect", sorted(music.rglob("*.flac"))[0], "--family", "taste")
+    # Before anything is listened to.
+    printed = kg("inspect", tmp_path / "words.mp3", "--family", "taste")
     assert (printed.code, printed.out) == (2, "")
     assert "mfcc, mel" in printed.err
     kg("ingest", music)
@@ -280,6 +315,13 @@ def test_inspect_refuses(kg: Kg, music: Path, tmp_path: Path) -> None:
     assert printed.code == 0
     assert "(folder)" in printed.out
     assert "split" in printed.out
+    picture = tmp_path / "song.png"
+    printed = kg("inspect", title["s.title"], "--family", "taste", "--plot", picture)
+    assert (printed.code, printed.out) == (2, "")
+    assert "mfcc, mel" in printed.err
+    assert not picture.exists()
+    document = json.loads(kg("inspect", title["s.title"], "--family", "mfcc", "--json").out)
+    assert list(document["features"]) == ["mfcc"]
 
 
 def test_how_much_is_listened_to(kg: Kg, music: Path) -> None:

@@ -1,5 +1,6 @@
 """What is printed, down to odd values."""
 
+import io
 import json
 import re
 import time
@@ -166,6 +167,16 @@ def test_a_bar_fits_in_a_narrow_terminal(
     assert "5100/5100" in lines[-1]
     assert "45 rejected" in lines[-1]
     assert "left" not in lines[-1]
+
+
+def test_a_bar_where_there_are_few_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(printed, "latin-1", write_through=True))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Bars().stage("Extracting features", 10) as advance:
+        advance(10)
+    assert b"* Extracting features" in printed.getvalue()
 
 
 def test_durations() -> None:
