@@ -19,7 +19,7 @@ from kg.audio.features import features
 from kg.audio.frames import Frames
 from kg.audio.tags import Tags, read_tags
 from kg.errors import AudioError, KgError
-from kg.files import content_id, why_unreadable
+from kg.files import CHANGED, content_id, why_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Request:
         excerpt: Seconds decoded from its middle (None: all of it).
         sequence: Kind of frame sequence that is to be written (None: its features are wanted).
         target: The file that a frame sequence goes to.
+        modified: When the file was last changed as its content was hashed, in ns, where known.
     """
 
     song: str
@@ -54,6 +55,14 @@ class Request:
     excerpt: float | None = EXCERPT
     sequence: str | None = None
     target: Path | None = None
+    modified: int | None = None
+
+    def changed(self) -> bool:
+        """Whether the file was changed since: what is heard isn't what was hashed."""
+        try:
+            return self.modified not in (None, self.path.stat().st_mtime_ns)
+        except OSError:  # gone: what was heard of it is right
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,8 @@ def perform(request: AnyRequest) -> Outcome:
         raise
     except OSError as error:
         return AudioError(why_unreadable(error))
+    except MemoryError:
+        return AudioError("needs more memory than there is")
     except Exception as error:
         log.debug("%s can't be decoded", request.path, exc_info=True)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -127,6 +138,8 @@ def perform(request: AnyRequest) -> Outcome:
 def _write_sequence(request: Request, audio: Audio) -> Written:
     assert request.sequence is not None
     assert request.target is not None
+    if request.changed():
+        raise AudioError(CHANGED)
     matrix = getattr(Frames(audio.samples), request.sequence)
     frames = np.ascontiguousarray(matrix.T, FRAME_DTYPE)
     temporary = request.target.with_name(f"{request.target.name}.{os.getpid()}.tmp")

@@ -90,13 +90,17 @@ def extract(
             table.put_many(rows)
         cached = int(table.filled.sum())
         missing = [song for song, at in order.items() if not table.filled[at]]
-        requests = (Request(song, paths[song], excerpt) for song in missing)
+        modified = modified or {}
+        requests = (
+            Request(song, paths[song], excerpt, modified=modified.get(song)) for song in missing
+        )
         with progress.stage("Extracting features", len(order)) as advance:
             advance(cached)
             outcomes = _outcomes(requests, len(missing), workers, dask)
             with closing(outcomes):  # an exception ends the processes here and now
                 for request, outcome in outcomes:
-                    if isinstance(outcome, Row) and _changed(request, modified or {}):
+                    # Asked here: another machine may see another clock's times.
+                    if isinstance(outcome, Row) and request.changed():
                         outcome = AudioError(CHANGED)
                     if isinstance(outcome, Row):
                         cache.add(request.song, outcome)
@@ -115,14 +119,6 @@ def extract(
         rejected=[rejected[song] for song in order if song in rejected],
         cached=cached,
     )
-
-
-def _changed(request: Request, modified: Mapping[str, int]) -> bool:
-    try:
-        then = modified.get(request.song)
-        return then is not None and then != request.path.stat().st_mtime_ns
-    except OSError:  # gone: what was heard of it is right
-        return False
 
 
 def _outcomes(

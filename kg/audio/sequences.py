@@ -73,6 +73,7 @@ def sequences(
     cache_dir: Path,
     kind: Kind,
     *,
+    modified: Mapping[str, int] | None = None,
     workers: int | None = None,
     excerpt: float | None = EXCERPT,
     progress: Progress = SILENT,
@@ -86,6 +87,8 @@ def sequences(
         songs: Content ids and paths; an id that comes twice is extracted once.
         cache_dir: Holds the sequences, `sequences/<kind>-<feature version>/<2 digits>/<id>.npy`.
         kind: `mfcc` (20 values a frame) or `log_mel` (128); a frame is 512 samples, 23 ms.
+        modified: When files were last changed as their content was hashed, in ns, by content id.
+            One that changed since is rejected: what is heard isn't what was hashed.
         workers: Processes (None: one a core).
         excerpt: Seconds decoded from the middle of each song (None: all of it).
         progress: Told of every song that is done.
@@ -104,8 +107,9 @@ def sequences(
     order = list(dict.fromkeys(song for song, _ in songs))
     missing = [song for song in order if _read(_path(folder, song)) is None]
     rejected: dict[str, Rejected] = {}
+    modified = modified or {}
     requests = (
-        Request(song, paths[song], excerpt, sequence=kind, target=_path(folder, song))
+        Request(song, paths[song], excerpt, kind, _path(folder, song), modified.get(song))
         for song in missing
     )
     with progress.stage("Extracting frames", len(order)) as advance:

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import soxr
 
-from kg.audio.decode import SAMPLE_RATE, SHORTEST, SILENCE, decode
+from kg.audio import decode as decode_module
+from kg.audio.decode import SAMPLE_RATE, SHORTEST, SILENCE, Samples, decode
 from kg.errors import AudioError
 from kg.sources.folder import EXTENSIONS
 from tests.audio.sounds import FORMATS, RATE, bare, encode, in_format, noise, repeated, sine, write
@@ -463,3 +464,26 @@ def test_wide_samples(tmp_path: Path, codec: str, layout: str) -> None:
     assert audio.duration == pytest.approx(2.0, abs=0.01)
     assert dominant(audio.samples) == pytest.approx(440.0, abs=2)
     assert np.sqrt(np.mean(audio.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["long.flac", "long.mp3"])
+def test_what_is_too_long_is_not_decoded_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write(tmp_path / name, np.tile(noise(10.0), 6))
+    taken = 0.0
+    real = decode_module._Heard.add
+
+    def add(self: decode_module._Heard, rate: int, block: Samples) -> None:
+        nonlocal taken
+        taken += len(block) / rate
+        real(self, rate, block)
+
+    monkeypatch.setattr(decode_module._Heard, "add", add)
+    monkeypatch.setattr(decode_module, "LONGEST", 10.0)
+    with pytest.raises(AudioError, match=r"longer than .* hours: .* as a whole; use --excerpt"):
+        decode(path, None)
+    assert 10.0 < taken < 20.0
+    assert decode(path, 10.0).duration == pytest.approx(60.0, abs=0.1)
+    monkeypatch.setattr(decode_module, "LONGEST", 61.0)
+    assert decode(path, None).duration == pytest.approx(60.0, abs=0.1)

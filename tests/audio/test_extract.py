@@ -1,5 +1,5 @@
 import errno
-import json
+import io
 import logging
 import os
 import signal
@@ -19,7 +19,7 @@ from kg.audio import cache as cache_module
 from kg.audio import table as table_module
 from kg.audio import workers as workers_module
 from kg.audio.cache import FeatureCache, Row
-from kg.audio.child import Outcome, Request
+from kg.audio.child import Identify, Outcome, ReadTags, Request
 from kg.audio.decode import decode
 from kg.audio.extract import extract
 from kg.audio.features import columns, feature_version, features
@@ -122,6 +122,8 @@ def odd(path, excerpt):
             time.sleep(60)
     if "odd" in path.name:
         raise ValueError("odd\\nin two lines")
+    if "greedy" in path.name:
+        bytes(3 << 30)
     return real(path, excerpt)
 
 
@@ -143,6 +145,11 @@ def odd_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("odd", "can't be decoded (ValueError: odd in two lines)"),
         ("crash", "decoding crashed (SIGSEGV)"),
+        pytest.param(
+            "greedy",
+            "needs more memory than there is",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="no such limit here"),
+        ),
         pytest.param("hang", "decoding did not end within 2 s", marks=pytest.mark.slow),
     ],
 )
@@ -201,21 +208,31 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("line", [b"no JSON\n", b"[]\n", b"7\n", b"{}\n", b'{"tags": {}}\n'])
 def test_a_garbled_reply_counts_as_a_crash(
-    songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
+    songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
     real, replies = workers_module.receive_outcome, []
 
     def garbled(pipe: IO[bytes]) -> Outcome:
         outcome = real(pipe)
         replies.append(outcome)
-        return json.loads("no JSON") if len(replies) == 1 else outcome
+        return real(io.BytesIO(line)) if len(replies) == 1 else outcome
 
     monkeypatch.setattr(workers_module, "receive_outcome", garbled)
     result = extract(songs[:2], cache, workers=1)
     assert result.ids == ["id1"]
     [rejected] = result.rejected
     assert rejected.reason.startswith("decoding crashed")
+
+
+def test_what_python_prints_at_its_start_is_no_answer(
+    songs: Songs, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text('print("hello")\nprint("[1, {}]")')
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert extract(songs[:2], cache, workers=1).ids == ["id0", "id1"]
 
 
 def test_a_bug_in_a_worker_ends_the_run(
@@ -289,6 +306,8 @@ def test_patience_grows_with_a_file_that_is_read_as_a_whole(tmp_path: Path) -> N
     assert workers_module.patience(Request("id", path)) == workers_module.PATIENCE
     whole = workers_module.patience(Request("id", path, excerpt=None))
     assert whole == workers_module.PATIENCE + 3 * workers_module.PATIENCE_PER_MB
+    assert workers_module.patience(ReadTags(path)) == workers_module.PATIENCE
+    assert workers_module.patience(Identify(path)) == pytest.approx(workers_module.PATIENCE + 0.3)
     gone = Request("id", tmp_path / "gone", excerpt=None)
     assert workers_module.patience(gone) == workers_module.PATIENCE
 

@@ -11,6 +11,7 @@ from kg.audio.decode import decode
 from kg.audio.frames import Frames
 from kg.audio.sequences import KINDS, Kind, sequences
 from kg.errors import KgError, WrongUsageError
+from kg.files import CHANGED
 from tests.audio.sounds import noise, sine, write
 from tests.audio.test_extract import Recorder
 
@@ -56,6 +57,19 @@ def test_values_are_those_of_frames(songs: Songs, cache: Path, kind: Kind, bands
         result["text"]
     with pytest.raises(KeyError):
         result["other"]
+
+
+def test_a_file_that_was_replaced_since_leaves_nothing(songs: Songs, cache: Path) -> None:
+    modified = {song: path.stat().st_mtime_ns for song, path in songs}
+    write(songs[1][1], noise(1.5, seed=9))
+    os.utime(songs[1][1], ns=(0, modified["11id"] + 1))
+    result = sequences(songs, cache, "mfcc", modified=modified)
+    assert result.ids == ("00id", "22id", "33id")
+    [rejected] = result.rejected
+    assert (rejected.path, rejected.reason) == (songs[1][1], CHANGED)
+    assert len(list(result.folder.glob("*/*"))) == 3
+    modified["11id"] += 1
+    assert sequences(songs, cache, "mfcc", modified=modified).cached == 3
 
 
 def test_real_music_loses_nothing_that_is_heard(data_dir: Path, cache: Path) -> None:
