@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from kg.audio.child import Request
 from kg.audio.decode import SAMPLE_RATE, decode
 from kg.audio.extract import extract
+from kg.audio.requests import Request
 from kg.audio.workers import Worker, cores
 from kg.errors import AudioError
 from kg.progress import Advance

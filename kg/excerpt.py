@@ -6,6 +6,9 @@ from kg.errors import WrongUsageError
 
 Excerpt = float | Literal["full"]
 
+EXCERPT: Final = 30.0
+"""Seconds decoded from the middle of a song, unless told otherwise."""
+
 LEAST: Final = 5.0
 """Seconds below which a tempo, or a chord, can't be heard."""
 

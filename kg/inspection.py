@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from kg.audio.cache import Row
-from kg.audio.child import AnyRequest, Identify, Identity, ReadTags, Request
 from kg.audio.decode import EXCERPT, Audio, decode
 from kg.audio.features import Matrix, feature_set
+from kg.audio.requests import AnyRequest, Identify, Identity, ReadTags, Request
 from kg.audio.scales import PITCHES, mel_hertz, octave_names
 from kg.audio.tags import Tags, clean
 from kg.audio.workers import perform_in_workers

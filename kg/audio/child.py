@@ -1,108 +1,42 @@
 """What a child process does: one file at a time, asked for on stdin and answered on stdout."""
 
-import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
-import numpy as np
-
-from kg.audio.cache import Row, cannot_write
-from kg.audio.decode import EXCERPT, LONGEST, SAMPLE_RATE, Audio, decode
-from kg.audio.features import features
-from kg.audio.frames import Frames
-from kg.audio.tags import Tags, read_tags
+from kg.audio.requests import (
+    FRAME_DTYPE,
+    READY,
+    AnyRequest,
+    Identify,
+    Identity,
+    Outcome,
+    ReadTags,
+    Request,
+    Written,
+    read_request,
+    send,
+    send_outcome,
+)
+from kg.audio.tags import read_tags
 from kg.errors import AudioError, KgError
+from kg.excerpt import MOST
 from kg.files import CHANGED, content_id, why_unreadable
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from kg.audio.decode import Audio
 
-FRAME_DTYPE: Final = np.float16
-"""Half precision halves the disk at an error of 0.05 % at most: 0.02 dB in a log-mel."""
+log = logging.getLogger(__name__)
 
 WARM: Final = "warm"
 """Argument of a child that is to hear songs: it does what takes long the first time at once."""
 
-READY: Final[dict[str, object]] = {"ready": True}
-"""What a child says when it has started."""
-
 _GRACE: Final = 5.0  # seconds a child outlives its deadline when nobody is left to end it
 _ROOM: Final = 2 << 30  # bytes of address space; a quarter of a GB is what a child starts with
 _ROOM_PER_SECOND: Final = 1 << 20  # more for what is listened to; 0.4 MB of it are used
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One song to be heard.
-
-    Attributes:
-        song: Its content id.
-        path: Where it lies.
-        excerpt: Seconds decoded from its middle (None: all of it).
-        sequence: Kind of frame sequence that is to be written (None: its features are wanted).
-        target: The file that a frame sequence goes to.
-        modified: When the file was last changed as its content was hashed, in ns, where known.
-    """
-
-    song: str
-    path: Path
-    excerpt: float | None = EXCERPT
-    sequence: str | None = None
-    target: Path | None = None
-    modified: int | None = None
-
-    def changed(self) -> bool:
-        """Whether the file was changed since: what is heard isn't what was hashed."""
-        try:
-            return self.modified not in (None, self.path.stat().st_mtime_ns)
-        except OSError:  # gone: what was heard of it is right
-            return False
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """A file that is to be known by its content."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class ReadTags:
-    """A file whose tags are wanted. They are read for themselves: if that fails, nothing else."""
-
-    path: Path
-
-
-AnyRequest = Request | Identify | ReadTags
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A frame sequence, which lies in its file now."""
-
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a file is.
-
-    Attributes:
-        content: Its content id.
-        modified: When it was last changed before it was hashed, in ns.
-    """
-
-    content: str
-    modified: int
-
-
-Outcome = Row | Written | Identity | Tags | AudioError
 
 
 def perform(request: AnyRequest) -> Outcome:
@@ -117,10 +51,7 @@ def perform(request: AnyRequest) -> Outcome:
         if isinstance(request, Identify):
             modified = request.path.stat().st_mtime_ns
             return Identity(content_id(request.path), modified)
-        audio = decode(request.path, request.excerpt)
-        if request.sequence is None:
-            return Row(features(audio.samples), audio.duration, audio.sample_rate)
-        return _write_sequence(request, audio)
+        return _hear(request)
     except AudioError as error:
         return error
     except KgError:
@@ -135,7 +66,33 @@ def perform(request: AnyRequest) -> Outcome:
         return AudioError(f"can't be decoded ({reason.removesuffix(':')})")
 
 
-def _write_sequence(request: Request, audio: Audio) -> Written:
+def _hear(request: Request) -> Outcome:
+    # Imported here: whoever only reads tags need not wait for it.
+    from kg.audio.cache import Row
+    from kg.audio.decode import decode
+    from kg.audio.features import features
+
+    audio = decode(request.path, request.excerpt)
+    if request.sequence is None:
+        return Row(features(audio.samples), audio.duration, audio.sample_rate)
+    return _write_sequence(request, audio)
+
+
+def _warm_up() -> None:
+    import numpy as np
+
+    from kg.audio.decode import SAMPLE_RATE
+    from kg.audio.features import features
+
+    features(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
+
+
+def _write_sequence(request: Request, audio: "Audio") -> Written:
+    import numpy as np
+
+    from kg.audio.cache import cannot_write
+    from kg.audio.frames import Frames
+
     assert request.sequence is not None
     assert request.target is not None
     if request.changed():
@@ -156,80 +113,13 @@ def _write_sequence(request: Request, audio: Audio) -> Written:
     return Written(len(frames))
 
 
-# -- the protocol: a line of JSON in; a line of JSON out, followed by features as float32 ------
-
-
-def send_request(pipe: IO[bytes], request: AnyRequest, patience: float) -> None:
-    """Ask a child to do something within `patience` seconds."""
-    told = {key: str(it) if isinstance(it, Path) else it for key, it in asdict(request).items()}
-    _send(pipe, {"kind": type(request).__name__, "told": told, "patience": patience})
-
-
-def receive_outcome(pipe: IO[bytes]) -> Outcome:
-    """Wait for a child's answer.
-
-    Raises:
-        EOFError, ValueError: there is none, or it is garbled.
-        KgError: the child can't go on, and no other could.
-    """
-    line = pipe.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    reply = json.loads(line)
-    try:
-        if "failure" in reply:
-            raise KgError(reply["failure"])
-        if "reason" in reply:
-            return AudioError(reply["reason"])
-        if "frames" in reply:
-            return Written(reply["frames"])
-        if "content" in reply:
-            return Identity(reply["content"], reply["modified"])
-        if "tags" in reply:
-            return Tags(**reply["tags"] | {"genres": tuple(reply["tags"]["genres"])})
-        values = pipe.read(4 * reply["size"])
-        if len(values) < 4 * reply["size"]:
-            raise EOFError
-        return Row(np.frombuffer(values, np.float32), reply["duration"], reply["sample_rate"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"a reply of another kind: {line!r}") from error
-
-
-def _send(pipe: IO[bytes], message: dict[str, object], tail: bytes = b"") -> None:
-    pipe.write(json.dumps(message).encode() + b"\n" + tail)
-    pipe.flush()
-
-
 def _answer(pipe: IO[bytes], request: AnyRequest) -> None:
     try:
         outcome = perform(request)
     except KgError as error:
-        _send(pipe, {"failure": str(error)})
-        return
-    if isinstance(outcome, AudioError):
-        _send(pipe, {"reason": outcome.reason})
-    elif isinstance(outcome, Written):
-        _send(pipe, {"frames": outcome.frames})
-    elif isinstance(outcome, Identity):
-        _send(pipe, asdict(outcome))
-    elif isinstance(outcome, Tags):
-        _send(pipe, {"tags": asdict(outcome)})
+        send(pipe, {"failure": str(error)})
     else:
-        reply: dict[str, object] = {
-            "duration": outcome.duration,
-            "sample_rate": outcome.sample_rate,
-            "size": len(outcome.features),
-        }
-        _send(pipe, reply, outcome.features.tobytes())
-
-
-def _request(line: bytes) -> tuple[AnyRequest, float]:
-    asked = json.loads(line)
-    kinds: dict[str, Callable[..., AnyRequest]] = {
-        kind.__name__: kind for kind in (Request, Identify, ReadTags)
-    }
-    paths = {key: Path(asked["told"][key]) for key in ("path", "target") if asked["told"].get(key)}
-    return kinds[asked["kind"]](**asked["told"] | paths), asked["patience"]
+        send_outcome(pipe, outcome)
 
 
 def _alarm(seconds: float) -> None:
@@ -246,7 +136,7 @@ def _limit_memory(request: AnyRequest) -> None:
 
     seconds = 0.0
     if isinstance(request, Request):
-        seconds = LONGEST if request.excerpt is None else request.excerpt
+        seconds = MOST if request.excerpt is None else request.excerpt
     room = _ROOM + int(seconds * _ROOM_PER_SECOND)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:
@@ -262,10 +152,10 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints can't garble the replies
     if WARM in sys.argv[1:]:
-        features(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
-    _send(replies, READY)
+        _warm_up()
+    send(replies, READY)
     for line in requests:
-        request, patience = _request(line)
+        request, patience = read_request(line)
         _limit_memory(request)
         _alarm(patience + _GRACE)
         _answer(replies, request)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kg.audio.suspects import encrypted, explain
 from kg.errors import AudioError
+from kg.excerpt import EXCERPT as EXCERPT
 from kg.excerpt import MOST
 from kg.files import CHANGED, QuietFile, open_file, why_unreadable
 
@@ -24,9 +25,6 @@ Samples = NDArray[np.float32]
 
 SAMPLE_RATE: Final = 22_050
 """Hz of every signal that features are computed from."""
-
-EXCERPT: Final = 30.0
-"""Seconds decoded from the middle of a song, unless told otherwise."""
 
 SHORTEST: Final = 0.06
 """Seconds below which a file is no song: there is too little for a single spectrum."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.cache import FeatureCache, Row
-from kg.audio.child import Outcome, Request
 from kg.audio.decode import EXCERPT
 from kg.audio.features import Matrix, columns, feature_version
+from kg.audio.requests import Outcome, Request
 from kg.audio.table import FeatureTable
 from kg.audio.workers import cores, perform_in_workers
 from kg.errors import AudioError, WrongUsageError

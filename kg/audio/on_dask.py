@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from kg._version import __version__
-from kg.audio.child import Outcome, Request, perform
+from kg.audio.child import perform
 from kg.audio.features import feature_version
+from kg.audio.requests import Outcome, Request
 from kg.audio.workers import Worker
 from kg.errors import AudioError, KgError
 

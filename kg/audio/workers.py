@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from kg.audio.child import (
+from kg.audio.child import WARM
+from kg.audio.requests import (
     READY,
-    WARM,
     AnyRequest,
     Identify,
     Outcome,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from kg.audio.child import Identify, Identity, ReadTags
+from kg.audio.requests import Identify, Identity, ReadTags
 from kg.audio.tags import Tags, clean
 from kg.audio.workers import cores, perform_in_workers
 from kg.errors import AudioError, KgError, WrongUsageError

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from kg.audio.cache import Row
-from kg.audio.child import Outcome, Request
 from kg.audio.decode import SHORTEST
 from kg.audio.features import columns
+from kg.audio.requests import Outcome, Request
 from kg.audio.tags import Tags, read_tags
 from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError

@@ -19,10 +19,10 @@ from kg.audio import cache as cache_module
 from kg.audio import table as table_module
 from kg.audio import workers as workers_module
 from kg.audio.cache import FeatureCache, Row
-from kg.audio.child import Identify, Outcome, ReadTags, Request
 from kg.audio.decode import decode
 from kg.audio.extract import extract
 from kg.audio.features import columns, feature_version, features
+from kg.audio.requests import Identify, Outcome, ReadTags, Request
 from kg.errors import AudioError, KgError, WrongUsageError
 from kg.progress import Advance
 from tests.audio.sounds import noise, write
