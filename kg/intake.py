@@ -1,5 +1,6 @@
 """Files on their way into the graph: heard, and for `kg add` attached to what is there."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from kg.audio.features import columns
 from kg.build import NEIGHBOURS, links, neighbour_index
 from kg.errors import NotReadyError
 from kg.excerpt import Excerpt
+from kg.files import CHANGED
 from kg.graph.rows import Counts, Guess
 from kg.graph.store import GraphStore
 from kg.learning import NewSongs, latest_model
@@ -135,7 +137,19 @@ def hear(
         )
         for row, id in enumerate(heard.ids)
     ]
-    return Heard(songs, heard.rejected, heard.cached)
+    copies = {record.path: record.paths for record in records}
+    rejected = [
+        Rejected(path, one.reason)
+        for one in heard.rejected
+        for path in _alike(one, copies.get(one.path, ()))
+    ]
+    return Heard(songs, rejected, heard.cached)
+
+
+def _alike(rejected: Rejected, copies: Sequence[Path]) -> Sequence[Path]:
+    """Name all copies of a bad file: they are as bad, unless it went or changed meanwhile."""
+    there = os.path.isfile(rejected.path)  # noqa: PTH113 - never raises
+    return copies if copies and there and rejected.reason != CHANGED else (rejected.path,)
 
 
 def leave_out_known(

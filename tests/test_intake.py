@@ -36,3 +36,16 @@ def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
     # What was heard before a file went is still right.
     stays.unlink()
     assert [song.record.path for song in hear(records[:1], cache).songs] == [stays]
+
+
+def test_copies_of_a_bad_file_are_rejected_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    goes = write(folder / "goes.wav", noise(seed=1))
+    for name, like in (("later.wav", goes.read_bytes()), ("bad.wav", b"no"), ("b.wav", b"no")):
+        (folder / name).write_bytes(like)
+    records = scan([folder]).records
+    assert len(records) == 2
+    goes.unlink()  # its copy is as good as before
+    heard = hear(records, tmp_path / "cache", workers=1)
+    assert [one.path.name for one in heard.rejected] == ["b.wav", "bad.wav", "goes.wav"]
+    assert {one.reason for one in heard.rejected[2:]} == {"no longer there"}
