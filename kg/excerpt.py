@@ -13,7 +13,7 @@ LEAST: Final = 5.0
 """Seconds below which a tempo, or a chord, can't be heard."""
 
 MOST: Final = 6 * 3600.0
-"""Seconds above which it takes `full`."""
+"""Seconds of the longest excerpt, and of the longest song that is listened to as a whole."""
 
 
 def as_excerpt(given: float | str) -> Excerpt:
