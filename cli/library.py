@@ -1,6 +1,5 @@
 """`kg ingest`, `kg add`, `kg status`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -44,7 +43,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--genres-from",
     type=click.Choice(["auto", "folder", "tag", "none"]),
@@ -72,7 +71,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 @pass_app
 def ingest(
     app: App,
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     genres_from: "GenresFrom",
     excerpt: "Excerpt | None",
     workers: int | None,
@@ -146,11 +145,11 @@ def _few(report: "IngestReport") -> str:
 
 
 @click.command()
-@click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("songs", nargs=-1, required=True, type=click.Path())
 @strict_option
 @json_option
 @pass_app
-def add(app: App, songs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
+def add(app: App, songs: tuple[str, ...], strict: bool, as_json: bool) -> None:
     """Add new songs and tell their genres, without retraining.
 
     \b

@@ -442,4 +442,6 @@ def _paths(sources: Source | Iterable[Source]) -> list[Path]:
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise WrongUsageError("Name at least one folder or audio file.")
+    if "" in listed:  # to Path that is the folder we are in, which nobody named
+        raise WrongUsageError("A folder or audio file has an empty name: leave it out, or write .")
     return [normal(Path(source)) for source in listed]

@@ -17,6 +17,7 @@ from kg.errors import AudioError, KgError, WrongUsageError
 from kg.files import normal, why_unreadable
 from kg.progress import SILENT, Progress
 from kg.records import Rejected, SongRecord
+from kg.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +76,15 @@ def scan(
     for given in folders:
         root = normal(given)
         if not os.path.lexists(root):
-            raise WrongUsageError(f"There is no folder or file called {root}.")
+            raise WrongUsageError(f"There is no folder or file called {printable(root)}.")
         found[root] = list(_audio_files(root, rejected))
         if not found[root] and len(folders) > 1:
-            progress.say(f"No audio files in {root}.")
+            progress.say(f"No audio files in {printable(root)}.")
     files = sorted({path for paths in found.values() for path in paths}, key=os.fsencode)
     if not files and not rejected:
         raise KgError(
-            f"No audio files in {', '.join(map(str, found))}: kg looks for .mp3, .flac, .m4a, "
-            ".ogg, .opus, .wav and other audio files, in all folders below."
+            f"No audio files in {', '.join(map(printable, found))}: kg looks for .mp3, .flac, "
+            ".m4a, .ogg, .opus, .wav and other audio files, in all folders below."
         )
 
     described = _describe(files, rejected, progress)
