@@ -11,9 +11,12 @@ from kg.audio.decode import decode
 from kg.audio.features import columns, family_slices, features
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, KgError, WrongUsageError
+from kg.files import content_id
 from kg.inspection import by_family, family_tables
 from kg.learning import TrainOptions
 from kg.records import FeatureSet
+from tests.audio.sounds import noise, write
+from tests.sources.test_folder import bomb
 
 
 @pytest.fixture
@@ -177,3 +180,20 @@ def test_every_value_is_in_a_table() -> None:
     mel = family_tables("mel", by_family(kinds, vector)["mel"])[0]
     assert (len(mel.rows), mel.rows[0].unit) == (128, "dB")
     assert mel.rows[-1].name.endswith(" Hz")
+
+
+def test_tags_that_burst_their_reader_are_none(tmp_path: Path) -> None:
+    sound = write(tmp_path / "sound.mp3", noise(2.0))
+    path = tmp_path / "burst.mp3"
+    path.write_bytes(bomb(2_000) + sound.read_bytes())
+    with Library.open(tmp_path / "home", neo4j_uri="bolt://127.0.0.1:9") as library:
+        found = library.inspect(path)
+        plain = library.inspect(sound)
+    assert (found.title, found.artist, list(found.genres)) == ("burst", None, [])
+    assert found.id == content_id(path)
+    assert found.duration == pytest.approx(plain.duration, abs=0.1)
+
+
+def test_one_spelling_of_a_file(file: Path, tmp_path: Path) -> None:
+    with Library.open(tmp_path / "home", neo4j_uri="bolt://127.0.0.1:9") as library:
+        assert library.inspect(tmp_path / "home" / ".." / file.name).path == file
