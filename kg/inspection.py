@@ -11,14 +11,15 @@ from typing import Any, Final
 import numpy as np
 
 from kg.audio.cache import Row
-from kg.audio.decode import EXCERPT, Audio, decode
-from kg.audio.features import Matrix, feature_set
+from kg.audio.decode import Audio, decode
+from kg.audio.features import feature_set
 from kg.audio.requests import AnyRequest, Identify, Identity, ReadTags, Request
 from kg.audio.scales import PITCHES, mel_hertz, octave_names
+from kg.audio.spectrum import Matrix
 from kg.audio.tags import Tags, clean
 from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError, GraphError, KgError, WrongUsageError
-from kg.excerpt import Excerpt, as_seconds, of_seconds
+from kg.excerpt import EXCERPT, Excerpt, as_seconds, of_seconds
 from kg.files import normal
 from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
 from kg.graph.rows import Guess

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kg.audio.decode import EXCERPT
 from kg.audio.extract import extract
 from kg.audio.features import columns
 from kg.build import NEIGHBOURS, links, neighbour_index
 from kg.errors import NotReadyError
-from kg.excerpt import Excerpt
+from kg.excerpt import EXCERPT, Excerpt
 from kg.files import CHANGED
 from kg.graph.rows import Counts, Guess
 from kg.graph.store import GraphStore

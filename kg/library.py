@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
-from kg.excerpt import Excerpt, as_excerpt, as_seconds, in_words, of_seconds
+from kg.excerpt import EXCERPT, Excerpt, as_excerpt, as_seconds, in_words, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
@@ -412,7 +412,6 @@ class Library:
             WrongUsageError: the library listens to more, or less.
             KgError: its features are of another version.
         """
-        from kg.audio.decode import EXCERPT
         from kg.audio.features import feature_set
 
         there = self.store.feature_set()

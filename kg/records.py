@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.decode import EXCERPT
+from kg.excerpt import EXCERPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,10 +83,11 @@ def write_rejects(rejected: Sequence[Rejected], folders: Sequence[Path], path: P
     """
     try:
         with _alone(path.with_suffix(".lock")):
+            roots = [printable(folder.absolute()) for folder in folders]
             listed = {
                 file: reason
                 for file, reason in read_rejects(path).items()
-                if not _below(file, folders) and _is_there(file)
+                if not _below(file, roots) and _is_there(file)
             }
             listed |= {printable(reject.path): printable(reject.reason) for reject in rejected}
             _write(listed, path)
@@ -104,8 +105,7 @@ def _alone(lock: Path) -> AbstractContextManager[object]:
     return nullcontext() if sys.platform == "win32" else FileLock(lock)
 
 
-def _below(file: str, folders: Sequence[Path]) -> bool:
-    roots = (printable(folder.absolute()) for folder in folders)
+def _below(file: str, roots: Sequence[str]) -> bool:
     return any(file == root or file.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 

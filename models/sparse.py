@@ -40,10 +40,6 @@ class SparseRows:
         )
         return product
 
-    def to_dense(self) -> Tensor:
-        """Write out all cells: [rows, num_columns]."""
-        return self.times(torch.eye(self.num_columns, dtype=self.values.dtype))
-
 
 @dataclass(frozen=True)
 class MeanAdjacency:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.features import Matrix
+from kg.audio.spectrum import Matrix
 from kg.errors import KgError
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from kg.audio.suspects import encrypted, explain
 from kg.errors import AudioError
-from kg.excerpt import EXCERPT as EXCERPT
-from kg.excerpt import MOST
+from kg.excerpt import EXCERPT, MOST
 from kg.files import CHANGED, QuietFile, open_file, why_unreadable
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.cache import FeatureCache, Row
-from kg.audio.decode import EXCERPT
-from kg.audio.features import Matrix, columns, feature_version
+from kg.audio.features import columns, feature_version
 from kg.audio.requests import Outcome, Request
+from kg.audio.spectrum import Matrix
 from kg.audio.table import FeatureTable
 from kg.audio.workers import cores, perform_in_workers
 from kg.errors import AudioError, WrongUsageError
+from kg.excerpt import EXCERPT
 from kg.files import CHANGED
 from kg.progress import SILENT, Progress
 from kg.records import Rejected

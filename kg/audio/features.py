@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.decode import EXCERPT, SAMPLE_RATE, Samples
+from kg.audio.decode import SAMPLE_RATE, Samples
 from kg.audio.filters import N_CHROMA, N_FFT, N_MELS
 from kg.audio.frames import LAGS, N_CONTRAST, N_MFCC, Frames, delta
-from kg.audio.spectrum import HOP, Measure
-from kg.audio.spectrum import Matrix as Matrix
+from kg.audio.spectrum import HOP, Matrix, Measure
+from kg.excerpt import EXCERPT
 from kg.records import FeatureSet
 
 REVISION: Final = 3

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.cache import remove_leftovers
-from kg.audio.decode import EXCERPT
 from kg.audio.features import feature_version
 from kg.audio.requests import FRAME_DTYPE, Request
 from kg.audio.workers import cores, perform_in_workers
 from kg.errors import AudioError, KgError, WrongUsageError
+from kg.excerpt import EXCERPT
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from kg.audio.cache import Row, Rows, cannot_write
-from kg.audio.features import Matrix
+from kg.audio.spectrum import Matrix
 
 IN_MEMORY: Final = 64 << 20
 """Bytes up to which features are kept in memory; a larger table is memory-mapped."""

@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kg.audio.decode import EXCERPT
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError
-from kg.excerpt import as_seconds, of_seconds
+from kg.excerpt import EXCERPT, as_seconds, of_seconds
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j

@@ -58,46 +58,46 @@ def test_a_failing_write_leaves_nothing(connection: Connection) -> None:
     assert songs(connection) == 0
 
 
-def test_concurrent_writers_of_one_key(connection: Connection, server: Settings) -> None:
-    connection.schema(CONSTRAINT)
-    connection.write(merge_song, "first")  # the label and its columns exist
+def failures_at_once(function: Callable[[], None], threads: int) -> list[BaseException]:
+    """Run a function in several threads at once: what they raised."""
     failures: list[BaseException] = []
 
-    def writer() -> None:
+    def run() -> None:
         try:
-            with Connection.open(server) as own:
-                for number in range(20):
-                    own.write(merge_song, f"song {number}")
+            function()
         except BaseException as error:  # noqa: BLE001 - told by the main thread
             failures.append(error)
 
-    threads = [threading.Thread(target=writer) for _ in range(3)]
-    for thread in threads:
+    running = [threading.Thread(target=run) for _ in range(threads)]
+    for thread in running:
         thread.start()
-    for thread in threads:
+    for thread in running:
         thread.join()
-    assert failures == []
+    return failures
+
+
+def test_concurrent_writers_of_one_key(connection: Connection, server: Settings) -> None:
+    connection.schema(CONSTRAINT)
+    connection.write(merge_song, "first")  # the label and its columns exist
+
+    def writer() -> None:
+        with Connection.open(server) as own:
+            for number in range(20):
+                own.write(merge_song, f"song {number}")
+
+    assert failures_at_once(writer, 3) == []
     assert songs(connection) == 21
 
 
 def test_first_commands_at_the_same_instant(server: Settings) -> None:
-    failures: list[BaseException] = []
     ready = threading.Barrier(4)
 
     def prepare() -> None:
-        try:
-            with Connection.open(server) as own:
-                ready.wait(30)
-                GraphStore(own).prepare()
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
-            failures.append(error)
+        with Connection.open(server) as own:
+            ready.wait(30)
+            GraphStore(own).prepare()
 
-    threads = [threading.Thread(target=prepare) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert failures_at_once(prepare, 4) == []
 
 
 def test_constraint_is_kept(connection: Connection) -> None:

@@ -4,8 +4,15 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from models.sparse import SparseRows
+
 TARGET = ("item", "has_class", "class")
 GROUPS = {"left": (0, 4), "right": (4, 8)}
+
+
+def dense(matrix: SparseRows) -> Tensor:
+    """Write out all cells: [rows, columns]."""
+    return matrix.times(torch.eye(matrix.num_columns, dtype=matrix.values.dtype))
 
 
 def _both_ways(data: HeteroData, edge_type: tuple[str, str, str], edges: Tensor) -> None:
