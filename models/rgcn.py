@@ -31,6 +31,8 @@ class EncoderConfig:
         edge_dropout: share of the edges that carry nothing in a training step.
         residual: add each layer's input to its output.
         normalise: layer normalisation of each layer's output.
+        messages: False: no relation carries anything. The same net, without the graph: what is
+            left of eq. 2 is W_0 h_i, and a graph's worth is measured against it.
     """
 
     hidden: int = 64
@@ -41,6 +43,7 @@ class EncoderConfig:
     edge_dropout: float = 0.0
     residual: bool = True
     normalise: bool = True
+    messages: bool = True
 
     def __post_init__(self) -> None:
         if self.hidden < 1:
@@ -264,6 +267,8 @@ class RGCNEncoder(nn.Module):
         Returns:
             L + 1 dicts {node type: [n, hidden]}; the last holds the embeddings.
         """
+        if not self.config.messages:
+            adjacency = {}
         if self.training and self.config.edge_dropout:
             adjacency = {t: a.dropped(self.config.edge_dropout) for t, a in adjacency.items()}
         outputs = [self.inputs(x)]
@@ -320,6 +325,7 @@ class RGCNEncoder(nn.Module):
             incoming = (
                 (edge_type, kept[depth][edge_type[0]][senders[edge_type]], matrix)
                 for edge_type, matrix in adjacency.items()
+                if self.config.messages
             )
             h = self._finished(depth, layer.update(self._dropped(h), incoming), h)
         return h

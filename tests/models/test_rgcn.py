@@ -195,6 +195,24 @@ def test_new_nodes_are_embedded_as_if_they_had_been_there(config: EncoderConfig)
     torch.testing.assert_close(kept[-1]["item"], expected[:n], rtol=1e-5, atol=1e-5)
 
 
+def test_without_messages_neighbours_change_nothing() -> None:
+    data = class_graph()
+    config = EncoderConfig(hidden=8, edge_dropout=0.5, messages=False)
+    model = LinkModel(GraphShape.of(data, TARGET), config).eval()
+    graph = MessageGraph(data, TARGET)
+    kept = model.encoder(graph.x, graph.adjacency())
+    alone = model.encoder(graph.x, {})
+    assert all(torch.equal(kept[-1][t], alone[-1][t]) for t in graph.count)
+    neighbours = {("item", "similar", "item"): torch.tensor([[3, 4], [0, 0]])}
+    new = model.encoder.embed_new("item", graph.x["item"][:1], neighbours, kept)
+    torch.testing.assert_close(new, kept[-1]["item"][:1])
+    # the same net all the same: every weight is there
+    whole = LinkModel(GraphShape.of(data, TARGET), EncoderConfig(hidden=8))
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in whole.state_dict().items()
+    }
+
+
 def test_a_new_node_needs_no_neighbours() -> None:
     data = class_graph()
     model = LinkModel(GraphShape.of(data, TARGET), EncoderConfig(hidden=8)).eval()
