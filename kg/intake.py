@@ -14,10 +14,11 @@ from kg.excerpt import EXCERPT, Excerpt
 from kg.files import CHANGED
 from kg.graph.rows import Counts, Guess
 from kg.graph.store import GraphStore
-from kg.learning import NewSongs, latest_model
+from kg.guessing import NewSongs
 from kg.progress import SILENT, Progress
 from kg.records import NewSong, Rejected, SongRecord
 from kg.rejects import Reason
+from kg.saved_models import latest_model
 from kg.settings import Settings
 
 

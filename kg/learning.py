@@ -1,54 +1,44 @@
-"""The learning half: export, train, measure, write predictions back, and guess for new songs.
+"""The learning half: export, train, measure, write predictions back.
 
-This and `kg.hetero` are the only modules of `kg` that import `models`, on first need.
+The modules of `kg` that import `models` do so on first need.
 """
 
-import hashlib
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kg.errors import KgError, NotReadyError
-from kg.evaluate import Score, caution, score
-from kg.graph.rows import Floats, GraphRows, Guess, ModelRow
+from kg.errors import NotReadyError
+from kg.evaluate import Score, caution
+from kg.graph.rows import GraphRows, ModelRow
 from kg.graph.store import GraphStore
-from kg.hetero import IdMaps, require_our_models, to_hetero
+from kg.guessing import ranked
+from kg.hetero import IdMaps, to_hetero
+from kg.measuring import measure, metrics
 from kg.progress import SILENT, Progress
-from kg.schema import (
-    CLUSTER_NODE,
-    GENRE_EDGE,
-    SIMILAR_EDGE,
-    SONG_NODE,
-    SPLITS,
-    feature_edge,
-    reverse_edge,
+from kg.saved_models import (
+    check_writable,
+    description,
+    graph_rows,
+    label_fingerprint,
+    latest_model,
+    load_checkpoint,
+    new_model_id,
+    save_checkpoint,
 )
-from kg.settings import make_writable
-from kg.splits import SplitSong, artist_key, shared_artists
+from kg.schema import GENRE_EDGE, SPLITS
+from kg.splits import artist_key, shared_artists
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.checkpoint import Checkpoint
-    from models.link_model import LinkModel
-    from models.pyg import HeteroData
     from models.training import TrainConfig
 
 
 Writing = Callable[[], AbstractContextManager[None]]
-
-Rows = NDArray[np.int64]
-
-TOP_K = 3
-R_GCN, LOGISTIC, MAJORITY = "R-GCN + DistMult", "logistic regression", "majority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +125,7 @@ def train(
 
     from models import training
 
-    _check_writable(models_dir)
+    check_writable(models_dir)
     config = _train_config(options)
     with progress.stage("Training", config.epochs) as advance:
         result = training.train(
@@ -148,11 +138,11 @@ def train(
     with progress.stage("Measuring", None):
         scores = training.predict(result.model, data)
         probabilities = training.probabilities(scores, result.model.shape.multi_label)
-        measured = _measure(rows, data, scores, options.seed)
+        measured = measure(rows, data, scores, options.seed)
     labelled = [song for song in rows.songs.split_songs() if song.genres]
     sides = Counter(song.split for song in labelled)
     split_sizes = {split: sides[split] for split in SPLITS}
-    id = _new_model_id()
+    id = new_model_id()
     folder = models_dir / id
     model = ModelRow(
         id=id,
@@ -161,11 +151,11 @@ def train(
         checkpoint=str(folder),
         feature_version=maps.feature_version,
         build=maps.build,
-        metrics=_metrics(measured, split_sizes, result.validation_score, options.seed),
+        metrics=metrics(measured, split_sizes, result.validation_score, options.seed),
         labels=label_fingerprint(labelled),
     )
     layers = training.layer_outputs(result.model, data)
-    _save_checkpoint(folder, result.model, layers, _description(model, maps, options))
+    save_checkpoint(folder, result.model, layers, description(model, maps, options.seed))
     with writing():
         model = _write_back(store, model, maps, scores, probabilities, progress)
     in_test = {name for song in labelled if song.split == "test" for name in song.genres}
@@ -221,112 +211,11 @@ def predict(
             ) from error
         probabilities = training.probabilities(scores, loaded.model.shape.multi_label)
         layers = training.layer_outputs(loaded.model, data)
-        _save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **_rows(maps)})
+        save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **graph_rows(maps)})
     model = replace(model, checkpoint=str(folder))
     with writing():
         model = _write_back(store, model, maps, scores, probabilities, progress)
     return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
-
-
-class NewSongs:
-    """Guesses the genres of songs that came after the training, from their neighbours alone.
-
-    The kept layer outputs of the checkpoint stand for the library, so the cost depends on how
-    many neighbours a song has and not on how many songs there are.
-    """
-
-    def __init__(self, model: ModelRow, models_dir: Path, build: str | None) -> None:
-        self.model = model
-        self._loaded, _ = load_checkpoint(model, models_dir)
-        extra = self._loaded.extra
-        if extra["build"] != build:
-            raise NotReadyError(
-                f"The graph was rebuilt after model {model.id} last saw it, so these songs got no "
-                "genres: run `kg train`, or `kg predict` if the genres are the same."
-            )
-        sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
-        if sizes.get(SONG_NODE) != len(extra["songs"]) or sizes.get(CLUSTER_NODE) != len(
-            extra["clusters"]
-        ):
-            raise NotReadyError(
-                f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
-            )
-        self._genres: Sequence[str] = extra["genres"]
-        self._song_row = {id: row for row, id in enumerate(extra["songs"])}
-        self._cluster_row = {id: row for row, id in enumerate(extra["clusters"])}
-
-    def guess(
-        self,
-        standard: Floats,
-        clusters: Sequence[Sequence[tuple[str, str, float]]],
-        similar: Sequence[Sequence[tuple[str, float]]],
-    ) -> list[list[Guess]]:
-        """The first genres of m new songs.
-
-        Args:
-            standard: Standardised features, float32 [m, d].
-            clusters: (cluster id, family, weight) of each song.
-            similar: (song id, cosine) of each song.
-        """
-        import torch
-
-        from models import training
-
-        pairs: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-        for row, (near_clusters, near_songs) in enumerate(zip(clusters, similar, strict=True)):
-            for id, family, _ in near_clusters:
-                edge = reverse_edge(feature_edge(family))
-                pairs.setdefault(edge, []).append((self._cluster_row[id], row))
-            for id, _ in near_songs:
-                # A neighbour that came after the last full pass has no kept output to send.
-                if id in self._song_row:
-                    edge = reverse_edge(SIMILAR_EDGE)
-                    pairs.setdefault(edge, []).append((self._song_row[id], row))
-        scores = self._loaded.model.score_new(
-            torch.from_numpy(standard),
-            {edge: torch.tensor(found).T.contiguous() for edge, found in pairs.items()},
-            self._loaded.layers,
-        )
-        probabilities = training.probabilities(scores, self._loaded.model.shape.multi_label)
-        return [
-            _ranked(self._genres, scores[row].numpy(), probabilities[row].numpy())
-            for row in range(len(standard))
-        ]
-
-
-def label_fingerprint(songs: Iterable[SplitSong]) -> str:
-    """Hash of what the owner says of every song: a model that learned something else is stale."""
-    digest = hashlib.blake2b(digest_size=8)
-    for song in songs:
-        if song.genres:
-            digest.update(f"{song.id} {song.genres!r}\n".encode(errors="surrogatepass"))
-    return digest.hexdigest()
-
-
-def latest_model(store: GraphStore) -> ModelRow | None:
-    """The model in use: the newest one that is not superseded."""
-    return next((m for m in store.read_models() if m.state != "superseded"), None)
-
-
-def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Path]":
-    """Read a model's checkpoint from where it was written, or from this home's models.
-
-    Raises:
-        NotReadyError: it isn't on this machine, or is damaged.
-    """
-    require_our_models()
-    from models import checkpoint
-
-    folder = Path(model.checkpoint)
-    if not folder.is_dir():
-        folder = models_dir / model.id
-    try:
-        return checkpoint.load(folder), folder
-    except checkpoint.CheckpointError as error:
-        raise NotReadyError(
-            f"Model {model.id} can't be used here. {error} Use the KG_HOME it was trained with, "
-            "or run `kg train`."
-        ) from error
 
 
 def _refuse_unlearnable(rows: GraphRows) -> None:
@@ -357,45 +246,6 @@ def _train_config(options: TrainOptions) -> "TrainConfig":
     return config
 
 
-def _measure(rows: GraphRows, data: "HeteroData", scores: "Tensor", seed: int) -> list[Score]:
-    """The model and its baselines on the test songs, which are looked at here and only here."""
-    from models.baselines.tabular import logistic_regression, majority
-    from models.training import FEWEST_TO_VALIDATE
-
-    genre_row = {name: row for row, name in enumerate(rows.genres)}
-    truth = [[genre_row[name] for name in names] for names in rows.songs.genres]
-    sides = np.array([side or "" for side in rows.songs.splits])
-    has = np.array([bool(names) for names in truth])
-    train, valid, test = (np.flatnonzero((sides == s) & has) for s in ("train", "valid", "test"))
-    if len(test) == 0:
-        return []
-    x = data["song"].x.numpy()
-
-    def pairs(which: Rows) -> tuple[Floats, Rows]:
-        """A row for each genre of each song: the baselines learn what the graph network learns."""
-        listed = [(row, genre) for row in which for genre in truth[row]]
-        rows, genres = np.array(listed, dtype=np.int64).reshape(-1, 2).T
-        return x[rows], genres
-
-    x_train, y_train = pairs(train)
-    validation = pairs(valid) if len(valid) >= FEWEST_TO_VALIDATE else None
-    guesses = {
-        R_GCN: scores[test].argmax(dim=1).numpy(),
-        LOGISTIC: logistic_regression(x_train, y_train, x[test], validation=validation),
-        MAJORITY: majority(y_train, len(test)),
-    }
-    return [
-        score(
-            name,
-            [truth[row] for row in test],
-            predicted,
-            [rows.songs.artists[row] for row in test],
-            seed=seed,
-        )
-        for name, predicted in guesses.items()
-    ]
-
-
 def _write_back(
     store: GraphStore,
     model: ModelRow,
@@ -408,89 +258,9 @@ def _write_back(
     store.write_model(replace(model, state="writing"))
     raw, shares = scores.numpy(), probabilities.numpy()
     guesses = [
-        (id, _ranked(maps.genres, raw[row], shares[row])) for row, id in enumerate(maps.songs)
+        (id, ranked(maps.genres, raw[row], shares[row])) for row, id in enumerate(maps.songs)
     ]
     store.write_predictions(model.id, model.created_at, guesses, progress)
     model = replace(model, state="current")
     store.write_model(model)
     return model
-
-
-def _ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> list[Guess]:
-    first = np.argsort(-scores, kind="stable")[:TOP_K]
-    return [
-        Guess(genres[row], float(probabilities[row]), float(scores[row]), rank)
-        for rank, row in enumerate(first, start=1)
-    ]
-
-
-def _metrics(
-    measured: Sequence[Score],
-    split_sizes: Mapping[str, int],
-    validation_f1: float | None,
-    seed: int,
-) -> dict[str, Any]:
-    metrics: dict[str, Any] = {f"{name}Songs": count for name, count in split_sizes.items()}
-    metrics["seed"] = seed
-    if validation_f1 is not None:
-        metrics["validMacroF1"] = validation_f1
-    for found in measured:
-        if found.name == R_GCN:
-            metrics["accuracy"] = found.accuracy.value
-            metrics["macroF1"] = found.macro_f1.value
-        metrics[found.name] = {
-            measure: [estimate.value, estimate.low, estimate.high]
-            for measure, estimate in (("accuracy", found.accuracy), ("macroF1", found.macro_f1))
-        }
-    return metrics
-
-
-def _description(model: ModelRow, maps: IdMaps, options: TrainOptions) -> dict[str, Any]:
-    """What a checkpoint says of itself beside the weights."""
-    from kg._version import __version__
-
-    return {
-        "model": model.id,
-        "kg": __version__,
-        "created_at": model.created_at.isoformat(),
-        "feature_version": maps.feature_version,
-        "genres": list(maps.genres),
-        "seed": options.seed,
-        "metrics": dict(model.metrics),
-        **_rows(maps),
-    }
-
-
-def _rows(maps: IdMaps) -> dict[str, Any]:
-    """Which graph the kept layer outputs are of, and what their rows stand for in it."""
-    return {"build": maps.build, "clusters": list(maps.clusters), "songs": list(maps.songs)}
-
-
-def _check_writable(folder: Path) -> None:
-    """Notice before the training, not after it, that its result can't be kept.
-
-    Raises:
-        KgError: the folder can't be written to.
-    """
-    try:
-        make_writable(folder)
-    except OSError as error:
-        raise KgError(
-            f"The folder for checkpoints, {folder}, can't be written to ({error.strerror}): mend "
-            "that, or choose another home with --home DIR or KG_HOME."
-        ) from error
-
-
-def _save_checkpoint(
-    folder: Path, model: "LinkModel", layers: "list[dict[str, Tensor]]", extra: Mapping[str, Any]
-) -> None:
-    from models import checkpoint
-
-    try:
-        checkpoint.save(folder, model, layers, extra)
-    except checkpoint.CheckpointError as error:
-        raise KgError(str(error)) from error
-
-
-def _new_model_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -9,9 +9,9 @@ from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
-from kg.learning import label_fingerprint, latest_model
 from kg.records import FeatureSet
 from kg.rejects import read_rejects
+from kg.saved_models import label_fingerprint, latest_model
 from kg.settings import Settings
 
 

@@ -1,0 +1,88 @@
+"""Genres of songs that came after the training, guessed from their neighbours alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kg.errors import NotReadyError
+from kg.graph.rows import Floats, Guess, ModelRow
+from kg.saved_models import load_checkpoint
+from kg.schema import CLUSTER_NODE, SIMILAR_EDGE, SONG_NODE, feature_edge, reverse_edge
+
+TOP_K = 3
+
+
+def ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> list[Guess]:
+    """The first genres of one song, from its scores [g] and probabilities [g]."""
+    first = np.argsort(-scores, kind="stable")[:TOP_K]
+    return [
+        Guess(genres[row], float(probabilities[row]), float(scores[row]), rank)
+        for rank, row in enumerate(first, start=1)
+    ]
+
+
+class NewSongs:
+    """Guesses the genres of songs that came after the training, from their neighbours alone.
+
+    The kept layer outputs of the checkpoint stand for the library, so the cost depends on how
+    many neighbours a song has and not on how many songs there are.
+    """
+
+    def __init__(self, model: ModelRow, models_dir: Path, build: str | None) -> None:
+        self.model = model
+        self._loaded, _ = load_checkpoint(model, models_dir)
+        extra = self._loaded.extra
+        if extra["build"] != build:
+            raise NotReadyError(
+                f"The graph was rebuilt after model {model.id} last saw it, so these songs got no "
+                "genres: run `kg train`, or `kg predict` if the genres are the same."
+            )
+        sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
+        if sizes.get(SONG_NODE) != len(extra["songs"]) or sizes.get(CLUSTER_NODE) != len(
+            extra["clusters"]
+        ):
+            raise NotReadyError(
+                f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
+            )
+        self._genres: Sequence[str] = extra["genres"]
+        self._song_row = {id: row for row, id in enumerate(extra["songs"])}
+        self._cluster_row = {id: row for row, id in enumerate(extra["clusters"])}
+
+    def guess(
+        self,
+        standard: Floats,
+        clusters: Sequence[Sequence[tuple[str, str, float]]],
+        similar: Sequence[Sequence[tuple[str, float]]],
+    ) -> list[list[Guess]]:
+        """The first genres of m new songs.
+
+        Args:
+            standard: Standardised features, float32 [m, d].
+            clusters: (cluster id, family, weight) of each song.
+            similar: (song id, cosine) of each song.
+        """
+        import torch
+
+        from models import training
+
+        pairs: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+        for row, (near_clusters, near_songs) in enumerate(zip(clusters, similar, strict=True)):
+            for id, family, _ in near_clusters:
+                edge = reverse_edge(feature_edge(family))
+                pairs.setdefault(edge, []).append((self._cluster_row[id], row))
+            for id, _ in near_songs:
+                # A neighbour that came after the last full pass has no kept output to send.
+                if id in self._song_row:
+                    edge = reverse_edge(SIMILAR_EDGE)
+                    pairs.setdefault(edge, []).append((self._song_row[id], row))
+        scores = self._loaded.model.score_new(
+            torch.from_numpy(standard),
+            {edge: torch.tensor(found).T.contiguous() for edge, found in pairs.items()},
+            self._loaded.layers,
+        )
+        probabilities = training.probabilities(scores, self._loaded.model.shape.multi_label)
+        return [
+            ranked(self._genres, scores[row].numpy(), probabilities[row].numpy())
+            for row in range(len(standard))
+        ]
