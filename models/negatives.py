@@ -1,9 +1,14 @@
-"""Negative tails for true (head, tail) pairs of one relation: typed, filtered, uniform."""
+"""Negative tails for true (head, tail) pairs of one relation: typed and filtered."""
+
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from models.sparse import all_within
+
+# How negatives are drawn: every false tail alike, or by how many heads it truly has.
+DrawnBy = Literal["uniform", "frequency"]
 
 
 class TruePairs:
@@ -43,33 +48,58 @@ class TruePairs:
         position = (self._start[heads][:, None] + slot).where(present, 0)
         return self.edges[1][position], present
 
-    def sample(self, heads: Tensor, k: int, generator: torch.Generator) -> Tensor:
-        """Draw k false tails for each head, uniformly and with replacement.
+    def sample(
+        self, heads: Tensor, k: int, generator: torch.Generator, by: DrawnBy = "uniform"
+    ) -> Tensor:
+        """Draw k false tails for each head, with replacement.
 
-        Every draw is a false pair at once: number j of a head's false tails is found by
-        stepping over its true ones, so nothing is rejected and drawn again.
+        Every draw is a false pair at once: number j of a head's false tails (each counted as often
+        as its weight says) is found by stepping over its true ones, so nothing is rejected and
+        drawn again.
 
         Args:
             heads: [b].
             k: how many for each.
             generator: source of chance.
+            by: "uniform", or "frequency": as often as a tail is true of some head; one that never
+                is counts as if it were once.
 
         Returns:
             [b, k] tails; -1 in the rows of heads for which every tail is true.
 
         Raises:
-            ValueError: k is below 1.
+            ValueError: k is below 1, or `by` is neither.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        false_count = self.num_tails - self.degree[heads]
+        stops, weights = self._weights(by)
+        tails, present = self._tails(heads)
+        own = weights[tails].where(present, 0)
+        false_weight = weights.sum() - own.sum(dim=1)
         chance = torch.rand(
             heads.numel(), k, dtype=torch.float64, generator=generator, device=generator.device
         )
-        number = (chance.to(heads.device) * false_count[:, None]).long()
-        tails, present = self._tails(heads)
-        # the i-th true tail t has t - i false tails before it: at or below j, it is stepped over
-        before = tails - torch.arange(tails.size(1), device=heads.device)
-        before = before.where(present, self.num_tails)
-        drawn = number + torch.searchsorted(before, number, right=True)
-        return drawn.where(false_count[:, None] > 0, -1)
+        number = (chance.to(heads.device) * false_weight[:, None]).long()
+        # all false tails before a true one weigh together: at or below j, it is stepped over
+        before = stops[tails] - own.cumsum(dim=1)
+        before = before.where(present, weights.sum() + 1)
+        passed = torch.searchsorted(before, number, right=True)
+        skipped = torch.cat([own.new_zeros(heads.numel(), 1), own.cumsum(dim=1)], dim=1)
+        drawn = torch.searchsorted(stops, number + skipped.gather(1, passed), right=True)
+        return drawn.where(false_weight[:, None] > 0, -1)
+
+    def chance(self, heads: Tensor, tails: Tensor, by: DrawnBy = "uniform") -> Tensor:
+        """Tell how likely each false tail [b, k] of heads [b] is to be drawn: float [b, k]."""
+        _, weights = self._weights(by)
+        own, present = self._tails(heads)
+        false_weight = weights.sum() - weights[own].where(present, 0).sum(dim=1)
+        return weights[tails] / false_weight[:, None]
+
+    def _weights(self, by: DrawnBy) -> tuple[Tensor, Tensor]:
+        """Whole numbers, so that no rounding makes a true pair: their running sum, and they."""
+        if by not in get_args(DrawnBy):
+            raise ValueError(f"negatives are drawn by {get_args(DrawnBy)}, not by {by!r}")
+        weights = torch.ones(self.num_tails, dtype=torch.long, device=self.edges.device)
+        if by == "frequency":
+            weights = torch.bincount(self.edges[1], minlength=self.num_tails).clamp(min=1)
+        return weights.cumsum(0), weights
