@@ -24,10 +24,11 @@ from torch.nn import functional
 
 from models.distmult import DistMult
 from models.link_model import GraphShape, LinkModel, reverse_of
+from models.losses import full_loss
+from models.message_graph import MessageGraph
 from models.negatives import TruePairs
 from models.pyg import HeteroData
 from models.rgcn import EncoderConfig
-from models.training import MessageGraph, full_loss
 
 FAMILIES = ("mfcc", "mel", "chroma", "contrast", "spectral", "rhythm")
 CLUSTERS, NEIGHBOURS, GENRES, COLUMNS, HIDDEN = 32, 10, 16, 128, 64

@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.link_model import GraphShape, LinkModel, reverse_of
-from models.negatives import TruePairs
+from models.devices import pick_device
+from models.link_model import GraphShape, LinkModel
+from models.losses import LinkLoss, Negatives, full_loss
+from models.message_graph import MessageGraph
+from models.negatives import DrawnBy, TruePairs
 from models.pyg import HeteroData
 from models.rgcn import EdgeType, EncoderConfig
-from models.sparse import MeanAdjacency
 
 OnEpoch = Callable[[int, float, float | None], None]
 
@@ -43,6 +45,8 @@ class TrainConfig:
         weight_decay: of AdamW.
         hidden_share: share of the training heads that is hidden and scored each epoch.
         negatives: false tails drawn for each true one, or "all" of them.
+        drawn_by: how they are drawn: every false tail alike, or by how frequent it is.
+        balance: how far rare tails weigh up, 0 to 1 (see `LinkLoss`).
         seed: of all chance.
     """
 
@@ -52,7 +56,9 @@ class TrainConfig:
     learning_rate: float = 5e-3
     weight_decay: float = 0.1
     hidden_share: float = 0.5
-    negatives: int | Literal["all"] = "all"
+    negatives: Negatives = "all"
+    drawn_by: DrawnBy = "uniform"
+    balance: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,6 +68,8 @@ class TrainConfig:
             raise ValueError(f"hidden_share must be above 0 and at most 1, not {self.hidden_share}")
         if self.negatives != "all" and self.negatives < 1:
             raise ValueError(f'negatives must be at least 1 or "all", not {self.negatives}')
+        if not 0 <= self.balance <= 1:
+            raise ValueError(f"balance must be 0 to 1, not {self.balance}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ class TrainResult:
             because fewer than `FEWEST_TO_VALIDATE` validation heads have a target edge).
         validation_score: macro-F1 of the best epoch; None without validation heads.
         losses: training loss of every epoch.
+        interrupted: Ctrl-C ended the training; what it had come to was kept.
+        device: where it was trained.
     """
 
     model: LinkModel
@@ -84,57 +94,18 @@ class TrainResult:
     selected_by: Literal["validation", "epochs"]
     validation_score: float | None
     losses: tuple[float, ...]
+    interrupted: bool
+    device: str
 
 
-class MessageGraph:
-    """A graph ready for message passing: fixed relations built once, the target's on demand.
+@dataclass(frozen=True)
+class _Kept:
+    """The best so far. Replaced as a whole: Ctrl-C never finds half of it."""
 
-    Raises:
-        ValueError: no train mask, or no training head has a target edge.
-    """
-
-    def __init__(
-        self, data: HeteroData, target: EdgeType, device: torch.device | str = "cpu"
-    ) -> None:
-        self.target = target
-        self.count = {t: int(data[t].num_nodes) for t in data.node_types}
-        self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
-        self.fixed = {
-            tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
-            for t in data.edge_types
-            if tuple(t) not in (target, reverse_of(target))
-        }
-        # both directions come from this one list, so hiding an edge hides its twin
-        self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
-        if "train_mask" not in data[target[0]]:
-            raise ValueError(f"{target[0]} has no train_mask")
-        self.is_train: Tensor = data[target[0]].train_mask.to(device)
-        self.train_edges = self.edges[:, self.is_train[self.edges[0]]]
-        if self.train_edges.size(1) == 0:
-            raise ValueError(f"no {target[0]} of the training split has a {target} edge")
-
-    def heads(self, mask: Tensor) -> Tensor:
-        """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""
-        heads: Tensor = torch.unique(self.edges[0])
-        return heads[mask.to(heads.device)[heads]]
-
-    def adjacency(self, hidden: Tensor | None = None) -> dict[EdgeType, MeanAdjacency]:
-        """All relations; of the target's edges those of training heads that aren't hidden.
-
-        Args:
-            hidden: bool [n_head], heads whose target edges carry nothing (default: none).
-        """
-        carrying = self.train_edges
-        if hidden is not None:
-            carrying = carrying[:, ~hidden[carrying[0]]]
-        twin = reverse_of(self.target)
-        return self.fixed | {
-            self.target: self._matrix(self.target, carrying),
-            twin: self._matrix(twin, carrying.flip(0)),
-        }
-
-    def _matrix(self, edge_type: EdgeType, edges: Tensor) -> MeanAdjacency:
-        return MeanAdjacency.from_edges(edges, self.count[edge_type[0]], self.count[edge_type[2]])
+    epoch: int
+    score: float | None
+    loss: float
+    state: dict[str, Tensor]
 
 
 def train(
@@ -150,7 +121,8 @@ def train(
     """Train an encoder and a decoder to tell the tails of the target relation.
 
     Same arguments, same numbers (on one machine and device); torch's global source of chance is
-    left as it was.
+    left as it was. Ctrl-C ends the training with the best epoch so far; before the first epoch is
+    done it is passed on.
 
     Args:
         data: node types with `x` [n, d] share their columns; the target's head type has
@@ -159,16 +131,17 @@ def train(
         groups: {family: (start, stop)} of the feature columns; default: one family.
         encoder: what the encoder looks like.
         config: how it is trained.
-        device: where it is trained.
+        device: where it is trained; "auto": on a GPU where there is one.
         on_epoch: called after each epoch with its number from 1, the training loss and the
             validation score (None without validation heads).
 
     Raises:
         ValueError: nothing to learn from, fewer than two tails, or features that don't fit.
+        DeviceError: there is no such device.
     """
     encoder = encoder or EncoderConfig()
     config = config or TrainConfig()
-    device = torch.device(device)
+    device = pick_device(device)
     shape = GraphShape.of(data, target, groups)
     shape.check(data)
     graph = MessageGraph(data, target, device)
@@ -177,6 +150,13 @@ def train(
         raise ValueError(f"there must be at least two of {tail_type} to tell apart")
 
     known = TruePairs(graph.train_edges, graph.count[head_type], graph.count[tail_type])
+    link_loss = LinkLoss(
+        known,
+        shape.multi_label,
+        negatives=config.negatives,
+        drawn_by=config.drawn_by,
+        balance=config.balance,
+    )
     all_true = TruePairs(graph.edges, graph.count[head_type], graph.count[tail_type])
     train_heads = graph.heads(graph.is_train)
     val_heads = train_heads[:0]
@@ -188,7 +168,8 @@ def train(
     wanted = {head_type, tail_type}
 
     losses: list[float] = []
-    best_epoch, best, best_state = 0, (-1.0, -float("inf")), {}
+    kept: _Kept | None = None
+    interrupted = False
     forked = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked), _threads_for(graph):
         torch.manual_seed(config.seed)
@@ -197,47 +178,54 @@ def train(
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        for epoch in range(1, 1 + (config.epochs if validated else config.epochs_unvalidated)):
-            # hide a share of the training heads' target edges and score exactly those heads
-            shuffled = torch.randperm(train_heads.numel(), generator=chance).to(device)
-            scored = train_heads[shuffled[:num_hidden]]
-            hidden = torch.zeros_like(graph.is_train)
-            hidden[scored] = True
+        try:
+            for epoch in range(1, 1 + (config.epochs if validated else config.epochs_unvalidated)):
+                # hide a share of the training heads' target edges and score exactly those heads
+                shuffled = torch.randperm(train_heads.numel(), generator=chance).to(device)
+                scored = train_heads[shuffled[:num_hidden]]
+                hidden = torch.zeros_like(graph.is_train)
+                hidden[scored] = True
 
-            model.train()
-            h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
-            loss = link_loss(model, h, scored, known, config.negatives, chance)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            losses.append(float(loss.detach()))
+                model.train()
+                h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
+                loss = link_loss(model, h, scored, chance)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                losses.append(float(loss.detach()))
 
-            score = None
-            if val_heads.numel():
-                model.eval()
-                with torch.no_grad():
-                    h = model.encoder(graph.x, all_carrying, only=wanted)[-1]
-                    scores = model.score_all(h, val_heads)
-                    truth = all_true.mask(val_heads)
-                    score = macro_f1(scores, truth, shape.multi_label)
-                    val_loss = float(full_loss(scores, truth, shape.multi_label))
-                if validated and (score, -val_loss) > best:
-                    best_epoch, best = epoch, (score, -val_loss)
-                    best_state = {k: v.clone() for k, v in model.state_dict().items()}
-            if on_epoch is not None:
-                on_epoch(epoch, losses[-1], score)
-            if validated and epoch - best_epoch >= config.patience:
-                break
+                score, val_loss = None, 0.0
+                if val_heads.numel():
+                    model.eval()
+                    with torch.no_grad():
+                        h = model.encoder(graph.x, all_carrying, only=wanted)[-1]
+                        scores = model.score_all(h, val_heads)
+                        truth = all_true.mask(val_heads)
+                        score = macro_f1(scores, truth, shape.multi_label)
+                        val_loss = float(full_loss(scores, truth, shape.multi_label))
+                if not validated or kept is None or (score, -val_loss) > (kept.score, -kept.loss):
+                    state = {k: v.clone() for k, v in model.state_dict().items()}
+                    kept = _Kept(epoch, score, val_loss, state)
+                if on_epoch is not None:
+                    on_epoch(epoch, losses[-1], score)
+                if validated and epoch - kept.epoch >= config.patience:
+                    break
+        except KeyboardInterrupt:
+            if kept is None:
+                raise
+            interrupted = True
 
-    if best_state:
-        model.load_state_dict(best_state)
+    assert kept is not None  # at least one epoch was run
+    model.load_state_dict(kept.state)
     return TrainResult(
         model=model.cpu().eval(),
         epochs=len(losses),
-        best_epoch=best_epoch if validated else len(losses),
+        best_epoch=kept.epoch,
         selected_by="validation" if validated else "epochs",
-        validation_score=best[0] if validated else score,
+        validation_score=kept.score,
         losses=tuple(losses),
+        interrupted=interrupted,
+        device=str(device),
     )
 
 
@@ -251,59 +239,6 @@ def _threads_for(graph: MessageGraph) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def link_loss(
-    model: LinkModel,
-    h: dict[str, Tensor],
-    heads: Tensor,
-    known: TruePairs,
-    negatives: int | Literal["all"],
-    generator: torch.Generator,
-) -> Tensor:
-    """Loss of the scored heads: softmax cross-entropy, or binary where labels are several.
-
-    Args:
-        model: gives the scores.
-        h: the last layer's output.
-        heads: [b] heads to score, each with at least one known tail.
-        known: what the heads' true tails are.
-        negatives: how many false tails for each true one, or "all".
-        generator: source of chance.
-
-    Returns:
-        A scalar.
-    """
-    if negatives == "all":
-        return full_loss(model.score_all(h, heads), known.mask(heads), model.shape.multi_label)
-
-    head_type, _, tail_type = model.shape.target
-    chosen = torch.zeros_like(known.degree, dtype=torch.bool)
-    chosen[heads] = True
-    pairs = known.edges[:, chosen[known.edges[0]]]
-    false = known.sample(pairs[0], negatives, generator)
-    drawn = false >= 0
-    tails = torch.cat([pairs[1][:, None], false.clamp(min=0)], dim=1)
-    scores = model.decoder(h[head_type][pairs[0]], 0, h[tail_type][tails])  # [pairs, 1 + k]
-    if model.shape.multi_label:
-        truth = torch.zeros_like(scores)
-        truth[:, 0] = 1
-        real = torch.cat([torch.ones_like(drawn[:, :1]), drawn], dim=1)
-        return F.binary_cross_entropy_with_logits(scores[real], truth[real])
-    # a draw stands for false_count / k tails, so the loss estimates that over all tails
-    stands_for = (known.num_tails - known.degree[pairs[0]]).clamp(min=1) / negatives
-    correction = torch.cat(
-        [torch.zeros_like(scores[:, :1]), stands_for.log()[:, None].expand(-1, negatives)], dim=1
-    )
-    answer = torch.zeros(scores.size(0), dtype=torch.long, device=scores.device)
-    return F.cross_entropy(scores + correction, answer)
-
-
-def full_loss(scores: Tensor, truth: Tensor, multi_label: bool) -> Tensor:
-    """Loss over all tails: softmax or binary cross-entropy of scores [b, n], truth bool [b, n]."""
-    if multi_label:
-        return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
-    return F.cross_entropy(scores, truth.long().argmax(dim=1))
 
 
 def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:

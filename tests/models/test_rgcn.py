@@ -7,9 +7,9 @@ from torch import Tensor
 from torch_geometric.nn import RGCNConv
 
 from models.link_model import GraphShape, LinkModel
+from models.message_graph import MessageGraph
 from models.rgcn import EdgeType, EncoderConfig, RGCNEncoder, RGCNLayer
 from models.sparse import MeanAdjacency
-from models.training import MessageGraph
 from tests.models.graphs import GROUPS, TARGET, class_graph, dense
 
 SIZES = {"a": 5, "b": 3, "c": 1}

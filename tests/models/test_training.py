@@ -1,16 +1,20 @@
 import dataclasses
 import time
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from models import training
+from models.devices import DeviceError
 from models.link_model import GraphShape, LinkModel
+from models.losses import LinkLoss
+from models.message_graph import MessageGraph
+from models.negatives import DrawnBy, TruePairs
 from models.rgcn import EncoderConfig
 from models.training import (
     FEWEST_TO_VALIDATE,
-    MessageGraph,
     TrainConfig,
     layer_outputs,
     macro_f1,
@@ -29,10 +33,12 @@ def _without_validation(data: HeteroData) -> HeteroData:
     return data
 
 
-@pytest.mark.parametrize("negatives", ["all", 2])
-def test_training_is_clearly_better_than_chance(negatives: int | str) -> None:
+@pytest.mark.parametrize(
+    "loss", [{}, {"negatives": 2}, {"negatives": 2, "drawn_by": "frequency"}, {"balance": 1.0}]
+)
+def test_training_is_clearly_better_than_chance(loss: dict[str, Any]) -> None:
     data = class_graph(per_class=40)
-    config = dataclasses.replace(SHORT, negatives=negatives)
+    config = dataclasses.replace(SHORT, **loss)
     result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
     test = data["item"].test_mask
     right = predict(result.model, data).argmax(dim=1) == classes_of(data)
@@ -57,6 +63,92 @@ def test_several_tails_a_head(negatives: int | str) -> None:
     chance = macro_f1(torch.ones_like(scores[test]), truth[test], multi_label=True)
     assert macro_f1(scores[test], truth[test], multi_label=True) > chance
     assert probabilities(scores, multi_label=True).gt(0.5).equal(scores > 0)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("negatives", ["all", 3])
+def test_balance_finds_more_of_the_rare(multi_label: bool, negatives: int | str) -> None:
+    """Features say little, so that the loss decides how often the rare class is named."""
+    data = multi_graph() if multi_label else class_graph(per_class=60, signal=0.3)
+    edges = data[TARGET].edge_index
+    rare = (edges[1] == 0).nonzero().flatten()
+    edges = edges[:, torch.cat([(edges[1] != 0).nonzero().flatten(), rare[::4]])]
+    data[TARGET].edge_index = edges
+    data["class", "rev_has_class", "item"].edge_index = edges.flip(0)
+    named = []
+    for balance in (0.0, 1.0):
+        config = dataclasses.replace(SHORT, balance=balance, negatives=negatives)
+        scores = predict(train(data, TARGET, encoder=SMALL, config=config).model, data)
+        named.append(probabilities(scores, multi_label)[:, 0].mean())
+    assert named[1] > 1.1 * named[0]
+
+
+def test_balanced_weights_are_sklearns() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    classes = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+    known = TruePairs(torch.stack([torch.arange(8), classes]), 8, 4)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=classes.numpy())
+    balanced = LinkLoss(known, False, balance=1.0).weight
+    torch.testing.assert_close(balanced[:3], torch.from_numpy(expected).float())
+    assert LinkLoss(known, False).weight.tolist() == [1, 1, 1, 1]
+    # binary: a true one of a class that 1 of 8 has weighs as much as the 7 false ones
+    torch.testing.assert_close(
+        LinkLoss(known, True, balance=1.0).true_weight[:3], torch.tensor([3 / 5, 3.0, 7.0])
+    )
+
+
+@pytest.mark.parametrize("drawn_by", ["uniform", "frequency"])
+def test_sampled_softmax_estimates_the_loss_over_all(drawn_by: DrawnBy) -> None:
+    data = class_graph(num_classes=12, per_class=10)
+    model = LinkModel(GraphShape.of(data, TARGET), SMALL).eval()
+    graph = MessageGraph(data, TARGET)
+    h = {t: v.detach() for t, v in model.encoder(graph.x, graph.adjacency())[-1].items()}
+    known = TruePairs(graph.train_edges, 120, 12)
+    chance = torch.Generator().manual_seed(0)
+    heads = graph.heads(graph.is_train)
+    model.requires_grad_(False)
+    exact = float(LinkLoss(known, False)(model, h, heads, chance))
+    sampled = LinkLoss(known, False, negatives=400, drawn_by=drawn_by)
+    assert float(sampled(model, h, heads, chance)) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_ctrl_c_keeps_the_best_epoch_so_far(validated: bool) -> None:
+    data = class_graph(per_class=40)
+    if not validated:
+        _without_validation(data)
+
+    def stop_after(epoch: int, loss: float, score: float | None) -> None:
+        if epoch == 7:
+            raise KeyboardInterrupt
+
+    result = train(data, TARGET, encoder=SMALL, config=SHORT, on_epoch=stop_after)
+    assert result.interrupted
+    assert result.epochs == 7
+    config = dataclasses.replace(SHORT, epochs=7, epochs_unvalidated=7)
+    whole = train(data, TARGET, encoder=SMALL, config=config)
+    assert not whole.interrupted
+    assert result.best_epoch == whole.best_epoch
+    assert torch.equal(predict(result.model, data), predict(whole.model, data))
+
+
+def test_ctrl_c_before_the_first_epoch_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LinkLoss, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(class_graph(), TARGET, encoder=SMALL, config=SHORT)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"'cuda:99'.*cpu.*auto"):
+        train(class_graph(), TARGET, device="cuda:99")
+    with pytest.raises(DeviceError, match="'nonsense'"):
+        train(class_graph(), TARGET, device="nonsense")
+    result = train(class_graph(), TARGET, config=TrainConfig(epochs_unvalidated=1), device="auto")
+    assert result.device == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_same_seed_same_numbers_and_chance_is_left_alone() -> None:
@@ -147,19 +239,19 @@ def test_each_epoch_scores_exactly_the_heads_it_hides(monkeypatch: pytest.Monkey
     data = class_graph(per_class=10)
     hidden: list[set[int]] = []
     scored: list[set[int]] = []
-    adjacency, loss = MessageGraph.adjacency, training.link_loss
+    adjacency, loss = MessageGraph.adjacency, LinkLoss.__call__
 
     def spy_adjacency(graph: MessageGraph, mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
         if mask is not None:
             hidden.append(set(mask.nonzero().flatten().tolist()))
         return adjacency(graph, mask)
 
-    def spy_loss(model, h, heads, *rest):  # type: ignore[no-untyped-def]
+    def spy_loss(self, model, h, heads, *rest):  # type: ignore[no-untyped-def]
         scored.append(set(heads.tolist()))
-        return loss(model, h, heads, *rest)
+        return loss(self, model, h, heads, *rest)
 
     monkeypatch.setattr(MessageGraph, "adjacency", spy_adjacency)
-    monkeypatch.setattr(training, "link_loss", spy_loss)
+    monkeypatch.setattr(LinkLoss, "__call__", spy_loss)
     train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=6))
     assert hidden == scored
     assert len(scored) == 6
@@ -293,7 +385,14 @@ def test_a_model_refuses_a_graph_of_another_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"hidden_share": 0.0}, {"hidden_share": 1.1}, {"negatives": 0}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"hidden_share": 0.0},
+        {"hidden_share": 1.1},
+        {"negatives": 0},
+        {"balance": -1},
+    ],
 )
 def test_train_config_is_checked(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -1,0 +1,60 @@
+"""A graph ready for message passing, in which no head hears of its own answer."""
+
+import torch
+from torch import Tensor
+
+from models.link_model import reverse_of
+from models.pyg import HeteroData
+from models.rgcn import EdgeType
+from models.sparse import MeanAdjacency
+
+
+class MessageGraph:
+    """A graph ready for message passing: fixed relations built once, the target's on demand.
+
+    Raises:
+        ValueError: no train mask, or no training head has a target edge.
+    """
+
+    def __init__(
+        self, data: HeteroData, target: EdgeType, device: torch.device | str = "cpu"
+    ) -> None:
+        self.target = target
+        self.count = {t: int(data[t].num_nodes) for t in data.node_types}
+        self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
+        self.fixed = {
+            tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
+            for t in data.edge_types
+            if tuple(t) not in (target, reverse_of(target))
+        }
+        # both directions come from this one list, so hiding an edge hides its twin
+        self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
+        if "train_mask" not in data[target[0]]:
+            raise ValueError(f"{target[0]} has no train_mask")
+        self.is_train: Tensor = data[target[0]].train_mask.to(device)
+        self.train_edges = self.edges[:, self.is_train[self.edges[0]]]
+        if self.train_edges.size(1) == 0:
+            raise ValueError(f"no {target[0]} of the training split has a {target} edge")
+
+    def heads(self, mask: Tensor) -> Tensor:
+        """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""
+        heads: Tensor = torch.unique(self.edges[0])
+        return heads[mask.to(heads.device)[heads]]
+
+    def adjacency(self, hidden: Tensor | None = None) -> dict[EdgeType, MeanAdjacency]:
+        """All relations; of the target's edges those of training heads that aren't hidden.
+
+        Args:
+            hidden: bool [n_head], heads whose target edges carry nothing (default: none).
+        """
+        carrying = self.train_edges
+        if hidden is not None:
+            carrying = carrying[:, ~hidden[carrying[0]]]
+        twin = reverse_of(self.target)
+        return self.fixed | {
+            self.target: self._matrix(self.target, carrying),
+            twin: self._matrix(twin, carrying.flip(0)),
+        }
+
+    def _matrix(self, edge_type: EdgeType, edges: Tensor) -> MeanAdjacency:
+        return MeanAdjacency.from_edges(edges, self.count[edge_type[0]], self.count[edge_type[2]])
