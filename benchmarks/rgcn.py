@@ -72,7 +72,7 @@ def ours(data: HeteroData, device: str) -> Callable[[], None]:
         scored = heads[torch.rand(len(heads), device=device) < 0.5]
         hidden = torch.zeros_like(message.is_train)
         hidden[scored] = True
-        h = model.encoder(message.x, message.adjacency(hidden), only={"song", "genre"})[-1]
+        h = model.encoder(message.x, message.messages(hidden), only={"song", "genre"})[-1]
         loss = full_loss(model.score_all(h, scored), known.mask(scored), False)
         optimiser.zero_grad()
         loss.backward()

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from models.distmult import DistMult
 from models.pyg import HeteroData
-from models.rgcn import EdgeType, EncoderConfig, RGCNEncoder
+from models.rgcn import EncoderConfig, RGCNEncoder
+from models.sparse import EdgeType
 
 
 def reverse_of(edge_type: EdgeType) -> EdgeType:

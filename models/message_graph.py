@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from models.link_model import reverse_of
+from models.messages import Messages
 from models.pyg import HeteroData
-from models.rgcn import EdgeType
-from models.sparse import MeanAdjacency
+from models.sparse import EdgeType, MeanAdjacency
 
 
 class MessageGraph:
@@ -22,11 +22,13 @@ class MessageGraph:
         self.target = target
         self.count = {t: int(data[t].num_nodes) for t in data.node_types}
         self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
-        self.fixed = {
+        fixed = {
             tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
             for t in data.edge_types
             if tuple(t) not in (target, reverse_of(target))
         }
+        self._fixed = Messages.of(fixed)
+        self.num_edges = sum(matrix.num_edges for matrix in fixed.values())
         # both directions come from this one list, so hiding an edge hides its twin
         self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
         if "train_mask" not in data[target[0]]:
@@ -36,25 +38,28 @@ class MessageGraph:
         if self.train_edges.size(1) == 0:
             raise ValueError(f"no {target[0]} of the training split has a {target} edge")
 
+        twin = reverse_of(target)
+        self._target = {
+            target: self._matrix(target, self.train_edges),
+            twin: self._matrix(twin, self.train_edges.flip(0)),
+        }
+
     def heads(self, mask: Tensor) -> Tensor:
         """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""
         heads: Tensor = torch.unique(self.edges[0])
         return heads[mask.to(heads.device)[heads]]
 
-    def adjacency(self, hidden: Tensor | None = None) -> dict[EdgeType, MeanAdjacency]:
+    def messages(self, hidden: Tensor | None = None) -> Messages:
         """All relations; of the target's edges those of training heads that aren't hidden.
 
         Args:
             hidden: bool [n_head], heads whose target edges carry nothing (default: none).
         """
-        carrying = self.train_edges
+        target, twin = self._target.values()
         if hidden is not None:
-            carrying = carrying[:, ~hidden[carrying[0]]]
-        twin = reverse_of(self.target)
-        return self.fixed | {
-            self.target: self._matrix(self.target, carrying),
-            twin: self._matrix(twin, carrying.flip(0)),
-        }
+            target = target.keeping(~hidden[target.matrix.columns])
+            twin = twin.keeping(~hidden[twin.matrix.rows()])
+        return self._fixed + Messages.of(dict(zip(self._target, (target, twin), strict=True)))
 
     def _matrix(self, edge_type: EdgeType, edges: Tensor) -> MeanAdjacency:
         return MeanAdjacency.from_edges(edges, self.count[edge_type[0]], self.count[edge_type[2]])

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.sparse import MeanAdjacency, all_within
-
-EdgeType = tuple[str, str, str]
+from models.dropout import dropout
+from models.messages import Messages
+from models.sparse import EdgeType, MeanAdjacency, all_within
 
 # One message passing into a node type: the relation, the senders' vectors, who sends to whom.
 Incoming = tuple[EdgeType, Tensor, MeanAdjacency]
@@ -128,47 +128,50 @@ class RGCNLayer(nn.Module):
     def forward(
         self,
         h: Mapping[str, Tensor],
-        adjacency: Mapping[EdgeType, MeanAdjacency],
+        messages: Messages,
         only: Collection[str] | None = None,
     ) -> dict[str, Tensor]:
         """Update the node types in `only` (default: all): {type: [n, size_out]}.
 
         Args:
             h: {node type: [n, size_in]}.
-            adjacency: the relations that carry messages.
+            messages: the relations that carry messages.
             only: node types whose output is wanted.
         """
         weights = self.weights()
-        return {
-            node_type: self.update(
-                own,
-                (
-                    (edge_type, h[edge_type[0]], matrix)
-                    for edge_type, matrix in adjacency.items()
-                    if edge_type[2] == node_type
-                ),
-                weights,
-            )
-            for node_type, own in h.items()
-            if only is None or node_type in only
-        }
+        heard: dict[str, list[Tensor]] = {t: [] for t in h if only is None or t in only}
+        for joined in messages.mixed_first:
+            receiver = joined.relations[0][2]
+            if receiver in heard:
+                mixed = [transform(h[r[0]], weights[self.index[r]]) for r in joined.relations]
+                heard[receiver].append(joined.adjacency.mean(torch.cat(mixed)))
+        for joined in messages.averaged_first:
+            if any(r[2] in heard for r in joined.relations):
+                means = torch.split(
+                    joined.adjacency.mean(h[joined.relations[0][0]]), list(joined.sizes)
+                )
+                for r, mean in zip(joined.relations, means, strict=True):
+                    if r[2] in heard:
+                        heard[r[2]].append(transform(mean, weights[self.index[r]]))
+        return {t: self._with_self(h[t], parts) for t, parts in heard.items()}
 
-    def update(
-        self, own: Tensor, incoming: Iterable[Incoming], weights: Sequence[Tensor] | None = None
-    ) -> Tensor:
+    def _with_self(self, own: Tensor, parts: Sequence[Tensor]) -> Tensor:
+        """Sum up what nodes with vectors `own` [n, size_in] heard, their own part and the bias."""
+        if not parts:
+            return torch.addmm(self.bias, own, self.self_loop)
+        # in place: the sum is as large as all songs' vectors, and nobody else needs it
+        return torch.addmm(sum(parts[1:], parts[0]), own, self.self_loop).add_(self.bias)
+
+    def update(self, own: Tensor, incoming: Iterable[Incoming]) -> Tensor:
         """Apply eq. 2 to nodes with vectors `own` [n, size_in] and what they receive."""
-        weights = self.weights() if weights is None else weights
-        out = torch.addmm(self.bias, own, self.self_loop)
-        for edge_type, senders, adjacency in incoming:
-            if not adjacency.num_edges:
-                continue
-            weight = weights[self.index[edge_type]]
-            # (A h) W = A (h W): whichever multiplies fewer rows by W
-            if senders.size(0) <= own.size(0):
-                out = out + adjacency.mean(transform(senders, weight))
-            else:
-                out = out + transform(adjacency.mean(senders), weight)
-        return out
+        weights = self.weights()
+        return self._with_self(
+            own,
+            [
+                transform(adjacency.mean(senders), weights[self.index[edge_type]])
+                for edge_type, senders, adjacency in incoming
+            ],
+        )
 
 
 class NodeInputs(nn.Module):
@@ -254,28 +257,28 @@ class RGCNEncoder(nn.Module):
     def forward(
         self,
         x: Mapping[str, Tensor],
-        adjacency: Mapping[EdgeType, MeanAdjacency],
+        messages: Messages,
         only: Collection[str] | None = None,
     ) -> list[dict[str, Tensor]]:
         """Return the outputs of every layer: h^0, h^1, ..., h^L.
 
         Args:
             x: {node type: [n, d]}, standardised.
-            adjacency: the relations that carry messages; one that is absent carries none.
+            messages: the relations that carry messages; one that is absent carries none.
             only: node types wanted from the last layer (default: all).
 
         Returns:
             L + 1 dicts {node type: [n, hidden]}; the last holds the embeddings.
         """
         if not self.config.messages:
-            adjacency = {}
+            messages = Messages()
         if self.training and self.config.edge_dropout:
-            adjacency = {t: a.dropped(self.config.edge_dropout) for t, a in adjacency.items()}
+            messages = messages.dropped(self.config.edge_dropout)
         outputs = [self.inputs(x)]
         for depth, layer in enumerate(self.layers):
             last = depth == len(self.layers) - 1
             h = {t: self._dropped(v) for t, v in outputs[-1].items()}
-            out = layer(h, adjacency, only if last else None)
+            out = layer(h, messages, only if last else None)
             outputs.append({t: self._finished(depth, v, outputs[-1][t]) for t, v in out.items()})
         return outputs
 
@@ -331,7 +334,7 @@ class RGCNEncoder(nn.Module):
         return h
 
     def _dropped(self, h: Tensor) -> Tensor:
-        return F.dropout(h, self.config.dropout, self.training)
+        return dropout(h, self.config.dropout, self.training)
 
     def _finished(self, depth: int, out: Tensor, before: Tensor) -> Tensor:
         out = self.norms[depth](out)

@@ -1,11 +1,15 @@
 """The mean over the neighbours of one relation, as a product with a sparse matrix."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+EdgeType = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class SparseRows:
     columns: Tensor
     values: Tensor
     num_columns: int
+
+    def rows(self) -> Tensor:
+        """Tell which row each cell lies in: int64 [cells]."""
+        return torch.repeat_interleave(self.starts.diff().long(), output_size=self.values.numel())
 
     def times(self, h: Tensor) -> Tensor:
         """Multiply by h [num_columns, d]: [rows, d]; no gradient goes through it."""
@@ -53,11 +61,13 @@ class MeanAdjacency:
         matrix: A [n_to, n_from].
         transposed: A^T [n_from, n_to].
         order: int32 [cells], where each cell of the transpose lies among those of A.
+        joints: columns at which another relation begins, where several stand side by side.
     """
 
     matrix: SparseRows
     transposed: SparseRows
     order: Tensor
+    joints: tuple[int, ...] = ()
 
     @classmethod
     def from_edges(
@@ -87,6 +97,54 @@ class MeanAdjacency:
         rows = cells // max(num_from, 1)
         columns = cells % max(num_from, 1)
         values = (count_in_cell.double() / degree[rows]).to(dtype)
+        return cls._of_cells(rows, columns, values, num_to, num_from)
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence["MeanAdjacency"]) -> "MeanAdjacency":
+        """Join relations into one node type: [A_1 | A_2 | ...], over all their senders."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = [0, *accumulate(part.num_from for part in parts)]
+        rows = torch.cat([part.matrix.rows() for part in parts])
+        columns = torch.cat(
+            [part.matrix.columns + start for part, start in zip(parts, starts, strict=False)]
+        )
+        by_row = torch.argsort(rows, stable=True)
+        values = torch.cat([part.matrix.values for part in parts])[by_row]
+        return cls._of_cells(
+            rows[by_row],
+            columns[by_row],
+            values,
+            parts[0].num_to,
+            starts[-1],
+            (*starts[1:-1],),
+        )
+
+    @classmethod
+    def below(cls, parts: Sequence["MeanAdjacency"]) -> "MeanAdjacency":
+        """Join relations out of one node type: A_1 above A_2 above ..., to all their receivers."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = [0, *accumulate(part.num_to for part in parts)]
+        return cls._of_cells(
+            torch.cat([p.matrix.rows() + start for p, start in zip(parts, starts, strict=False)]),
+            torch.cat([part.matrix.columns for part in parts]),
+            torch.cat([part.matrix.values for part in parts]),
+            starts[-1],
+            parts[0].num_from,
+        )
+
+    @classmethod
+    def _of_cells(
+        cls,
+        rows: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        num_to: int,
+        num_from: int,
+        joints: tuple[int, ...] = (),
+    ) -> "MeanAdjacency":
+        """Build A and its transpose from cells that are sorted by row."""
         by_column = torch.argsort(columns, stable=True)
         return cls(
             matrix=SparseRows(_starts(rows, num_to), columns.int(), values, num_from),
@@ -94,7 +152,18 @@ class MeanAdjacency:
                 _starts(columns, num_from), rows[by_column].int(), values[by_column], num_to
             ),
             order=by_column.int(),
+            joints=joints,
         )
+
+    @property
+    def num_from(self) -> int:
+        """Number of senders."""
+        return self.matrix.num_columns
+
+    @property
+    def num_to(self) -> int:
+        """Number of receivers."""
+        return self.transposed.num_columns
 
     @property
     def num_edges(self) -> int:
@@ -112,20 +181,27 @@ class MeanAdjacency:
         Duplicates of an edge stay or go together; a node all of whose senders go has a row of
         zeros. Chance comes from torch's global generator.
         """
+        return self.keeping(torch.rand_like(self.matrix.values) >= share)
+
+    def keeping(self, kept: Tensor) -> "MeanAdjacency":
+        """Leave out all other cells than these, bool [cells] in the order of A's rows.
+
+        The mean is then over the senders that are left; a node without any has a row of zeros.
+        """
         matrix, transposed = self.matrix, self.transposed
-        values = matrix.values * (torch.rand_like(matrix.values) >= share)
-        rows = torch.repeat_interleave(matrix.starts.diff().long(), output_size=values.numel())
-        total = values.new_zeros(matrix.starts.numel() - 1).index_add_(0, rows, values)
-        values = values / total.where(total > 0, 1)[rows]
-        return MeanAdjacency(
-            SparseRows(matrix.starts, matrix.columns, values, matrix.num_columns),
-            SparseRows(
-                transposed.starts,
-                transposed.columns,
-                values[self.order.long()],
-                transposed.num_columns,
-            ),
-            self.order,
+        values = matrix.values * kept
+        group = matrix.rows()
+        if self.joints:  # a mean is over the senders of one relation
+            joints = torch.tensor(self.joints, dtype=torch.int32, device=group.device)
+            relation = torch.bucketize(matrix.columns, joints, right=True)
+            group = group * (len(self.joints) + 1) + relation
+        total = values.new_zeros(self.num_to * (len(self.joints) + 1))
+        total.index_add_(0, group, values)
+        values = values / total.where(total > 0, 1)[group]
+        return replace(
+            self,
+            matrix=replace(matrix, values=values),
+            transposed=replace(transposed, values=values[self.order.long()]),
         )
 
 

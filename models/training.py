@@ -22,7 +22,8 @@ from models.losses import LinkLoss, Negatives, full_loss
 from models.message_graph import MessageGraph
 from models.negatives import DrawnBy, TruePairs
 from models.pyg import HeteroData
-from models.rgcn import EdgeType, EncoderConfig
+from models.rgcn import EncoderConfig
+from models.sparse import EdgeType
 
 OnEpoch = Callable[[int, float, float | None], None]
 
@@ -163,7 +164,7 @@ def train(
     if "val_mask" in data[head_type]:
         val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
     validated = val_heads.numel() >= FEWEST_TO_VALIDATE
-    all_carrying = graph.adjacency()
+    all_carrying = graph.messages()
     num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
     wanted = {head_type, tail_type}
 
@@ -187,7 +188,7 @@ def train(
                 hidden[scored] = True
 
                 model.train()
-                h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
+                h = model.encoder(graph.x, graph.messages(hidden), only=wanted)[-1]
                 loss = link_loss(model, h, scored, chance)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -233,7 +234,7 @@ def train(
 def _threads_for(graph: MessageGraph) -> Iterator[None]:
     """Run small graphs on one thread: handing out their work takes longer than doing it."""
     before = torch.get_num_threads()
-    size = sum(graph.count.values()) + sum(a.num_edges for a in graph.fixed.values())
+    size = sum(graph.count.values()) + graph.num_edges
     torch.set_num_threads(1 if size < ONE_THREAD_BELOW else before)
     try:
         yield
@@ -285,11 +286,11 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
     graph = MessageGraph(data, model.shape.target)
     wanted = {model.shape.target[0], model.shape.target[2]}
     with _threads_for(graph):
-        scores = model.score_all(model.encoder(graph.x, graph.adjacency(), only=wanted)[-1])
+        scores = model.score_all(model.encoder(graph.x, graph.messages(), only=wanted)[-1])
         for fold in _folds(graph, folds):
             hidden = torch.zeros_like(graph.is_train)
             hidden[fold] = True
-            h = model.encoder(graph.x, graph.adjacency(hidden), only=wanted)[-1]
+            h = model.encoder(graph.x, graph.messages(hidden), only=wanted)[-1]
             scores[fold] = model.score_all(h, fold)
     return scores
 
@@ -315,7 +316,7 @@ def layer_outputs(model: LinkModel, data: HeteroData) -> list[dict[str, Tensor]]
     model.shape.check(data)
     model.eval()
     graph = MessageGraph(data, model.shape.target)
-    outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.adjacency())
+    outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages())
     return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
 
 

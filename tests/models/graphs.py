@@ -59,9 +59,9 @@ def class_graph(
     return data
 
 
-def multi_graph(seed: int = 0) -> HeteroData:
+def multi_graph(per_class: int = 15, seed: int = 0) -> HeteroData:
     """The same with a second class for every item whose first feature is high."""
-    data = class_graph(seed=seed)
+    data = class_graph(per_class=per_class, seed=seed)
     more = (data["item"].x[:, 0] > 0).nonzero().flatten()
     edges = data[TARGET].edge_index
     second = torch.stack([more, (edges[1][more] + 1) % 4])

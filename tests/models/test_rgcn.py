@@ -8,8 +8,9 @@ from torch_geometric.nn import RGCNConv
 
 from models.link_model import GraphShape, LinkModel
 from models.message_graph import MessageGraph
-from models.rgcn import EdgeType, EncoderConfig, RGCNEncoder, RGCNLayer
-from models.sparse import MeanAdjacency
+from models.messages import Messages
+from models.rgcn import EncoderConfig, RGCNEncoder, RGCNLayer
+from models.sparse import EdgeType, MeanAdjacency
 from tests.models.graphs import GROUPS, TARGET, class_graph, dense
 
 SIZES = {"a": 5, "b": 3, "c": 1}
@@ -56,7 +57,7 @@ def test_layer_equals_rgcn_conv(
     x_ours, x_oracle = x.clone().requires_grad_(), x.clone().requires_grad_()
     h = {t: x_ours[offset[t] : offset[t] + n] for t, n in SIZES.items()}
     adjacency = {r: MeanAdjacency.from_edges(e, SIZES[r[0]], SIZES[r[2]]) for r, e in edges.items()}
-    out = torch.cat(list(ours(h, adjacency).values()))
+    out = torch.cat(list(ours(h, Messages.of(adjacency)).values()))
     joined = torch.cat(
         [e + torch.tensor([[offset[r[0]]], [offset[r[2]]]]) for r, e in edges.items()], dim=1
     )
@@ -101,7 +102,9 @@ def test_gradients_are_exact(bases: int | None, blocks: int | None) -> None:
     def run(*values: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(SIZES, values[: len(SIZES)], strict=True))
         weights = dict(zip(parameters, values[len(SIZES) :], strict=True))
-        return tuple(torch.func.functional_call(layer, weights, (given, adjacency)).values())
+        return tuple(
+            torch.func.functional_call(layer, weights, (given, Messages.of(adjacency))).values()
+        )
 
     assert torch.autograd.gradcheck(run, (*h, *parameters.values()))
 
@@ -126,9 +129,9 @@ def test_edges_are_dropped_in_training_only() -> None:
     config = EncoderConfig(hidden=8, dropout=0.0, edge_dropout=0.5)
     encoder = LinkModel(GraphShape.of(data, TARGET), config).encoder
     graph = MessageGraph(data, TARGET)
-    first, second = (encoder.train()(graph.x, graph.adjacency())[-1]["item"] for _ in range(2))
+    first, second = (encoder.train()(graph.x, graph.messages())[-1]["item"] for _ in range(2))
     assert not torch.equal(first, second)
-    first, second = (encoder.eval()(graph.x, graph.adjacency())[-1]["item"] for _ in range(2))
+    first, second = (encoder.eval()(graph.x, graph.messages())[-1]["item"] for _ in range(2))
     assert torch.equal(first, second)
 
 
@@ -136,7 +139,8 @@ def test_output_can_be_limited_to_some_node_types() -> None:
     layer = RGCNLayer(4, 4, RELATIONS)
     h = {t: torch.randn(n, 4) for t, n in SIZES.items()}
     adjacency = {("b", "t", "a"): MeanAdjacency.from_edges(torch.tensor([[0, 2], [1, 1]]), 3, 5)}
-    everything, some = layer(h, adjacency), layer(h, adjacency, only={"a"})
+    messages = Messages.of(adjacency)
+    everything, some = layer(h, messages), layer(h, messages, only={"a"})
     assert set(everything) == set(SIZES)
     assert set(some) == {"a"}
     assert torch.equal(some["a"], everything["a"])
@@ -174,7 +178,7 @@ def test_new_nodes_are_embedded_as_if_they_had_been_there(config: EncoderConfig)
     }
     with torch.no_grad():
         graph = MessageGraph(data, TARGET)
-        kept = model.encoder(graph.x, graph.adjacency())
+        kept = model.encoder(graph.x, graph.messages())
         new = model.encoder.embed_new("item", x, neighbours, kept)
 
         # the oracle: a pass over a graph that holds the new items, which send nothing
@@ -190,7 +194,7 @@ def test_new_nodes_are_embedded_as_if_they_had_been_there(config: EncoderConfig)
             t: MeanAdjacency.from_edges(e, count[t[0]], count[t[2]]) for t, e in grown.items()
         }
         inputs = graph.x | {"item": torch.cat([graph.x["item"], x])}
-        expected = model.encoder(inputs, adjacency)[-1]["item"]
+        expected = model.encoder(inputs, Messages.of(adjacency))[-1]["item"]
     torch.testing.assert_close(new, expected[n:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(kept[-1]["item"], expected[:n], rtol=1e-5, atol=1e-5)
 
@@ -200,8 +204,8 @@ def test_without_messages_neighbours_change_nothing() -> None:
     config = EncoderConfig(hidden=8, edge_dropout=0.5, messages=False)
     model = LinkModel(GraphShape.of(data, TARGET), config).eval()
     graph = MessageGraph(data, TARGET)
-    kept = model.encoder(graph.x, graph.adjacency())
-    alone = model.encoder(graph.x, {})
+    kept = model.encoder(graph.x, graph.messages())
+    alone = model.encoder(graph.x, Messages())
     assert all(torch.equal(kept[-1][t], alone[-1][t]) for t in graph.count)
     neighbours = {("item", "similar", "item"): torch.tensor([[3, 4], [0, 0]])}
     new = model.encoder.embed_new("item", graph.x["item"][:1], neighbours, kept)
@@ -217,7 +221,7 @@ def test_a_new_node_needs_no_neighbours() -> None:
     data = class_graph()
     model = LinkModel(GraphShape.of(data, TARGET), EncoderConfig(hidden=8)).eval()
     graph = MessageGraph(data, TARGET)
-    kept = model.encoder(graph.x, graph.adjacency())
+    kept = model.encoder(graph.x, graph.messages())
     none = {("item", "similar", "item"): torch.empty(2, 0, dtype=torch.long)}
     x = torch.randn(1, 8)
     alone = model.encoder.embed_new("item", x, {}, kept)
@@ -229,7 +233,7 @@ def test_new_nodes_that_do_not_fit_are_refused() -> None:
     data = class_graph()
     model = LinkModel(GraphShape.of(data, TARGET), EncoderConfig(hidden=8)).eval()
     graph = MessageGraph(data, TARGET)
-    kept = model.encoder(graph.x, graph.adjacency())
+    kept = model.encoder(graph.x, graph.messages())
     x = torch.randn(1, 8)
     edge = torch.tensor([[0], [0]])
     with pytest.raises(ValueError, match="no features"):

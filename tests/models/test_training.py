@@ -52,11 +52,11 @@ def test_training_is_clearly_better_than_chance(loss: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("negatives", ["all", 2])
 def test_several_tails_a_head(negatives: int | str) -> None:
-    data = multi_graph()
+    data = multi_graph(per_class=40)
     config = dataclasses.replace(SHORT, negatives=negatives)
     result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
     assert result.model.shape.multi_label
-    truth = torch.zeros(60, 4, dtype=torch.bool)
+    truth = torch.zeros(160, 4, dtype=torch.bool)
     truth[tuple(data[TARGET].edge_index)] = True
     test = data["item"].test_mask
     scores = predict(result.model, data)
@@ -103,7 +103,7 @@ def test_sampled_softmax_estimates_the_loss_over_all(drawn_by: DrawnBy) -> None:
     data = class_graph(num_classes=12, per_class=10)
     model = LinkModel(GraphShape.of(data, TARGET), SMALL).eval()
     graph = MessageGraph(data, TARGET)
-    h = {t: v.detach() for t, v in model.encoder(graph.x, graph.adjacency())[-1].items()}
+    h = {t: v.detach() for t, v in model.encoder(graph.x, graph.messages())[-1].items()}
     known = TruePairs(graph.train_edges, 120, 12)
     chance = torch.Generator().manual_seed(0)
     heads = graph.heads(graph.is_train)
@@ -210,7 +210,7 @@ def test_too_little_validation_means_a_fixed_number_of_epochs(validation: str) -
 def _dependence(model: LinkModel, graph: MessageGraph, hidden: torch.Tensor) -> torch.Tensor:
     """How much each head's scores change with the classes' input vectors: [n]."""
     table = model.encoder.inputs.learned["class"]
-    h = model.encoder(graph.x, graph.adjacency(hidden))[-1]["item"]
+    h = model.encoder(graph.x, graph.messages(hidden))[-1]["item"]
     changes = [torch.autograd.grad(row.sum(), table, retain_graph=True)[0] for row in h]
     return torch.stack([c.abs().sum() for c in changes])
 
@@ -230,7 +230,7 @@ def test_hidden_edges_carry_nothing_in_either_direction() -> None:
 
     # and no class hears of a hidden head, nor of one outside the training split
     x = {t: v.clone().requires_grad_() for t, v in graph.x.items()}
-    model.encoder(x, graph.adjacency(hidden))[-1]["class"].sum().backward()
+    model.encoder(x, graph.messages(hidden))[-1]["class"].sum().backward()
     heard = x["item"].grad.abs().sum(dim=1) > 0
     assert heard.equal(data["item"].train_mask & ~hidden)
 
@@ -239,18 +239,18 @@ def test_each_epoch_scores_exactly_the_heads_it_hides(monkeypatch: pytest.Monkey
     data = class_graph(per_class=10)
     hidden: list[set[int]] = []
     scored: list[set[int]] = []
-    adjacency, loss = MessageGraph.adjacency, LinkLoss.__call__
+    messages, loss = MessageGraph.messages, LinkLoss.__call__
 
-    def spy_adjacency(graph: MessageGraph, mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
+    def spy_messages(graph: MessageGraph, mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
         if mask is not None:
             hidden.append(set(mask.nonzero().flatten().tolist()))
-        return adjacency(graph, mask)
+        return messages(graph, mask)
 
     def spy_loss(self, model, h, heads, *rest):  # type: ignore[no-untyped-def]
         scored.append(set(heads.tolist()))
         return loss(self, model, h, heads, *rest)
 
-    monkeypatch.setattr(MessageGraph, "adjacency", spy_adjacency)
+    monkeypatch.setattr(MessageGraph, "messages", spy_messages)
     monkeypatch.setattr(LinkLoss, "__call__", spy_loss)
     train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=6))
     assert hidden == scored
