@@ -28,7 +28,6 @@ class MessageGraph:
             if tuple(t) not in (target, reverse_of(target))
         }
         self._fixed = Messages.of(fixed)
-        self.num_edges = sum(matrix.num_edges for matrix in fixed.values())
         # both directions come from this one list, so hiding an edge hides its twin
         self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
         if "train_mask" not in data[target[0]]:

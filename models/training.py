@@ -19,6 +19,7 @@ from torch import Tensor
 from models.devices import pick_device
 from models.link_model import GraphShape, LinkModel
 from models.losses import LinkLoss, Negatives, full_loss
+from models.memory import within_memory
 from models.message_graph import MessageGraph
 from models.negatives import DrawnBy, TruePairs
 from models.pyg import HeteroData
@@ -139,40 +140,46 @@ def train(
     Raises:
         ValueError: nothing to learn from, fewer than two tails, or features that don't fit.
         DeviceError: there is no such device.
+        OutOfMemoryError: the training needs more memory than there is.
     """
     encoder = encoder or EncoderConfig()
     config = config or TrainConfig()
     device = pick_device(device)
     shape = GraphShape.of(data, target, groups)
     shape.check(data)
-    graph = MessageGraph(data, target, device)
-    head_type, _, tail_type = target
-    if graph.count[tail_type] < 2:
-        raise ValueError(f"there must be at least two of {tail_type} to tell apart")
-
-    known = TruePairs(graph.train_edges, graph.count[head_type], graph.count[tail_type])
-    link_loss = LinkLoss(
-        known,
-        shape.multi_label,
-        negatives=config.negatives,
-        drawn_by=config.drawn_by,
-        balance=config.balance,
-    )
-    all_true = TruePairs(graph.edges, graph.count[head_type], graph.count[tail_type])
-    train_heads = graph.heads(graph.is_train)
-    val_heads = train_heads[:0]
-    if "val_mask" in data[head_type]:
-        val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
-    validated = val_heads.numel() >= FEWEST_TO_VALIDATE
-    all_carrying = graph.messages()
-    num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
-    wanted = {head_type, tail_type}
-
+    forked = [device] if device.type == "cuda" else []
     losses: list[float] = []
     kept: _Kept | None = None
     interrupted = False
-    forked = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=forked), _threads_for(graph):
+    size = _size(data)
+    with (
+        within_memory(*size, encoder, device),
+        torch.random.fork_rng(devices=forked),
+        _threads_for(*size),
+    ):
+        graph = MessageGraph(data, target, device)
+        head_type, _, tail_type = target
+        if graph.count[tail_type] < 2:
+            raise ValueError(f"there must be at least two of {tail_type} to tell apart")
+
+        known = TruePairs(graph.train_edges, graph.count[head_type], graph.count[tail_type])
+        link_loss = LinkLoss(
+            known,
+            shape.multi_label,
+            negatives=config.negatives,
+            drawn_by=config.drawn_by,
+            balance=config.balance,
+        )
+        all_true = TruePairs(graph.edges, graph.count[head_type], graph.count[tail_type])
+        train_heads = graph.heads(graph.is_train)
+        val_heads = train_heads[:0]
+        if "val_mask" in data[head_type]:
+            val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
+        validated = val_heads.numel() >= FEWEST_TO_VALIDATE
+        all_carrying = graph.messages()
+        num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
+        wanted = {head_type, tail_type}
+
         torch.manual_seed(config.seed)
         chance = torch.Generator().manual_seed(config.seed)
         model = LinkModel(shape, encoder).to(device)
@@ -231,15 +238,18 @@ def train(
 
 
 @contextmanager
-def _threads_for(graph: MessageGraph) -> Iterator[None]:
+def _threads_for(nodes: int, edges: int) -> Iterator[None]:
     """Run small graphs on one thread: handing out their work takes longer than doing it."""
     before = torch.get_num_threads()
-    size = sum(graph.count.values()) + graph.num_edges
-    torch.set_num_threads(1 if size < ONE_THREAD_BELOW else before)
+    torch.set_num_threads(1 if nodes + edges < ONE_THREAD_BELOW else before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _size(data: HeteroData) -> tuple[int, int]:
+    return sum(int(data[t].num_nodes) for t in data.node_types), data.num_edges
 
 
 def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
@@ -285,7 +295,7 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
     model.eval()
     graph = MessageGraph(data, model.shape.target)
     wanted = {model.shape.target[0], model.shape.target[2]}
-    with _threads_for(graph):
+    with _threads_for(*_size(data)):
         scores = model.score_all(model.encoder(graph.x, graph.messages(), only=wanted)[-1])
         for fold in _folds(graph, folds):
             hidden = torch.zeros_like(graph.is_train)
