@@ -36,25 +36,28 @@ class Lines:
         clock = self._clock
         started = clock()
         done = failed = 0
+        stands = ""
         # The rate is that of the last while; what was done at once at the start is no measure.
         mark: tuple[float, int] | None = None
 
-        def advance(steps: int, rejected: int = 0) -> None:
-            nonlocal done, failed, mark
+        def advance(steps: int, rejected: int = 0, note: str | None = None) -> None:
+            nonlocal done, failed, mark, stands
             done += steps
             failed += rejected
+            stands = stands if note is None else f", {note}"
             now = clock()
             if mark is None:
                 mark = now, done
             elif total is not None and done < total and now - mark[0] >= LINE_SECONDS:
                 rate = (done - mark[1]) / (now - mark[0])
                 left = duration((total - done) / rate) if rate else "?"
-                self.say(f"{name}: {done} of {total}, {rate:.1f}/s, {left} left{_rejected(failed)}")
+                far = f"{done} of {total}, {rate:.1f}/s, {left} left"
+                self.say(f"{name}: {far}{_rejected(failed)}{stands}")
                 mark = now, done
 
         yield advance
         seconds = clock() - started
-        count = f": {done}{_rejected(failed)}" if total is not None else ""
+        count = f": {done}{_rejected(failed)}{stands}" if total is not None else ""
         self.say(f"{name}{count} ({duration(seconds) if seconds >= 60 else f'{seconds:.1f} s'})")
 
     def say(self, message: str) -> None:
@@ -107,6 +110,7 @@ class Bars:
             Rate(""),
             Left(table_column=Column(no_wrap=True)),
             Failed(""),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
         ]
         with Progress(
             SpinnerColumn("line" if plain else "dots", finished_text="*" if plain else "✓"),
@@ -115,11 +119,16 @@ class Bars:
             console=Console(stderr=True),
             expand=bool(total),
         ) as bars:
-            task = bars.add_task(name, total=total, rejected=0)
+            task = bars.add_task(name, total=total, rejected=0, note="")
 
-            def advance(steps: int, rejected: int = 0) -> None:
-                rejected += bars.tasks[0].fields["rejected"]
-                bars.update(task, advance=steps, rejected=rejected)
+            def advance(steps: int, rejected: int = 0, note: str | None = None) -> None:
+                fields = bars.tasks[0].fields
+                bars.update(
+                    task,
+                    advance=steps,
+                    rejected=rejected + fields["rejected"],
+                    note=fields["note"] if note is None else note,
+                )
 
             yield advance
             # A stage may end early (training that no longer gains): it is done all the same.

@@ -8,8 +8,11 @@ from typing import Protocol
 class Advance(Protocol):
     """What a stage hands out to be told of its progress."""
 
-    def __call__(self, steps: int, rejected: int = 0) -> None:
-        """Count `steps` more as done, of which `rejected` came to nothing."""
+    def __call__(self, steps: int, rejected: int = 0, note: str | None = None) -> None:
+        """Count `steps` more as done, of which `rejected` came to nothing.
+
+        A `note` is how things stand (`loss 0.42`); it stays until the next one.
+        """
         ...
 
 
@@ -31,7 +34,7 @@ class Silent:
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         """Count nothing."""
-        yield lambda steps, rejected=0: None
+        yield lambda steps, rejected=0, note=None: None
 
     def say(self, message: str) -> None:
         """Say nothing."""

@@ -147,6 +147,28 @@ def test_a_long_stage_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
+def test_how_things_stand_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    with Lines(clock=lambda: now).stage("Training", 300) as advance:
+        for second in range(35):
+            now = float(second)
+            advance(1, note=f"loss {1 / (1 + second):.2f}")
+        advance(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 31 of 300, 1.0/s, 4 min left, loss 0.03",
+        "Training: 36, loss 0.03 (34.0 s)",
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Bars().stage("Training", 3) as advance:
+        advance(1, note="loss 0.50, [validation] 0.7")
+        advance(1)
+    assert "2/2" in (shown := capsys.readouterr().err)
+    assert "loss 0.50, [validation] 0.7" in shown
+
+
 def test_a_bar_fits_in_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
