@@ -6,7 +6,8 @@ in the graph: an unchanged library costs nothing, and a run that was cut off is 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,44 @@ from kg.neighbours import NeighbourIndex, Neighbours
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet
 from kg.schema import cluster_id
-from kg.splits import assign_splits
+from kg.splits import SplitSong
+from kg.splits.duplicates import recordings
+from kg.splits.leaks import find_leaks, refuse_leaks
+from kg.splits.protocol import Asked, SplitRule, settle_rule, split_songs
 
-# Raised when the same songs give other clusters or neighbours than before.
-REVISION = 1
+# Raised when the same songs give other clusters, neighbours or recordings than before.
+REVISION = 2
 NEIGHBOURS = 10
+
+# A song that came between two looks at the library: the next build puts it somewhere.
+_NO_SIDE = SplitSong("", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the songs that are there ask for.
+
+    Attributes:
+        songs: All songs, on the sides they are to have.
+        rule: By which they are split.
+        compared: Fingerprint of the songs among which recordings were looked for.
+        build: Fingerprint of clusters and similar songs.
+    """
+
+    songs: Sequence[SplitSong]
+    rule: SplitRule
+    compared: str
+    build: str
 
 
 def build_graph(
-    store: GraphStore, kinds: FeatureSet, folder: Path, progress: Progress = SILENT
+    store: GraphStore,
+    kinds: FeatureSet,
+    folder: Path,
+    progress: Progress = SILENT,
+    *,
+    split: Asked | None = None,
+    allow_leaks: bool = True,
 ) -> bool:
     """Bring splits, clusters and similar songs up to date with the songs in the graph.
 
@@ -36,19 +66,31 @@ def build_graph(
         kinds: What its features mean.
         folder: Where the neighbour index is kept.
         progress: Told how far it is.
+        split: Rule to split by from now on; None: as until now.
+        allow_leaks: Whether an artist or a recording may be on several sides.
 
     Returns:
         Whether anything had to be done.
+
+    Raises:
+        WrongUsageError: the songs can't be split by that rule.
+        KgError: the split leaks; nothing was changed.
     """
-    _, build = planned_build(store, kinds)
-    if store.build() == build:
+    plan = plan_build(store, kinds, split, progress)
+    if not allow_leaks:
+        refuse_leaks(find_leaks(plan.songs))
+    if store.build() == plan.build:
+        store.write_rule(kinds.version, plan.rule)
         return False
 
     # From here on nobody else's half of a build can mix with ours, nor ours with theirs.
     builder = store.begin_build(kinds)
-    splits, build = planned_build(store, kinds)
+    plan = plan_build(store, kinds, split, progress, known=plan)
+    sides = {song.id: song for song in plan.songs}
     songs = store.read_songs()
-    held_out = np.array([splits.get(id) in ("valid", "test") for id in songs.ids], dtype=bool)
+    held_out = np.array(
+        [sides.get(id, _NO_SIDE).split in ("valid", "test") for id in songs.ids], dtype=bool
+    )
     with progress.stage("Clustering", None):
         space = fit_space(
             songs.features,
@@ -59,7 +101,7 @@ def build_graph(
         standard = space.standardise(songs.features)
         assigned = space.assign(standard)
     with progress.stage("Finding similar songs", None):
-        index = NeighbourIndex(songs.ids, space.metric(standard), build)
+        index = NeighbourIndex(songs.ids, space.metric(standard), plan.build)
         similar = index.of_members(NEIGHBOURS)
         _save(index, folder)
     sizes: Counter[str] = Counter()
@@ -68,21 +110,57 @@ def build_graph(
         sizes.update({cluster_id(family, i): int(n) for i, n in enumerate(counted)})
     store.write_build(
         space,
-        links(songs.ids, assigned, index.ids, similar, splits),
+        links(songs.ids, assigned, index.ids, similar, sides),
         builder=builder,
         songs=len(songs),
         sizes=sizes,
-        build=build,
+        build=plan.build,
+        rule=plan.rule,
+        compared=plan.compared,
         progress=progress,
     )
     return True
 
 
-def planned_build(store: GraphStore, kinds: FeatureSet) -> tuple[dict[str, str], str]:
-    """Splits of the songs that are there now, and the fingerprint of the build they ask for."""
+def plan_build(
+    store: GraphStore,
+    kinds: FeatureSet,
+    split: Asked | None = None,
+    progress: Progress = SILENT,
+    *,
+    known: Plan | None = None,
+) -> Plan:
+    """Look at the songs that are there now; changes nothing.
+
+    Which songs are one recording depends on the songs alone, and is looked for only where others
+    have come since the last build.
+
+    Args:
+        store: The graph.
+        kinds: What its features mean.
+        split: Rule to split by; None: as until now.
+        progress: Told how far it is.
+        known: An earlier plan, whose recordings hold as long as the songs are the same.
+    """
     keys = store.read_keys()
-    splits = assign_splits(keys)
-    return splits, fingerprint(kinds.version, {song.id: splits.get(song.id) for song in keys})
+    compared = fingerprint(kinds.version, (song.id for song in keys))
+    if known is not None and known.compared == compared:
+        shared = {song.id: song.recording for song in known.songs if song.recording}
+    elif store.compared() == compared:
+        shared = {song.id: song.recording for song in keys if song.recording}
+    else:
+        with progress.stage("Finding copies", None):
+            there = store.read_songs()
+            shared = recordings(there.ids, there.features, kinds)
+    keys = [replace(song, recording=shared.get(song.id)) for song in keys]
+    now = store.split_rule()
+    rule = settle_rule(keys, split, now, measured=bool(store.read_models()))
+    sides = split_songs(keys, rule, now, mend=split is not None)
+    build = fingerprint(
+        f"{kinds.version} {NEIGHBOURS} {rule.protocol}",
+        (f"{song.id} {sides.get(song.id)} {song.recording}" for song in keys),
+    )
+    return Plan([replace(s, split=sides.get(s.id)) for s in keys], rule, compared, build)
 
 
 def links(
@@ -90,7 +168,7 @@ def links(
     assigned: Mapping[str, Assignment],
     index_ids: Sequence[str],
     similar: Neighbours,
-    splits: Mapping[str, str],
+    sides: Mapping[str, SplitSong],
 ) -> Iterator[Links]:
     """How each of these songs hangs in the graph: nearest cluster by family, similar songs."""
     for row, id in enumerate(ids):
@@ -103,7 +181,8 @@ def links(
             for other, cosine in zip(similar.index[row], similar.similarity[row], strict=True)
             if other >= 0 and cosine > 0  # what points the other way is nobody's neighbour
         ]
-        yield Links(id, splits.get(id), clusters, near)
+        song = sides.get(id, _NO_SIDE)
+        yield Links(id, song.split, clusters, near, song.recording)
 
 
 def neighbour_index(
@@ -128,9 +207,9 @@ def _save(index: NeighbourIndex, folder: Path) -> None:
         ) from error
 
 
-def fingerprint(version: str, splits: Mapping[str, str | None]) -> str:
-    """Hash of everything that decides clusters and similar songs."""
-    digest = hashlib.blake2b(f"{REVISION}\n{version}\n{NEIGHBOURS}\n".encode(), digest_size=8)
-    for id in sorted(splits):
-        digest.update(f"{id} {splits[id]}\n".encode())
+def fingerprint(of: str, songs: Iterable[str]) -> str:
+    """Hash of what something was made from, in the order of the songs."""
+    digest = hashlib.blake2b(f"{REVISION}\n{of}\n".encode(), digest_size=8)
+    for song in songs:
+        digest.update(f"{song}\n".encode())
     return digest.hexdigest()

@@ -117,7 +117,11 @@ UNWIND $ids AS id
 MATCH (:Song {id: id})-[r:HAS_FEATURE|SIMILAR_TO]->()
 DELETE r
 """
-SET_SPLITS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s.split = row.split"
+SET_SPLITS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+SET s.split = row.split, s.recording = row.recording
+"""
 CREATE_HAS_FEATURE: Final = """
 UNWIND $rows AS row
 MATCH (s:Song {id: row.id})
@@ -137,7 +141,8 @@ CREATE (s)-[:SIMILAR_TO {weight: similar.weight}]->(other)
 
 SONG_KEYS: Final = """
 MATCH (s:Song)
-RETURN s.id AS id, s.artist AS artist, s.split AS split
+RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
+       s.splitGiven AS given, s.recording AS recording, s.title AS title, s.path AS path
 """
 SONG_FEATURES: Final = "MATCH (s:Song) RETURN s.id AS id, s.features AS features"
 SONG_GENRES: Final = """

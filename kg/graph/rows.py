@@ -78,12 +78,14 @@ class Links:
         split: Its side, None where it has no genre.
         clusters: (cluster id, family, weight) by family.
         similar: (song id, cosine), nearest first.
+        recording: Key of the recording that it shares with other songs, None where it shares none.
     """
 
     id: str
     split: str | None
     clusters: list[tuple[str, str, float]]
     similar: list[tuple[str, float]]
+    recording: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

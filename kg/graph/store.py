@@ -36,6 +36,7 @@ from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong, SongRecord
 from kg.schema import cluster_id
 from kg.splits import SplitSong
+from kg.splits.protocol import SplitRule
 from kg.text import storable
 
 T = TypeVar("T")
@@ -157,7 +158,16 @@ class GraphStore:
         genres = self._genres()
         return sorted(
             (
-                SplitSong(row["id"], genres.get(row["id"], ()), row["artist"], row["split"])
+                SplitSong(
+                    row["id"],
+                    genres.get(row["id"], ()),
+                    row["artist"],
+                    row["split"],
+                    given=row["given"],
+                    recording=row["recording"],
+                    title=row["title"],
+                    file=row["path"] and os.path.basename(row["path"]),  # noqa: PTH119 - a million
+                )
                 for row in self._read(queries.SONG_KEYS)
             ),
             key=lambda song: song.id,
@@ -228,6 +238,24 @@ class GraphStore:
         spaces = self._feature_spaces()
         return spaces[0]["build"] if spaces and spaces[0]["state"] == COMPLETE else None
 
+    def split_rule(self) -> SplitRule | None:
+        """By which rule the songs were split; None where nothing was built yet."""
+        for row in self._feature_spaces():
+            if row.get("split"):
+                return SplitRule(row["split"], chosen=row["splitChosen"])
+        return None
+
+    def write_rule(self, version: str, rule: SplitRule) -> None:
+        """Remember by which rule the songs are split."""
+        if rule != self.split_rule():
+            properties = {"split": rule.protocol, "splitChosen": rule.chosen}
+            self._write(queries.MERGE_FEATURE_SPACE, version=version, properties=properties)
+
+    def compared(self) -> str | None:
+        """Fingerprint of the songs whose `recording` is known; None without a finished build."""
+        spaces = self._feature_spaces()
+        return spaces[0].get("compared") if spaces and spaces[0]["state"] == COMPLETE else None
+
     def begin_build(self, kinds: FeatureSet) -> str:
         """Mark the graph as under construction, so that a run that is cut off is noticed.
 
@@ -255,9 +283,11 @@ class GraphStore:
         songs: int,
         sizes: Mapping[str, int],
         build: str,
+        rule: SplitRule,
+        compared: str,
         progress: Progress = SILENT,
     ) -> None:
-        """Replace clusters, HAS_FEATURE, SIMILAR_TO and splits by those of a new build.
+        """Replace clusters, HAS_FEATURE, SIMILAR_TO, splits and recordings by those of a new build.
 
         Args:
             space: Scaler and centroids.
@@ -266,6 +296,8 @@ class GraphStore:
             songs: How many there are.
             sizes: Songs of each cluster, by cluster id.
             build: Fingerprint to remember when all is written.
+            rule: By which the songs are split.
+            compared: Fingerprint of the songs among which recordings were looked for.
             progress: Told how far it is.
 
         Raises:
@@ -301,6 +333,9 @@ class GraphStore:
         properties = {
             "state": COMPLETE,
             "build": build,
+            "split": rule.protocol,
+            "splitChosen": rule.chosen,
+            "compared": compared,
             "songs": songs,
             "mean": _pack(space.mean),
             "scale": _pack(space.scale),
@@ -536,7 +571,8 @@ def _write_songs(
 
 def _write_links(tx: neo4j.ManagedTransaction, links: Sequence[Links]) -> None:
     # Setting a property locks the songs: of two writers the second deletes what the first made.
-    _run(tx, queries.SET_SPLITS, rows=[{"id": song.id, "split": song.split} for song in links])
+    sides = [{"id": s.id, "split": s.split, "recording": s.recording} for s in links]
+    _run(tx, queries.SET_SPLITS, rows=sides)
     _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
     clusters = [
         {
@@ -587,7 +623,7 @@ def _write_predictions(
 def _song_properties(song: NewSong) -> dict[str, Any]:
     record = song.record
     paths = _paths(record)
-    said = {
+    return {  # a None removes what an earlier tag said
         "path": paths[0] if paths else None,
         "paths": paths or None,
         "title": storable(record.title),
@@ -598,11 +634,9 @@ def _song_properties(song: NewSong) -> dict[str, Any]:
         "duration": float(song.duration),
         "sampleRate": int(song.sample_rate),
         "tempo": song.tempo,
+        "splitGiven": record.split,
         "features": _pack(song.features),
     }
-    if record.split is not None:
-        said["split"] = record.split
-    return said  # a None removes what an earlier tag said
 
 
 def _paths(record: SongRecord) -> list[str]:

@@ -1,0 +1,28 @@
+"""What a split needs to know of a song."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSong:
+    """What a split needs to know of a song.
+
+    Attributes:
+        id: Its key.
+        genres: The owner's.
+        artist: None where unknown.
+        split: The side that it is on now.
+        given: The side that the data itself puts it on.
+        recording: Key of the recording that it shares with other songs; None where it shares none.
+        title: As its tags say.
+        file: Name of its file, without folders.
+    """
+
+    id: str
+    genres: tuple[str, ...]
+    artist: str | None = None
+    split: str | None = None
+    given: str | None = None
+    recording: str | None = None
+    title: str | None = None
+    file: str | None = None
