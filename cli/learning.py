@@ -4,10 +4,20 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from cli.options import App, json_option, pass_app
+from cli.options import App, device_option, json_option, pass_app
 
 if TYPE_CHECKING:
     from kg.learning import TrainReport
+    from kg.splits.protocol import Asked
+
+# Above this, what kept models take on disk is said.
+MANY_MODELS, MANY_BYTES = 10, 1_000_000_000
+RULES = {
+    "artist": "artist by artist",
+    "given": "as the data says",
+    "gtzan": "by GTZAN's fault-filtered lists",
+    "random": "song by song, at random",
+}
 
 
 def _negatives(
@@ -34,25 +44,53 @@ def _negatives(
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
 )
+@click.option(
+    "--split",
+    type=click.Choice(["auto", "artist", "given", "gtzan", "random"]),
+    help="From now on split artist by artist, as the data says, by GTZAN's fault-filtered lists, "
+    "or song by song; auto: by the lists or the data where they name nearly all songs and leave "
+    "some to test, else artist by artist. Default: as until now, at first auto.",
+)
+@click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Train even where an artist or a recording is on several sides of the split.",
+)
+@device_option
 @json_option
 @pass_app
 def train(
-    app: App, epochs: int | None, negatives: int | Literal["all"] | None, seed: int, as_json: bool
+    app: App,
+    epochs: int | None,
+    negatives: int | Literal["all"] | None,
+    seed: int,
+    split: "Asked | None",
+    allow_leaks: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Learn the genres, measure on held-out songs, predict for every song.
 
-    Songs of one artist stay on one side of the split. The same command gives the same numbers.
+    Songs of one artist, and copies of one recording, stay on one side of the split; a split that
+    isn't so is refused. Another --split deals all songs anew, and kg remembers it. The same command
+    gives the same numbers.
+
+    Beside the model stands what it has to beat on the same test songs: the same net without the
+    graph, and the best of logistic regression, SVM and gradient boosting. Test songs are opened
+    once for each model, and the graph counts how often. Every model is kept (`kg models list`).
+    Ctrl-C ends the training and keeps the best epoch so far.
 
     \b
     Example:
       kg train
       kg train --seed 1 --negatives 5
+      kg train --split random --allow-leaks
     """
     from cli.output import print_json
     from kg.learning import TrainOptions
 
     with app.library() as library:
-        report = library.train(TrainOptions(epochs, negatives, seed))
+        report = library.train(TrainOptions(epochs, negatives, seed, device, split, allow_leaks))
     if as_json:
         print_json(report)
     else:
@@ -60,24 +98,20 @@ def train(
 
 
 def _print_training(report: "TrainReport") -> None:
-    from cli.output import print_table
+    from cli.scores import print_looks, print_scores, print_tabular
 
     songs = report.songs
-    total = sum(songs.values())
-    groups = "artist by artist"
-    if report.by_artist == 0:
-        groups = "song by song (no artist is known)"
-    elif report.by_artist < total:
-        groups += f", {total - report.by_artist} songs without an artist one by one"
     click.echo(
-        f"Split {groups}: learned from {songs['train']} songs, "
+        f"Split {_split(report)}: learned from {songs['train']} songs, "
         f"chosen on {songs['valid']}, measured on {songs['test']}."
     )
-    if report.leaking:
+    if report.unsplit:
         click.echo(
-            "Careful: the given split has songs of one artist on both sides, which flatters: "
-            f"{', '.join(report.leaking[:5])}{' ...' if len(report.leaking) > 5 else ''}."
+            f"Labelled songs that this split leaves out, not learned from and not measured on: "
+            f"{report.unsplit}."
         )
+    if report.split_caution:
+        click.echo(f"Careful: {report.split_caution}")
     run, best = report.epochs
     if report.selected_by == "validation":
         click.echo(
@@ -86,16 +120,39 @@ def _print_training(report: "TrainReport") -> None:
         )
     else:
         click.echo(f"Trained {run} epochs, a fixed number: too few songs are held out to choose.")
-    if report.scores:
-        rows = [(score.name, str(score.accuracy), str(score.macro_f1)) for score in report.scores]
-        print_table(
-            ["on the test songs", "accuracy [95 % interval]", "macro-F1 [95 % interval]"], rows
+    if report.interrupted:
+        click.echo(
+            f"Ctrl-C ended it after {run} epochs: epoch {best} was kept, and what it has to beat "
+            "was left out."
         )
+    print_scores(report.scores, "on the test songs")
+    for sentence in report.verdict:
+        click.echo(sentence)
+    print_tabular(report.tabular, songs["train"])
     if report.caution:
         click.echo(report.caution)
     if report.untested and report.scores:
         click.echo(f"No test song is of: {', '.join(report.untested)}.")
+    print_looks(report.looks)
     click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
+    kept = report.checkpoints
+    if kept.models > MANY_MODELS or kept.bytes > MANY_BYTES:
+        click.echo(
+            f"{kept.models} models are kept and take {kept.bytes / 1e9:.2f} GB: `kg models list`, "
+            "`kg models remove`."
+        )
+
+
+def _split(report: "TrainReport") -> str:
+    """Say by which rule songs were split."""
+    if report.split.protocol != "artist":
+        return RULES[report.split.protocol]
+    total = sum(report.songs.values()) + report.unsplit
+    if report.by_artist == 0:
+        return "song by song (no artist is known)"
+    if report.by_artist == total:
+        return "artist by artist"
+    return f"artist by artist, {total - report.by_artist} songs without an artist one by one"
 
 
 @click.command()

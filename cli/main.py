@@ -15,8 +15,10 @@ from cli.demo import demo
 from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
+from cli.measuring import evaluate
 from cli.moving import export, server
 from cli.options import App
+from cli.saved_models import models
 from kg._version import __version__
 from kg.errors import KgError
 from kg.text import printable
@@ -24,7 +26,7 @@ from kg.text import printable
 SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "status", "inspect"],
-    "Learning": ["train", "predict"],
+    "Learning": ["train", "predict", "evaluate", "models"],
     "Asking": ["query"],
     "Moving": ["server", "export"],
 }
@@ -68,7 +70,10 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
     ctx.obj = App(home, quiet, verbose)
 
 
-for command in (demo, ingest, add, status, inspect, train, predict, query, server, export):
+for command in (
+    *(demo, ingest, add, status, inspect, train, predict, evaluate, models),
+    *(query, server, export),
+):
     cli.add_command(command)
 
 

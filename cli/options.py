@@ -65,6 +65,17 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
+def device_option(command: F) -> F:
+    """`--device`: where nets are trained."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="cpu|cuda|auto",
+        help="Where it is trained; auto: on a GPU where there is one.",
+    )(command)
+
+
 def strict_option(command: F) -> F:
     """`--strict`: a rejected file fails the command."""
     return click.option("--strict", is_flag=True, help="Exit with 1 if any file was rejected.")(

@@ -3,7 +3,6 @@
 The modules of `kg` that import `models` do so on first need.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -11,31 +10,45 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from kg.errors import NotReadyError
-from kg.evaluate import Score, caution
-from kg.graph.rows import GraphRows, ModelRow
+from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.evaluate import Difference, Rows, Score, Scores, caution
+from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.guessing import ranked
 from kg.hetero import IdMaps, to_hetero
-from kg.measuring import measure, metrics
+from kg.measuring import (
+    MAJORITY,
+    R_GCN,
+    WITHOUT_GRAPH,
+    Labelled,
+    TabularChoice,
+    metrics,
+    verdict,
+)
 from kg.progress import SILENT, Progress
 from kg.saved_models import (
+    Kept,
     check_writable,
     description,
     graph_rows,
+    kept_checkpoints,
     label_fingerprint,
     latest_model,
     load_checkpoint,
+    misfit,
     new_model_id,
     save_checkpoint,
 )
-from kg.schema import GENRE_EDGE, SPLITS
-from kg.splits import artist_key, shared_artists
+from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
+from kg.splits import artist_key
+from kg.splits.leaks import Leaks, find_leaks
+from kg.splits.protocol import Asked, SplitRule, caution_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.training import TrainConfig
+    from models.pyg import HeteroData
+    from models.training import TrainConfig, TrainResult
 
 
 Writing = Callable[[], AbstractContextManager[None]]
@@ -49,11 +62,17 @@ class TrainOptions:
         epochs: The most epochs; None: the default of `models`.
         negatives: False genres drawn for each true one, or `all` of them; None: the default.
         seed: Of all chance.
+        device: Where it is trained: `cpu`, `cuda` (`cuda:1`), or `auto`: a GPU where there is one.
+        split: Rule by which songs are split from now on; None: as until now.
+        allow_leaks: Whether to train where an artist or a recording is on several sides.
     """
 
     epochs: int | None = None
     negatives: int | Literal["all"] | None = None
     seed: int = 0
+    device: str = "auto"
+    split: Asked | None = None
+    allow_leaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +82,48 @@ class TrainReport:
     Attributes:
         model: The new model.
         songs: Labelled songs by split.
+        split: By which rule they were split.
+        unsplit: Labelled songs that this rule leaves out: neither learned from nor measured on.
         by_artist: Labelled songs whose artist is known, so that the split keeps artists apart.
-        leaking: Artists that a given split has on both sides: the numbers are too good.
+        leaking: Artists and recordings on several sides: the numbers are too good.
+        split_caution: The same in plain words, and what a random split flatters by.
         untested: Genres that no test song has.
         epochs: How many were run, and which one's weights were kept.
+        interrupted: Ctrl-C ended the training: the best epoch so far was kept, and what it has to
+            beat was left out.
+        device: Where it was trained.
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
-        scores: The model and its baselines on the test songs; empty without any.
+        scores: The model and what it has to beat on the test songs; empty without any.
+        differences: The model against each of the others, on the same songs and resamples.
+        verdict: The same in plain words: whether the graph helped.
+        tabular: Which tabular model is the best one, and how it was chosen.
         caution: Plain words where the numbers mean little.
+        looks: How many models have been measured on these test songs; None without any.
+        checkpoints: Checkpoints that are kept, and what they take on disk.
         predicted: Songs that got predictions.
     """
 
     model: ModelRow
     songs: Mapping[str, int]
+    split: SplitRule
+    unsplit: int
     by_artist: int
-    leaking: Sequence[str]
+    leaking: Leaks
+    split_caution: str | None
     untested: Sequence[str]
     epochs: tuple[int, int]
+    interrupted: bool
+    device: str
     selected_by: str
     validation_f1: float | None
     scores: Sequence[Score]
+    differences: Sequence[Difference]
+    verdict: Sequence[str]
+    tabular: TabularChoice | None
     caution: str | None
+    looks: Looks | None
+    checkpoints: Kept
     predicted: int
 
 
@@ -106,6 +146,9 @@ def train(
 ) -> TrainReport:
     """Train on the graph's labelled songs, measure on its test songs, write predictions back.
 
+    The test songs are opened once for the model and what it has to beat, and the graph remembers
+    that.
+
     Args:
         store: A graph whose clusters and similar songs are finished.
         models_dir: Folder of the checkpoints.
@@ -115,63 +158,130 @@ def train(
 
     Raises:
         NotReadyError: there is nothing to learn from.
+        WrongUsageError: there is no such device.
         KgError: the checkpoint can't be written.
     """
     options = options or TrainOptions()
     with progress.stage("Reading the graph", None):
         rows = store.read_graph()
-        _refuse_unlearnable(rows)
+        refuse_unlearnable(rows)
         data, maps = to_hetero(rows)
+        rule = store.split_rule() or SplitRule("artist")
+        leaks = find_leaks(song for song in store.read_keys() if song.genres)
 
     from models import training
 
     check_writable(models_dir)
-    config = _train_config(options)
-    with progress.stage("Training", config.epochs) as advance:
-        result = training.train(
-            data,
-            GENRE_EDGE,
-            groups=maps.families,
-            config=config,
-            on_epoch=lambda *_: advance(1),
-        )
-    with progress.stage("Measuring", None):
+    result = fit(data, maps, options, progress)
+    with progress.stage("Predicting", None):
         scores = training.predict(result.model, data)
         probabilities = training.probabilities(scores, result.model.shape.multi_label)
-        measured = measure(rows, data, scores, options.seed)
-    labelled = [song for song in rows.songs.split_songs() if song.genres]
-    sides = Counter(song.split for song in labelled)
-    split_sizes = {split: sides[split] for split in SPLITS}
-    id = new_model_id()
+    labelled = Labelled(rows)
+    in_test = labelled.rows["test"]
+    rivals: dict[str, Sequence[Scores]] = {}
+    choice = None
+    if len(in_test) and not result.interrupted:
+        rivals, choice = _rivals(labelled, data, maps, options, progress)
+
+    id, created_at = new_model_id(), datetime.now(UTC)
+    looks, split = None, ""
+    if len(in_test):
+        split = labelled.test_split()
+        with writing():
+            looks = store.open_test_split(split, len(in_test), [id], created_at)
+    with progress.stage("Measuring", None):
+        ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
+        test = labelled.measure("test", {**ours["test"], **rivals}, seed=options.seed)
+        valid = labelled.measure("valid", ours["valid"], seed=options.seed)
+    songs = [song for song in rows.songs.split_songs() if song.genres]
+    split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
     folder = models_dir / id
     model = ModelRow(
         id=id,
-        created_at=datetime.now(UTC),
+        created_at=created_at,
         state="writing",
         checkpoint=str(folder),
         feature_version=maps.feature_version,
         build=maps.build,
-        metrics=metrics(measured, split_sizes, result.validation_score, options.seed),
-        labels=label_fingerprint(labelled),
+        metrics=metrics(test, valid, split_sizes, result.validation_score, options.seed),
+        labels=label_fingerprint(songs),
+        test_opened_at=created_at if split else None,
+        test_split=split,
     )
     layers = training.layer_outputs(result.model, data)
     save_checkpoint(folder, result.model, layers, description(model, maps, options.seed))
     with writing():
         model = _write_back(store, model, maps, scores, probabilities, progress)
-    in_test = {name for song in labelled if song.split == "test" for name in song.genres}
+    tested = {each.genre for each in test.genres}
     return TrainReport(
         model=model,
         songs=split_sizes,
-        by_artist=sum(1 for song in labelled if artist_key(song.artist)),
-        leaking=shared_artists(labelled),
-        untested=[name for name in maps.genres if name not in in_test],
+        split=rule,
+        unsplit=sum(1 for song in songs if song.split is None),
+        by_artist=sum(1 for song in songs if artist_key(song.artist)),
+        leaking=leaks,
+        split_caution=caution_of(rule, leaks),
+        untested=[name for name in maps.genres if name not in tested],
         epochs=(result.epochs, result.best_epoch),
+        interrupted=result.interrupted,
+        device=result.device,
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
-        scores=measured,
-        caution=caution(split_sizes["test"], measured),
+        scores=test.scores,
+        differences=test.differences,
+        verdict=verdict(test.differences),
+        tabular=choice,
+        caution=caution(split_sizes["test"], test.scores),
+        looks=looks,
+        checkpoints=kept_checkpoints(models_dir),
         predicted=len(maps.songs),
     )
+
+
+def fit(
+    data: "HeteroData",
+    maps: IdMaps,
+    options: TrainOptions,
+    progress: Progress = SILENT,
+    *,
+    messages: bool = True,
+    name: str = "Training",
+) -> "TrainResult":
+    """Train one net.
+
+    Args:
+        data: The graph.
+        maps: What its rows stand for.
+        options: What the user chose.
+        progress: Told how far it is.
+        messages: False: the same net with all relations removed.
+        name: What the progress is called.
+
+    Raises:
+        WrongUsageError: there is no such device.
+        KgError: there is too little memory.
+    """
+    from models import training
+    from models.devices import DeviceError
+    from models.memory import OutOfMemoryError
+    from models.rgcn import EncoderConfig
+
+    config = _train_config(options)
+    with progress.stage(name, config.epochs) as advance:
+        try:
+            return training.train(
+                data,
+                GENRE_EDGE,
+                groups=maps.families,
+                encoder=EncoderConfig(messages=messages),
+                config=config,
+                device=options.device,
+                on_epoch=lambda *_: advance(1),
+            )
+        except DeviceError as error:
+            raise WrongUsageError(str(error)) from error
+        except OutOfMemoryError as error:
+            raise KgError(f"There is too little memory: {error}.") from error
 
 
 def predict(
@@ -179,26 +289,35 @@ def predict(
     models_dir: Path,
     progress: Progress = SILENT,
     *,
+    model: ModelRow | None = None,
     writing: Writing = nullcontext,
 ) -> PredictReport:
-    """Score every song again by the latest model and write the predictions back.
+    """Score every song again by a model and write the predictions back.
 
     Finishes a write-back that was cut off, and gives predictions to songs that came later.
+
+    Args:
+        store: The graph.
+        models_dir: Folder of the checkpoints.
+        progress: Told how far it is.
+        model: The model that speaks from now on; default: the latest one.
+        writing: Entered while the graph is written to.
 
     Raises:
         NotReadyError: there is no model, or its genres or features are not the graph's.
     """
-    model = latest_model(store)
+    model = model or latest_model(store)
     if model is None:
         raise NotReadyError("There is no model to predict with: run `kg train` first.")
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
-        if list(loaded.extra["genres"]) != store.genres():
+        rows = store.read_graph()
+        reason = misfit(loaded.extra, rows.genres, rows.space.version)
+        if reason is not None:
             raise NotReadyError(
-                f"Model {model.id} was trained on other genres than the graph now has: run "
-                "`kg train` to learn the new ones."
+                f"Model {model.id} {reason}: run `kg train` to learn from the graph as it is."
             )
-        data, maps = to_hetero(store.read_graph())
+        data, maps = to_hetero(rows)
 
     from models import training
 
@@ -218,7 +337,12 @@ def predict(
     return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
 
 
-def _refuse_unlearnable(rows: GraphRows) -> None:
+def refuse_unlearnable(rows: GraphRows) -> None:
+    """Say what is missing before anything is learned.
+
+    Raises:
+        NotReadyError: no song to learn from has a genre, or all have the same.
+    """
     labelled = sum(1 for names in rows.songs.genres if names)
     if labelled == 0:
         raise NotReadyError(
@@ -231,8 +355,37 @@ def _refuse_unlearnable(rows: GraphRows) -> None:
             f"All {labelled} labelled songs are {rows.genres[0]!r}: nothing to tell apart: "
             "ingest songs of at least one more genre."
         )
-    if "train" not in rows.songs.splits:
+    sides = zip(rows.songs.splits, rows.songs.genres, strict=True)
+    if not any(side == "train" and names for side, names in sides):
         raise NotReadyError("No labelled song is in the training split: there is nothing to learn.")
+
+
+def of(scores: "Tensor", rows: Rows) -> Scores:
+    """What a net says of some of the songs."""
+    found: Scores = scores.numpy()[rows]
+    return found
+
+
+def _rivals(
+    labelled: Labelled,
+    data: "HeteroData",
+    maps: IdMaps,
+    options: TrainOptions,
+    progress: Progress,
+) -> tuple[dict[str, Sequence[Scores]], TabularChoice]:
+    """What the model has to beat, with what each says of the test songs."""
+    from models import training
+
+    found: dict[str, Sequence[Scores]] = {}
+    plain = fit(data, maps, options, progress, messages=False, name="Training without the graph")
+    if not plain.interrupted:  # half a rival is none
+        scores = training.predict(plain.model, data)
+        found[WITHOUT_GRAPH] = [of(scores, labelled.rows["test"])]
+    with progress.stage("Fitting tabular models", None):
+        choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), "test", seed=options.seed)
+    found[choice.kind] = [told]
+    found[MAJORITY] = [labelled.majority("test")]
+    return found, choice
 
 
 def _train_config(options: TrainOptions) -> "TrainConfig":

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
     from kg.learning import PredictReport, TrainOptions, TrainReport
+    from kg.measuring import Side
     from kg.records import FeatureSet, Rejected
+    from kg.saved_models import SavedModel
+    from kg.seeds import EvaluateReport
     from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
     from models.pyg import HeteroData
@@ -270,14 +273,24 @@ class Library:
 
         Raises:
             NotReadyError: nothing was ingested, or there is nothing to tell apart.
+            WrongUsageError: the songs can't be split by the rule asked for.
+            KgError: an artist or a recording is on several sides of the split.
         """
         from kg import learning
         from kg.build import build_graph
 
         kinds = self._require_songs()
+        options = options or learning.TrainOptions()
         with self._writing():
             # Songs or labels may have come since the last ingest: they belong to this training.
-            build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
+            build_graph(
+                self.store,
+                kinds,
+                self.settings.neighbours_dir,
+                self.progress,
+                split=options.split,
+                allow_leaks=options.allow_leaks,
+            )
         return learning.train(
             self.store, self.settings.models_dir, options, self.progress, writing=self._writing
         )
@@ -294,6 +307,68 @@ class Library:
         return learning.predict(
             self.store, self.settings.models_dir, self.progress, writing=self._writing
         )
+
+    def evaluate(
+        self, seeds: int = 0, side: "Side" = "valid", options: "TrainOptions | None" = None
+    ) -> "EvaluateReport":
+        """Show what the model in use came to, and train fresh ones to see how much is chance.
+
+        Args:
+            seeds: How many fresh models to train; they are thrown away.
+            side: `valid`, or `test`, where the graph remembers each model that was measured.
+            options: How the fresh ones are trained.
+
+        Raises:
+            NotReadyError: there is neither a model nor a number of seeds, or nothing to measure.
+        """
+        from kg import seeds as several
+
+        self._require_songs()
+        return several.evaluate(
+            self.store, seeds, side, options, self.progress, writing=self._writing
+        )
+
+    def models(self) -> "list[SavedModel]":
+        """All trained models, the newest first, and whether they fit the graph."""
+        from kg.saved_models import list_models
+
+        return list_models(self.store, self.settings.models_dir)
+
+    def use_model(self, id: str) -> "PredictReport":
+        """Let another kept model speak: write its predictions for every song.
+
+        Args:
+            id: Its id, or what that begins or ends with.
+
+        Raises:
+            WrongUsageError: there is no such model, or several.
+            NotReadyError: it doesn't fit the graph, or its checkpoint isn't here.
+        """
+        from kg import learning
+        from kg.saved_models import usable_model
+
+        self._require_songs()
+        folder = self.settings.models_dir
+        model = usable_model(self.store, folder, id)
+        return learning.predict(
+            self.store, folder, self.progress, model=model, writing=self._writing
+        )
+
+    def remove_models(self, ids: str | Iterable[str], *, force: bool = False) -> "list[SavedModel]":
+        """Delete models: their checkpoints and what the graph knows of them.
+
+        Args:
+            ids: Their ids, or what these begin or end with.
+            force: Even the model in use, and its predictions with it.
+
+        Raises:
+            WrongUsageError: there is no such model, or several; or it is in use.
+        """
+        from kg.saved_models import remove_models
+
+        listed = [ids] if isinstance(ids, str) else list(ids)
+        with self._writing():
+            return remove_models(self.store, self.settings.models_dir, listed, force=force)
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -1,80 +1,236 @@
-"""A model beside its baselines on the test songs, which are looked at here and only here."""
+"""A model beside what it has to beat: the same net without the graph, tabular models, majority."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kg.evaluate import Score, score
+from kg.evaluate import (
+    Bools,
+    Confusion,
+    Difference,
+    Estimate,
+    GenreScore,
+    Rows,
+    Score,
+    Scores,
+    artist_groups,
+    by_genre,
+    compare,
+    confusions,
+)
 from kg.graph.rows import Floats, GraphRows
+from kg.schema import SPLITS
 
-if TYPE_CHECKING:
-    from torch import Tensor
+R_GCN, WITHOUT_GRAPH, MAJORITY = "R-GCN + DistMult", "the same without the graph", "majority"
 
-    from models.pyg import HeteroData
+T = TypeVar("T", Score, Difference)
 
-Rows = NDArray[np.int64]
+Side = Literal["valid", "test"]
 
-R_GCN, LOGISTIC, MAJORITY = "R-GCN + DistMult", "logistic regression", "majority"
+# Confusions that a model remembers.
+LISTED = 20
 
 
-def measure(rows: GraphRows, data: "HeteroData", scores: "Tensor", seed: int) -> list[Score]:
-    """The model and its baselines on the test songs, which are looked at here and only here."""
-    from models.baselines.tabular import logistic_regression, majority
-    from models.training import FEWEST_TO_VALIDATE
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What classifiers came to on the songs of one side; the first one is the model.
 
-    genre_row = {name: row for row, name in enumerate(rows.genres)}
-    truth = [[genre_row[name] for name in names] for names in rows.songs.genres]
-    sides = np.array([side or "" for side in rows.songs.splits])
-    has = np.array([bool(names) for names in truth])
-    train, valid, test = (np.flatnonzero((sides == s) & has) for s in ("train", "valid", "test"))
-    if len(test) == 0:
-        return []
-    x = data["song"].x.numpy()
+    Attributes:
+        songs: How many songs.
+        scores: Of each classifier.
+        differences: The model against each of the others.
+        genres: The model by genre.
+        confusions: What the model takes for what, the most frequent first.
+    """
 
-    def pairs(which: Rows) -> tuple[Floats, Rows]:
-        """A row for each genre of each song: the baselines learn what the graph network learns."""
-        listed = [(row, genre) for row in which for genre in truth[row]]
-        rows, genres = np.array(listed, dtype=np.int64).reshape(-1, 2).T
-        return x[rows], genres
+    songs: int
+    scores: Sequence[Score]
+    differences: Sequence[Difference]
+    genres: Sequence[GenreScore]
+    confusions: Sequence[Confusion]
 
-    x_train, y_train = pairs(train)
-    validation = pairs(valid) if len(valid) >= FEWEST_TO_VALIDATE else None
-    guesses = {
-        R_GCN: scores[test].argmax(dim=1).numpy(),
-        LOGISTIC: logistic_regression(x_train, y_train, x[test], validation=validation),
-        MAJORITY: majority(y_train, len(test)),
-    }
-    return [
-        score(
-            name,
-            [truth[row] for row in test],
-            predicted,
-            [rows.songs.artists[row] for row in test],
+
+@dataclass(frozen=True, slots=True)
+class TabularChoice:
+    """Which tabular model is the best one, chosen without a look at test songs.
+
+    Attributes:
+        kind: What it is.
+        settings: Its settings.
+        chosen_by: `validation`, `cross-validation` or `nothing`.
+        tried: The best macro-F1 of each kind there.
+        songs: Songs it was fitted on; large libraries are thinned out for it.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    chosen_by: str
+    tried: Mapping[str, float]
+    songs: int
+
+
+class Labelled:
+    """The labelled songs of a graph as arrays.
+
+    Attributes:
+        truth: Genres of every song, bool [n, g].
+        multi_label: Some song has several.
+        rows: Rows of the labelled songs, by split.
+    """
+
+    def __init__(self, rows: GraphRows) -> None:
+        self._graph = rows
+        self.truth: Bools = np.zeros((len(rows.songs), len(rows.genres)), dtype=np.bool_)
+        self.truth[rows.in_genre[0], rows.in_genre[1]] = True
+        self.multi_label = bool((self.truth.sum(axis=1) > 1).any())
+        sides = np.array([side or "" for side in rows.songs.splits])
+        has = self.truth.any(axis=1)
+        self.rows: dict[str, Rows] = {s: np.flatnonzero((sides == s) & has) for s in SPLITS}
+
+    def measure(
+        self, side: Side, classifiers: Mapping[str, Sequence[Scores]], *, seed: int
+    ) -> Measured:
+        """Measure classifiers on the songs of one side, the first one by genre too.
+
+        Args:
+            side: `valid` or `test`.
+            classifiers: Scores of every song of that side, by name; one or several runs.
+            seed: Of the resampling.
+        """
+        rows = self.rows[side]
+        if len(rows) == 0:
+            return Measured(0, [], [], [], [])
+        truth, genres = self.truth[rows], self._graph.genres
+        scores, differences = compare(
+            truth,
+            classifiers,
+            [self._graph.songs.artists[row] for row in rows],
+            multi_label=self.multi_label,
             seed=seed,
         )
-        for name, predicted in guesses.items()
-    ]
+        first = next(iter(classifiers.values()))[0]
+        return Measured(
+            len(rows),
+            scores,
+            differences,
+            by_genre(truth, first, genres, multi_label=self.multi_label),
+            confusions(truth, first, genres)[:LISTED],
+        )
+
+    def tabular(self, x: Floats, side: Side, *, seed: int) -> tuple[TabularChoice, Scores]:
+        """Choose the best tabular model on validation songs and let it score one side.
+
+        Args:
+            x: Standardised features of every song, float32 [n, d].
+            side: Whose songs it scores.
+            seed: Of the lot by which large libraries are thinned out.
+        """
+        from models.baselines.tabular import best_tabular
+        from models.training import FEWEST_TO_VALIDATE
+
+        train, valid = self.rows["train"], self.rows["valid"]
+        found = best_tabular(
+            x[train],
+            self.truth[train],
+            x[self.rows[side]],
+            groups=artist_groups([self._graph.songs.artists[row] for row in train]),
+            validation=(
+                (x[valid], self.truth[valid]) if len(valid) >= FEWEST_TO_VALIDATE else None
+            ),
+            seed=seed,
+        )
+        choice = TabularChoice(
+            found.kind, dict(found.settings), found.chosen_by, dict(found.tried), found.rows
+        )
+        return choice, found.scores
+
+    def majority(self, side: Side) -> Scores:
+        """Score genres by how frequent they are."""
+        from models.baselines.tabular import majority
+
+        return majority(self.truth[self.rows["train"]], len(self.rows[side]))
+
+    def test_split(self) -> str:
+        """Fingerprint of the test songs."""
+        digest = hashlib.blake2b(digest_size=8)
+        for row in self.rows["test"]:
+            digest.update(f"{self._graph.songs.ids[row]}\n".encode())
+        return digest.hexdigest()
+
+
+def verdict(differences: Sequence[Difference]) -> list[str]:
+    """Plain sentences: whether the graph helped, and whether the best tabular model is beaten."""
+    said = []
+    for difference in differences:
+        gap = difference.macro_f1
+        points = _points(gap)
+        if difference.against == WITHOUT_GRAPH:
+            rest = f": {points} of macro-F1 against the same net without it."
+            if gap.low > 0:
+                said.append(f"The graph helped{rest}")
+            elif gap.high < 0:
+                said.append(f"The graph did harm{rest}")
+            else:
+                said.append(f"Whether the graph helped can't be told{rest}")
+        elif difference.against != MAJORITY:
+            other = f"{difference.against}, the best of the tabular models"
+            if gap.low > 0:
+                said.append(f"It is better than {other}: {points}.")
+            elif gap.high < 0:
+                said.append(f"It is worse than {other}: {points}.")
+            else:
+                said.append(f"It can't be told apart from {other}: {points}.")
+    return said
+
+
+def _points(gap: Estimate) -> str:
+    return f"{100 * gap.value:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
 
 
 def metrics(
-    measured: Sequence[Score],
+    test: Measured,
+    valid: Measured,
     split_sizes: Mapping[str, int],
     validation_f1: float | None,
     seed: int,
 ) -> dict[str, Any]:
-    """The numbers that a `Model` node keeps."""
-    metrics: dict[str, Any] = {f"{name}Songs": count for name, count in split_sizes.items()}
-    metrics["seed"] = seed
+    """The numbers that a `Model` node keeps: the main ones flat, all of them nested."""
+    kept: dict[str, Any] = {f"{name}Songs": count for name, count in split_sizes.items()}
+    kept["seed"] = seed
     if validation_f1 is not None:
-        metrics["validMacroF1"] = validation_f1
-    for found in measured:
-        if found.name == R_GCN:
-            metrics["accuracy"] = found.accuracy.value
-            metrics["macroF1"] = found.macro_f1.value
-        metrics[found.name] = {
-            measure: [estimate.value, estimate.low, estimate.high]
-            for measure, estimate in (("accuracy", found.accuracy), ("macroF1", found.macro_f1))
-        }
-    return metrics
+        kept["validMacroF1"] = validation_f1
+    for found in test.scores[:1]:
+        kept["accuracy"] = found.accuracy.value
+        kept["macroF1"] = found.macro_f1.value
+        kept["mrr"] = found.mrr.value
+        kept["hitsAt3"] = found.hits_at_3.value
+        kept["meanAveragePrecision"] = found.mean_average_precision.value
+    for difference in test.differences:
+        if difference.against == WITHOUT_GRAPH:
+            kept["graphGain"] = difference.macro_f1.value
+    return kept | {"test": asdict(test), "valid": asdict(valid)}
+
+
+def recorded(metrics: Mapping[str, Any], side: Side) -> Measured | None:
+    """What a model came to when it was trained, read back from its node; None: not kept."""
+    kept = metrics.get(side)
+    if not isinstance(kept, Mapping):
+        return None
+    return Measured(
+        songs=kept["songs"],
+        scores=[_with_estimates(Score, each, "name") for each in kept["scores"]],
+        differences=[_with_estimates(Difference, each, "against") for each in kept["differences"]],
+        genres=[GenreScore(**each) for each in kept["genres"]],
+        confusions=[Confusion(**each) for each in kept["confusions"]],
+    )
+
+
+def _with_estimates(kind: type[T], kept: Mapping[str, Any], name: str) -> T:
+    """Make a record whose fields are all estimates but its name."""
+    fields: dict[str, Any] = {
+        key: value if key == name else Estimate(**value) for key, value in kept.items()
+    }
+    return kind(**fields)

@@ -1,13 +1,16 @@
 """Trained models, kept as checkpoints on disk and as `Model` nodes in the graph."""
 
 import hashlib
+import os
 import secrets
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kg.errors import KgError, NotReadyError
+from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
@@ -20,6 +23,40 @@ if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
     from models.link_model import LinkModel
 
+ELSEWHERE = "of another graph"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Checkpoints that are kept, and what they take on disk."""
+
+    models: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A trained model.
+
+    Attributes:
+        id: Its id, and the name of its folder.
+        created_at: When it was trained; None: nobody knows.
+        state: `current`, `superseded`, `writing` (its predictions were cut off), or
+            `of another graph`: a checkpoint here that this graph knows nothing of.
+        metrics: Its numbers; see `kg.measuring.metrics`.
+        checkpoint: Folder of its checkpoint; None where it isn't on this machine.
+        bytes: What that takes on disk.
+        misfit: Why it can't be used on the graph; None: it can.
+    """
+
+    id: str
+    created_at: datetime | None
+    state: str
+    metrics: Mapping[str, Any]
+    checkpoint: Path | None
+    bytes: int
+    misfit: str | None
+
 
 def label_fingerprint(songs: Iterable[SplitSong]) -> str:
     """Hash of what the owner says of every song: a model that learned something else is stale."""
@@ -31,8 +68,146 @@ def label_fingerprint(songs: Iterable[SplitSong]) -> str:
 
 
 def latest_model(store: GraphStore) -> ModelRow | None:
-    """The model in use: the newest one that is not superseded."""
-    return next((m for m in store.read_models() if m.state != "superseded"), None)
+    """The model in use: the newest one whose predictions were cut off, else the current one."""
+    models = [model for model in store.read_models() if model.state != "superseded"]
+    return next((model for model in models if model.state == "writing"), next(iter(models), None))
+
+
+def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
+    """All models of the graph, the newest first, then checkpoints that it knows nothing of."""
+    genres, kinds = store.genres(), store.feature_set()
+    version = kinds.version if kinds else ""
+    found = []
+    for model in store.read_models():
+        folder = _folder(model, models_dir)
+        config, there = _description_in(folder), folder.is_dir()
+        found.append(
+            SavedModel(
+                id=model.id,
+                created_at=model.created_at,
+                state=model.state,
+                metrics=model.metrics,
+                checkpoint=folder if there else None,
+                bytes=_size(folder),
+                misfit=_misfit_of(model, config, there, genres, version),
+            )
+        )
+    known = {model.id for model in found}
+    for folder in _folders(models_dir):
+        if folder.name not in known:
+            config = _description_in(folder) or {}
+            found.append(
+                SavedModel(
+                    id=folder.name,
+                    created_at=_when(config.get("created_at")),
+                    state=ELSEWHERE,
+                    metrics=config.get("metrics") or {},
+                    checkpoint=folder,
+                    bytes=_size(folder),
+                    misfit="was trained on another library",
+                )
+            )
+    return found
+
+
+def find_model(store: GraphStore, models_dir: Path, wanted: str) -> SavedModel:
+    """The model whose id is `wanted`, or the only one whose id begins or ends with it.
+
+    Raises:
+        WrongUsageError: there is none, or several.
+    """
+    models = list_models(store, models_dir)
+    same = [model for model in models if model.id == wanted]
+    near = [m for m in models if wanted and (m.id.startswith(wanted) or m.id.endswith(wanted))]
+    found = same or near
+    if len(found) > 1:
+        raise WrongUsageError(
+            f"{wanted!r} fits {len(found)} models ({', '.join(m.id for m in found[:5])}"
+            f"{', ...' if len(found) > 5 else ''}): write more of the id."
+        )
+    if not found:
+        raise WrongUsageError(f"There is no model {wanted!r}: `kg models list` shows them.")
+    return found[0]
+
+
+def usable_model(store: GraphStore, models_dir: Path, wanted: str) -> ModelRow:
+    """A model that can speak on this graph.
+
+    Raises:
+        WrongUsageError: there is no such model, or several.
+        NotReadyError: its checkpoint isn't here, or doesn't fit the graph.
+    """
+    found = find_model(store, models_dir, wanted)
+    if found.misfit is not None:
+        raise NotReadyError(
+            f"Model {found.id} can't be used: it {found.misfit}. `kg models list` shows which "
+            "ones fit, and `kg train` makes one that does."
+        )
+    return next(model for model in store.read_models() if model.id == found.id)
+
+
+def remove_models(
+    store: GraphStore, models_dir: Path, wanted: Sequence[str], *, force: bool = False
+) -> list[SavedModel]:
+    """Delete models: checkpoint and `Model` node. All are looked up before one is deleted.
+
+    Args:
+        store: The graph.
+        models_dir: Folder of the checkpoints.
+        wanted: Their ids, or what these begin or end with.
+        force: Delete even the model in use, and its predictions with it.
+
+    Returns:
+        What was deleted.
+
+    Raises:
+        WrongUsageError: there is no such model, or several; or it is in use.
+        KgError: a checkpoint can't be deleted.
+    """
+    listed = {m.id: m for m in (find_model(store, models_dir, each) for each in wanted)}
+    in_use = latest_model(store)
+    if in_use is not None and in_use.id in listed and not force:
+        raise WrongUsageError(
+            f"Model {in_use.id} is in use: put another in its place with `kg models use ID`, or "
+            "remove it with --force, and its predictions go too. Nothing was removed."
+        )
+    for model in listed.values():
+        # The node goes last: a removal that was cut off can be repeated.
+        if model.checkpoint is not None and _is_ours(model.checkpoint, model.id, models_dir):
+            try:
+                shutil.rmtree(model.checkpoint)
+            except OSError as error:
+                raise KgError(
+                    f"The checkpoint {model.checkpoint} can't be deleted ({error.strerror})."
+                ) from error
+        if model.state != ELSEWHERE:
+            store.delete_model(model.id)
+    return list(listed.values())
+
+
+def misfit(extra: Mapping[str, Any], genres: Sequence[str], version: str) -> str | None:
+    """Why a checkpoint can't be used on a graph, as the end of a sentence; None: it can.
+
+    Args:
+        extra: What the checkpoint says of itself.
+        genres: Genres that songs of the graph have, sorted.
+        version: Version of the graph's features.
+    """
+    if extra.get("feature_version") != version:
+        return (
+            f"was trained on other features (version {extra.get('feature_version')}, the graph's "
+            f"are {version})"
+        )
+    learned = extra.get("genres")
+    if not isinstance(learned, list) or learned == genres:
+        return None if isinstance(learned, list) else "doesn't say which genres it learned"
+    came, went = sorted(set(genres) - set(learned)), sorted(set(learned) - set(genres))
+    changes = [
+        f"{what} {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        for what, names in (("since then came", came), ("gone are", went))
+        if names
+    ]
+    return f"was trained on other genres than the graph now has ({'; '.join(changes)})"
 
 
 def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Path]":
@@ -44,16 +219,20 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
     require_our_models()
     from models import checkpoint
 
-    folder = Path(model.checkpoint)
-    if not folder.is_dir():
-        folder = models_dir / model.id
+    folder = _folder(model, models_dir)
     try:
-        return checkpoint.load(folder), folder
+        loaded = checkpoint.load(folder)
     except checkpoint.CheckpointError as error:
         raise NotReadyError(
             f"Model {model.id} can't be used here. {error} Use the KG_HOME it was trained with, "
             "or run `kg train`."
         ) from error
+    if loaded.extra.get("model") != model.id:
+        raise NotReadyError(
+            f"The checkpoint in {folder} is not that of model {model.id} but of "
+            f"{loaded.extra.get('model')}: put the right one there, or run `kg train`."
+        )
+    return loaded, folder
 
 
 def save_checkpoint(
@@ -108,6 +287,70 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
+def kept_checkpoints(models_dir: Path) -> Kept:
+    """What the checkpoints of this home take."""
+    folders = _folders(models_dir)
+    return Kept(len(folders), sum(_size(folder) for folder in folders))
+
+
 def new_model_id() -> str:
     """An id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _misfit_of(
+    model: ModelRow,
+    config: Mapping[str, Any] | None,
+    there: bool,
+    genres: Sequence[str],
+    version: str,
+) -> str | None:
+    if not there:
+        return "has no checkpoint on this machine"
+    if config is None:
+        return "has a damaged checkpoint, or one of another version of kg"
+    if config.get("model") != model.id:
+        return f"has the checkpoint of another model ({config.get('model')})"
+    return misfit(config, genres, version)
+
+
+def _is_ours(folder: Path, id: str, models_dir: Path) -> bool:
+    """Whether a folder may be deleted: its path comes from a database that others write to."""
+    return folder == models_dir / id or (_description_in(folder) or {}).get("model") == id
+
+
+def _folder(model: ModelRow, models_dir: Path) -> Path:
+    folder = Path(model.checkpoint)
+    return folder if folder.is_dir() else models_dir / model.id
+
+
+def _folders(models_dir: Path) -> list[Path]:
+    """Checkpoints of this home, the newest first; a hidden one is still being written."""
+    if not models_dir.is_dir():
+        return []
+    there = [path for path in models_dir.iterdir() if (path / "config.json").is_file()]
+    return sorted((path for path in there if not path.name.startswith(".")), reverse=True)
+
+
+def _size(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+
+
+def _description_in(folder: Path) -> dict[str, Any] | None:
+    """What a checkpoint says of itself, read without its tensors; None: there is none."""
+    require_our_models()
+    from models import checkpoint
+
+    try:
+        return checkpoint.describe(folder)
+    except checkpoint.CheckpointError:
+        return None
+
+
+def _when(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None

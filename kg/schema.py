@@ -16,6 +16,7 @@ KEYS: Final = {
     "Genre": "name",
     "FeatureSpace": "version",
     "Model": "id",
+    "TestSplit": "id",
 }
 
 # Relationship types in the database.

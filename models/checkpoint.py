@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,13 +123,8 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is missing, damaged or of another format.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config["format"] != FORMAT:
-            raise CheckpointError(
-                f"The checkpoint in {folder} has format {config['format']}; this version reads "
-                f"format {FORMAT}. Train again."
-            )
+    with _reading(folder):
+        config = _config(folder)
         shape = config["shape"]
         model = LinkModel(
             GraphShape(
@@ -147,6 +143,33 @@ def load(folder: Path) -> Checkpoint:
             depth, _, node_type = name.partition(".")
             layers[int(depth)][node_type] = values
         return Checkpoint(model.eval(), layers, config["extra"])
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Read only what the caller added to a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another format.
+    """
+    with _reading(folder):
+        return dict(_config(folder)["extra"])
+
+
+def _config(folder: Path) -> Any:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config["format"] != FORMAT:
+        raise CheckpointError(
+            f"The checkpoint in {folder} has format {config['format']}; this version reads "
+            f"format {FORMAT}. Train again."
+        )
+    return config
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a checkpoint."""
+    try:
+        yield
     except FileNotFoundError as error:
         missing = Path(error.filename).name if error.filename else "a file"
         raise CheckpointError(

@@ -69,11 +69,12 @@ def test_from_folder_to_predictions(library: Library, music: Path, new_song: Pat
 
     trained = library.train(QUICK)
     assert trained.by_artist == 24
-    assert trained.leaking == []
+    assert not trained.leaking
     assert trained.predicted == 24
     assert trained.songs == {"train": 8, "valid": 8, "test": 8}
+    assert trained.tabular is not None
     assert [s.name for s in trained.scores] == [
-        "R-GCN + DistMult", "logistic regression", "majority",
+        "R-GCN + DistMult", "the same without the graph", trained.tabular.kind, "majority",
     ]  # fmt: skip
     assert "Only 8 test songs" in (trained.caution or "")
     predicted = library.query(

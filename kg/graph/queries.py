@@ -172,6 +172,25 @@ MATCH (m:Model)
 WHERE m.featureVersion IS NOT NULL
 RETURN properties(m) AS properties ORDER BY m.createdAt DESC
 """
+DELETE_MODEL: Final = "MATCH (m:Model {id: $id}) WHERE m.featureVersion IS NOT NULL DETACH DELETE m"
+PREDICTED_BY: Final = """
+MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1, model: $model}]->(:Genre)
+RETURN s.id AS id
+"""
+DELETE_PREDICTIONS: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[r:PREDICTED_GENRE]->(:Genre)
+WHERE r.model = $model
+DELETE r
+"""
+
+# Which models the test songs have been shown to; a model that is removed later has still seen them.
+LOOKS_AT: Final = "MATCH (t:TestSplit {id: $id}) RETURN t.looks AS looks"
+OPEN_TEST_SPLIT: Final = """
+MERGE (t:TestSplit {id: $id})
+SET t.looks = $looks, t.songs = $songs, t.openedAt = $openedAt
+"""
+TEST_SPLITS: Final = "MATCH (t:TestSplit) RETURN t.id AS id, t.looks AS looks"
 
 DELETE_OTHER_PREDICTIONS: Final = """
 UNWIND $rows AS row

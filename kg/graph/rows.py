@@ -111,6 +111,8 @@ class ModelRow:
         build: Build of the graph it was trained on.
         metrics: Numbers on the test songs, flat.
         labels: Fingerprint of the owner's genres that it learned from.
+        test_opened_at: When it was measured on the test songs; None: it wasn't.
+        test_split: Which test songs those were.
     """
 
     id: str
@@ -121,6 +123,21 @@ class ModelRow:
     build: str
     metrics: Mapping[str, Any]
     labels: str = ""
+    test_opened_at: datetime | None = None
+    test_split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How many models have been measured on test songs: each look wears them out a little.
+
+    Attributes:
+        here: On exactly these.
+        elsewhere: On the test songs of this library when they were others.
+    """
+
+    here: int
+    elsewhere: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from kg.graph.rows import (
     GraphRows,
     Guess,
     Links,
+    Looks,
     ModelRow,
     SongTable,
 )
@@ -435,6 +436,8 @@ class GraphStore:
             "featureVersion": model.feature_version,
             "build": model.build,
             "labels": model.labels,
+            "testOpenedAt": model.test_opened_at,
+            "testSplit": model.test_split,
             # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
             "metrics": json.dumps(model.metrics, sort_keys=True),
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
@@ -459,9 +462,50 @@ class GraphStore:
                 build=row["build"],
                 metrics=json.loads(row["metrics"]),
                 labels=row["labels"],
+                test_opened_at=opened and _as_datetime(opened),
+                test_split=row.get("testSplit", ""),
             )
             for row in (found["properties"] for found in self._read(queries.MODELS))
+            for opened in [row.get("testOpenedAt")]
         ]
+
+    def delete_model(self, id: str) -> None:
+        """Delete a model and what it predicted; the record of its looks at test songs stays."""
+        songs = [row["id"] for row in self._read(queries.PREDICTED_BY, model=id)]
+        for batch in _batches(songs):
+            self._write(queries.DELETE_PREDICTIONS, ids=batch, model=id)
+        # Last: as long as the node is there, a removal that was cut off can be repeated.
+        self._write(queries.DELETE_MODEL, id=id)
+
+    def open_test_split(
+        self, split: str, songs: int, models: Sequence[str], now: datetime
+    ) -> Looks:
+        """Record that these models are about to be measured on a test split.
+
+        Args:
+            split: Fingerprint of its songs.
+            songs: How many they are.
+            models: Ids of the models; who is recorded already counts once.
+            now: When.
+
+        Returns:
+            How many models have looked, these included.
+        """
+
+        def work(tx: neo4j.ManagedTransaction) -> None:
+            there = _fetch(tx, queries.LOOKS_AT, {"id": split})
+            looks = [*there[0]["looks"], *models] if there else models
+            listed = list(dict.fromkeys(looks))
+            _run(tx, queries.OPEN_TEST_SPLIT, id=split, looks=listed, songs=songs, openedAt=now)
+
+        self.connection.write(work)
+        return self.looks(split)
+
+    def looks(self, split: str) -> Looks:
+        """How many models have been measured on a test split, and on others of this library."""
+        looks = {row["id"]: len(row["looks"]) for row in self._read(queries.TEST_SPLITS)}
+        here = looks.pop(split, 0)
+        return Looks(here, sum(looks.values()))
 
     def write_predictions(
         self,

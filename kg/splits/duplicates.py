@@ -57,7 +57,7 @@ def recordings(ids: Sequence[str], features: Floats, kinds: FeatureSet) -> dict[
     if sounds is None or len(ids) < 2:
         return {}
     found: dict[str, str] = {}
-    for rows in _groups(_pairs(sounds), len(ids)):
+    for rows in _groups(_pairs(sounds)):
         if len(rows) <= COPIES:
             first = min(ids[row] for row in rows)
             found.update((ids[row], first) for row in rows)
@@ -113,6 +113,8 @@ def _pairs(sounds: Floats) -> Pairs:
 def _near(sounds: Floats) -> Iterator[Pairs]:
     from scipy.spatial import cKDTree
 
+    if len(sounds) < 2:
+        return
     flat = _along_axes(sounds)
     tree = cKDTree(flat)
     width = min(_CANDIDATES + 1, len(sounds))  # the nearest is the song itself
@@ -139,15 +141,17 @@ def _along_axes(sounds: Floats) -> NDArray[np.float64]:
     return flat
 
 
-def _groups(pairs: Pairs, songs: int) -> list[NDArray[np.int64]]:
+def _groups(pairs: Pairs) -> list[NDArray[np.int64]]:
     """Rows that pairs connect, directly or through others."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
+    if len(pairs) == 0:
+        return []
     linked = np.unique(pairs)
     at = np.searchsorted(linked, pairs)
     ones = np.ones(len(pairs), dtype=np.int8)
     graph = coo_matrix((ones, (at[:, 0], at[:, 1])), shape=(len(linked), len(linked)))
-    count, label = connected_components(graph, directed=False) if len(linked) else (0, linked)
+    count, label = connected_components(graph, directed=False)
     order = np.argsort(label, kind="stable")
     return np.split(linked[order], np.cumsum(np.bincount(label, minlength=count))[:-1])

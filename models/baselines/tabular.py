@@ -1,85 +1,276 @@
-"""What features alone tell, without a graph: the numbers a graph model has to beat."""
+"""What features alone tell, without a graph: the numbers a graph model has to beat.
+
+Three kinds of classifier with a few settings each; the best one by macro-F1 on the validation
+split, or by cross-validation inside the training split, is what a graph is measured against.
+"""
 
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+from models.training import macro_f1
 
-Classes = NDArray[np.int64]
+LOGISTIC, SVM, BOOSTING = "logistic regression", "SVM", "gradient boosting"
+
+# Rows by which settings are chosen, and rows that a kind of classifier can learn from in minutes.
+MOST_TO_CHOOSE_BY = 5_000
+MOST_TO_FIT = {LOGISTIC: 50_000, SVM: 5_000, BOOSTING: 20_000}
+# Trees that part fewer rows than this are guesswork.
+FEWEST_TO_BOOST = 200
+# A classifier for each class: more of them leave time for fewer rows.
+MOST_BOOSTED = 100_000
+FOLDS = 5
+
 Features = NDArray[np.float32] | NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Scores = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Groups = Sequence[str] | NDArray[np.int64]
 
 
-def majority(y_train: Classes, count: int) -> Classes:
-    """Predict the most frequent class of y_train [n] (the lowest of equals) `count` times.
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of classifier with its settings."""
+
+    kind: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """The best tabular classifier and what it says.
+
+    Attributes:
+        kind: what it is.
+        settings: the chosen ones.
+        chosen_by: "validation" or "cross-validation"; "nothing" where neither was possible.
+        tried: the best macro-F1 of each kind there.
+        rows: how many training rows it was fitted on: all, or as many as it can take.
+        scores: [m, c] of what was to be predicted; above 0 is likelier than not where rows may
+            have several classes; -inf for a class without a training row.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    chosen_by: str
+    tried: Mapping[str, float]
+    rows: int
+    scores: Scores
+
+
+CANDIDATES = (
+    *(Candidate(LOGISTIC, {"C": c}) for c in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
+    *(
+        Candidate(SVM, {"C": c, "width": width})
+        for width in (0.3, 1.0)
+        for c in (0.3, 1.0, 3.0, 10.0)
+    ),
+    *(Candidate(BOOSTING, {"max_leaf_nodes": leaves}) for leaves in (7, 15)),
+)
+# What is fitted where nothing can be tried.
+UNTRIED = Candidate(LOGISTIC, {"C": 0.1})
+
+
+def majority(truth_train: Bools, count: int) -> Scores:
+    """Score classes by how frequent they are in truth_train [n, c]: [count, c], all rows alike.
+
+    Where rows may have several classes, above 0 are those that most rows have.
 
     Raises:
-        ValueError: y_train is empty.
+        ValueError: there are no rows.
     """
-    classes, frequency = np.unique(y_train, return_counts=True)
-    if classes.size == 0:
+    if len(truth_train) == 0:
         raise ValueError("there is no class to learn from")
-    return np.full(count, classes[frequency.argmax()], dtype=np.int64)
+    return np.tile(truth_train.mean(axis=0) - 0.5, (count, 1))
 
 
-def logistic_regression(
+def best_tabular(
     x_train: Features,
-    y_train: Classes,
+    truth_train: Bools,
     x: Features,
     *,
-    validation: tuple[Features, Classes] | None = None,
-) -> Classes:
-    """Predict classes by multinomial logistic regression; the same input gives the same output.
+    groups: Groups | None = None,
+    validation: tuple[Features, Bools] | None = None,
+    candidates: Sequence[Candidate] = CANDIDATES,
+    seed: int = 0,
+) -> Tabular:
+    """Choose the best classifier and predict; the same input gives the same output.
 
-    The strength C is chosen by macro-F1 on the validation split, or without one by
-    cross-validation inside the training split (the weakest of equals wins).
+    Rows of several classes are learned one class against the rest. Many rows are thinned out
+    (`MOST_TO_CHOOSE_BY`, `MOST_TO_FIT`), by lot and class by class.
 
     Args:
         x_train: [n, d] standardised features.
-        y_train: [n] classes.
+        truth_train: bool [n, c], at least one class a row.
         x: [m, d] what to predict.
-        validation: features [v, d] and classes [v].
-
-    Returns:
-        [m] classes.
+        groups: group of each training row; cross-validation keeps groups together.
+        validation: features [v, d] and classes bool [v, c]; without them settings are chosen by
+            cross-validation.
+        candidates: what may be chosen; of equals the first.
+        seed: of the lot.
 
     Raises:
         ValueError: there is nothing to learn from, or a feature isn't finite.
     """
-    if np.unique(y_train).size < 2:
-        return majority(y_train, len(x))
-    # one thread: these tables are small, and sums over several threads may differ in the last bit
+    if len(x_train) == 0:
+        raise ValueError("there is no class to learn from")
+    multi_label = bool((truth_train.sum(axis=1) > 1).any())
+    if validation is not None:
+        multi_label = multi_label or bool((validation[1].sum(axis=1) > 1).any())
+    fitting = [
+        each for each in candidates if each.kind != BOOSTING or len(x_train) >= FEWEST_TO_BOOST
+    ]
+    # one thread: sums over several threads may differ in the last bit
     with warnings.catch_warnings(), threadpool_limits(1):
         # one strength of many that hasn't fully converged is still a fair candidate
         warnings.simplefilter("ignore", ConvergenceWarning)
-        strength = _strength(x_train, y_train, validation)
-        fitted = _model(strength).fit(x_train, y_train)
-    predicted: Classes = fitted.predict(x).astype(np.int64)
-    return predicted
+        kept = _thinned(truth_train, MOST_TO_CHOOSE_BY, seed)
+        trial = _Trial.of(
+            x_train[kept],
+            truth_train[kept],
+            None if groups is None else np.asarray(groups)[kept],
+            validation,
+        )
+        results = [trial.run(each, multi_label, seed) for each in fitting] if trial.parts else []
+        best = fitting[int(np.argmax(results))] if results else UNTRIED
+        rows = _thinned(truth_train, _most(best.kind, truth_train.shape[1]), seed)
+        scores = _scores(best, x_train[rows], truth_train[rows], x, multi_label)
+    tried: dict[str, float] = {}
+    for each, result in zip(fitting, results, strict=False):
+        tried[each.kind] = max(result, tried.get(each.kind, 0.0))
+    return Tabular(
+        kind=best.kind,
+        settings=best.settings,
+        chosen_by=trial.chosen_by,
+        tried=tried,
+        rows=len(rows),
+        scores=scores,
+    )
 
 
-def _model(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=2000)
+@dataclass(frozen=True)
+class _Trial:
+    """What candidates are tried on.
+
+    Attributes:
+        x: [n, d] training rows.
+        truth: bool [n, c].
+        x_check: [v, d] rows to tell.
+        check: bool [v, c].
+        parts: (training rows to fit on, rows to tell by that) until all are told.
+        chosen_by: a name for it.
+    """
+
+    x: Features
+    truth: Bools
+    x_check: Features
+    check: Bools
+    parts: list[tuple[Rows, Rows]]
+    chosen_by: str
+
+    @classmethod
+    def of(
+        cls,
+        x: Features,
+        truth: Bools,
+        groups: Groups | None,
+        validation: tuple[Features, Bools] | None,
+    ) -> "_Trial":
+        """Take the validation split, or folds of the training split where there is none."""
+        if validation is not None and len(validation[1]):
+            everything = (np.arange(len(x)), np.arange(len(validation[1])))
+            return cls(x, truth, *validation, [everything], "validation")
+        folds = _folds(truth, np.arange(len(x)) if groups is None else groups)
+        return cls(x, truth, x, truth, folds, "cross-validation" if folds else "nothing")
+
+    def run(self, candidate: Candidate, multi_label: bool, seed: int) -> float:
+        """Macro-F1 of a candidate."""
+        scores = np.empty(self.check.shape)
+        for fitted, told in self.parts:
+            limit = _most(candidate.kind, self.truth.shape[1])
+            rows = fitted[_thinned(self.truth[fitted], limit, seed)]
+            scores[told] = _scores(
+                candidate, self.x[rows], self.truth[rows], self.x_check[told], multi_label
+            )
+        return macro_f1(torch.from_numpy(scores), torch.from_numpy(self.check), multi_label)
 
 
-def _strength(
-    x_train: Features, y_train: Classes, validation: tuple[Features, Classes] | None
-) -> float:
-    if validation is not None and len(validation[1]):
-        x_check, y_check = validation
-        guesses = {c: _model(c).fit(x_train, y_train).predict(x_check) for c in STRENGTHS}
+def _folds(truth: Bools, groups: Groups) -> list[tuple[Rows, Rows]]:
+    """Deal groups out class by class, so that no fold takes all groups of one."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    by_class = np.argsort(truth[first].argmax(axis=1), kind="stable")
+    fold_of = np.empty(len(first), dtype=np.int64)
+    fold_of[by_class] = np.arange(len(first)) % FOLDS
+    folds = [np.flatnonzero(fold_of[group] == fold) for fold in range(min(FOLDS, len(first)))]
+    if len(folds) < 2:
+        return []
+    return [(np.setdiff1d(np.arange(len(truth)), told), told) for told in folds]
+
+
+def _most(kind: str, classes: int) -> int:
+    """How many rows a kind of classifier can learn from."""
+    return min(
+        MOST_TO_FIT[kind], MOST_BOOSTED // classes if kind == BOOSTING else MOST_TO_FIT[kind]
+    )
+
+
+def _thinned(truth: Bools, most: int, seed: int) -> Rows:
+    """Rows that stand for all: the same share of every (first) class, ascending."""
+    if len(truth) <= most:
+        return np.arange(len(truth))
+    order = np.random.default_rng(seed).permutation(len(truth))
+    by_class = order[np.argsort(truth[order].argmax(axis=1), kind="stable")]
+    places = np.linspace(0, len(truth) - 1, most).round().astype(np.int64)
+    return np.sort(by_class[places])
+
+
+def _scores(
+    candidate: Candidate, x_train: Features, truth: Bools, x: Features, multi_label: bool
+) -> Scores:
+    """Fit a candidate and score x [m, d]: [m, c]."""
+    scores = np.full((len(x), truth.shape[1]), -np.inf)
+    if multi_label:
+        for column in np.flatnonzero(truth.any(axis=0)):
+            own = truth[:, column]
+            scores[:, column] = (
+                1.0 if own.all() else _fitted(candidate, x_train, own).decision_function(x)
+            )
+        return scores
+    classes = truth.argmax(axis=1)
+    present = np.unique(classes)
+    if len(present) == 1:
+        scores[:, present] = 0.0
+    elif len(present) == 2:
+        decided = _fitted(candidate, x_train, classes).decision_function(x)
+        scores[:, present] = np.stack([-decided, decided], axis=1)
     else:
-        y_check = y_train
-        folds = int(min(5, np.unique(y_train, return_counts=True)[1].min()))
-        if folds < 2:  # a class with one member can't be on both sides
-            return 0.1
-        split = StratifiedKFold(folds, shuffle=True, random_state=0)
-        guesses = {c: cross_val_predict(_model(c), x_train, y_train, cv=split) for c in STRENGTHS}
-    scores = {c: f1_score(y_check, guesses[c], average="macro") for c in STRENGTHS}
-    return max(STRENGTHS, key=lambda c: scores[c])
+        scores[:, present] = _fitted(candidate, x_train, classes).decision_function(x)
+    return scores
+
+
+def _fitted(candidate: Candidate, x: Features, y: Rows | Bools) -> Any:
+    settings = dict(candidate.settings)
+    if candidate.kind == LOGISTIC:
+        return LogisticRegression(max_iter=2000, **settings).fit(x, y)
+    if candidate.kind == SVM:
+        # the width of the kernel, in units of what is usual for so many columns
+        spread = x.shape[1] * float(x.var()) or 1.0
+        return SVC(gamma=settings.pop("width") / spread, **settings).fit(x, y)
+    return HistGradientBoostingClassifier(
+        max_iter=100,
+        min_samples_leaf=10,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=0,
+        **settings,
+    ).fit(x, y)

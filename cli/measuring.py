@@ -1,0 +1,99 @@
+"""`kg evaluate`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import App, device_option, json_option, pass_app
+
+if TYPE_CHECKING:
+    from kg.seeds import EvaluateReport
+
+SONGS = {"valid": "validation songs", "test": "test songs"}
+
+
+@click.command()
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Train so many fresh models and measure those too.",
+)
+@click.option(
+    "--split",
+    "side",
+    type=click.Choice(["valid", "test"]),
+    default="valid",
+    show_default=True,
+    help="Whose songs: validation, to develop with; test, for the last word.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of a fresh model.")
+@device_option
+@json_option
+@pass_app
+def evaluate(
+    app: App, seeds: int, side: str, epochs: int | None, device: str, as_json: bool
+) -> None:
+    """Show how good the model is, genre by genre, and how much of that is chance.
+
+    What the model in use came to is read from the graph: `kg train` measured it, once, and
+    nothing is measured again. --seeds N trains N fresh models with seeds 0 to N-1, with and
+    without the graph, prints means with their spread, and throws them away.
+
+    Numbers on validation songs flatter a little, as epochs were chosen by them. Test songs are
+    for the last word: whoever looks at them often begins to choose by them. The graph remembers
+    how many models have been measured on them; with --split test each seed counts as one.
+
+    \b
+    Example:
+      kg evaluate
+      kg evaluate --seeds 10
+      kg evaluate --seeds 10 --split test --json
+    """
+    from cli.output import print_json
+    from kg.learning import TrainOptions
+
+    with app.library() as library:
+        report = library.evaluate(
+            seeds,
+            "test" if side == "test" else "valid",
+            TrainOptions(epochs=epochs, device=device),
+        )
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _print(report: "EvaluateReport") -> None:
+    from cli.output import show
+    from cli.scores import print_genres, print_looks, print_scores, print_tabular
+
+    songs = SONGS[report.side]
+    if report.model is not None:
+        trained = f"Model {report.model.id}, trained {show(report.model.created_at)}"
+        opened = report.model.test_opened_at
+        if report.side == "test" and opened is not None:
+            trained += f", was measured on the test songs {show(opened)} and not again"
+        click.echo(f"{trained}.")
+        if report.recorded is None:
+            click.echo("An older kg trained it and kept no details: `kg train` does.")
+        elif report.recorded.songs == 0:
+            click.echo(f"There were no {songs} to measure it on.")
+        else:
+            count = f"{report.recorded.songs} {songs}"
+            print_scores(report.recorded.scores, f"on {count}")
+            print_genres(report.recorded, f"on {count}")
+    if report.seeds is not None:
+        found = report.seeds
+        plural = "s" if found.seeds > 1 else ""
+        click.echo(f"{found.seeds} fresh model{plural}, on {found.measured.songs} {songs}:")
+        print_scores(found.measured.scores, f"mean of {found.seeds} seed{plural}")
+        print_tabular(found.tabular, found.tabular.songs)
+        for sentence in found.verdict:
+            click.echo(sentence)
+        if report.model is None:
+            print_genres(found.measured, "seed 0")
+    if report.side == "test":
+        print_looks(report.looks)

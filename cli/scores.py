@@ -1,0 +1,73 @@
+"""Tables of what classifiers came to, shared by `kg train` and `kg evaluate`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kg.evaluate import Estimate, Score
+    from kg.graph.rows import Looks
+    from kg.measuring import Measured, TabularChoice
+
+# Confusions that are printed.
+LISTED = 8
+
+
+def print_scores(scores: "Sequence[Score]", heading: str) -> None:
+    """One row a classifier; rank measures stand in --json."""
+    from cli.output import print_table
+
+    if not scores:
+        return
+    seeds = any(score.accuracy.spread is not None for score in scores)
+    rows = [(s.name, _shown(s.accuracy), _shown(s.macro_f1), f"{s.mrr.value:.3f}") for s in scores]
+    interval = "[95 % interval]" + (" ± over seeds" if seeds else "")
+    print_table([heading, f"accuracy {interval}", f"macro-F1 {interval}", "MRR"], rows)
+
+
+def print_tabular(choice: "TabularChoice | None", learned_from: int) -> None:
+    """How the best tabular model was chosen, and what it was spared."""
+    if choice is None:
+        return
+    tried = ", ".join(f"{kind} {score:.3f}" for kind, score in choice.tried.items())
+    if choice.tried:
+        click.echo(f"Tabular models by {choice.chosen_by} (macro-F1): {tried}.")
+    if choice.songs < learned_from:
+        click.echo(f"Of the {learned_from} songs, {choice.kind} was fitted on {choice.songs}.")
+
+
+def print_genres(measured: "Measured", whose: str) -> None:
+    """The model by genre, and what it takes for what."""
+    from cli.output import print_table
+
+    rows = [
+        (each.genre, each.songs, _short(each.precision), _short(each.recall), _short(each.f1))
+        for each in measured.genres
+    ]
+    print_table([f"{whose}, by genre", "songs", "precision", "recall", "F1"], rows)
+    if measured.confusions:
+        shown = measured.confusions[:LISTED]
+        print_table(
+            ["genre", "heard as", "songs"],
+            [(each.genre, each.heard_as, each.songs) for each in shown],
+        )
+
+
+def print_looks(looks: "Looks | None") -> None:
+    """How worn the test songs are."""
+    if looks is None or looks.here + looks.elsewhere == 0:
+        return
+    count = f"{looks.here} model{'s' if looks.here != 1 else ''}"
+    other = f" (and {looks.elsewhere} when they were others)" if looks.elsewhere else ""
+    click.echo(f"Measured on these test songs so far: {count}{other}.")
+
+
+def _shown(estimate: "Estimate") -> str:
+    spread = "" if estimate.spread is None else f" ± {estimate.spread:.3f}"
+    return f"{estimate}{spread}"
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

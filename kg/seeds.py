@@ -1,0 +1,176 @@
+"""Several trainings that differ by their seed only: how much of a number is chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from kg.errors import NotReadyError, WrongUsageError
+from kg.evaluate import Scores
+from kg.graph.rows import Looks, ModelRow
+from kg.graph.store import GraphStore
+from kg.hetero import to_hetero
+from kg.learning import TrainOptions, Writing, fit, of, refuse_unlearnable
+from kg.measuring import (
+    MAJORITY,
+    R_GCN,
+    WITHOUT_GRAPH,
+    Labelled,
+    Measured,
+    Side,
+    TabularChoice,
+    recorded,
+    verdict,
+)
+from kg.progress import SILENT, Progress
+from kg.saved_models import latest_model, new_model_id
+
+if TYPE_CHECKING:
+    from kg.graph.rows import GraphRows
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsReport:
+    """What trainings with several seeds came to.
+
+    Attributes:
+        seeds: How many; they run from 0.
+        measured: Means over the seeds, with interval and spread; genres and confusions are those
+            of seed 0.
+        verdict: In plain words whether the graph helped.
+        tabular: Which tabular model is the best one.
+    """
+
+    seeds: int
+    measured: Measured
+    verdict: Sequence[str]
+    tabular: TabularChoice
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateReport:
+    """How good the model is.
+
+    Attributes:
+        side: `valid` or `test`: whose songs it was measured on.
+        model: The model in use; None where there is none.
+        recorded: What that came to on these songs when it was trained; None: that isn't known.
+        looks: How many models have been measured on the test songs.
+        seeds: What fresh trainings came to; None where none was asked for.
+    """
+
+    side: Side
+    model: ModelRow | None
+    recorded: Measured | None
+    looks: Looks
+    seeds: SeedsReport | None
+
+
+def evaluate(
+    store: GraphStore,
+    seeds: int = 0,
+    side: Side = "valid",
+    options: TrainOptions | None = None,
+    progress: Progress = SILENT,
+    *,
+    writing: Writing,
+) -> EvaluateReport:
+    """Show what the model in use came to, and train `seeds` fresh ones to see how much is chance.
+
+    The numbers of the model in use are those of its training: nothing is measured again. The
+    fresh models are thrown away; measured on test songs, each counts as one that has seen them.
+
+    Args:
+        store: The graph.
+        seeds: How many to train, with seeds from 0.
+        side: `valid`, or `test`.
+        options: How they are trained; the seed is left aside.
+        progress: Told how far it is.
+        writing: Entered while the graph is written to.
+
+    Raises:
+        NotReadyError: there is no model and none is asked for; nothing can be learned; or no song
+            is on that side.
+        WrongUsageError: a negative number of seeds, or no such device.
+    """
+    if seeds < 0:
+        raise WrongUsageError(f"The number of seeds can't be {seeds}: give 0 or more.")
+    model = latest_model(store)
+    if model is None and not seeds:
+        raise NotReadyError(
+            "There is no model to show: run `kg train` first, or `kg evaluate --seeds 5`."
+        )
+    split = model.test_split if model else ""
+    found = None
+    if seeds:
+        options = options or TrainOptions()
+        found, split = _several(store, seeds, side, options, progress, writing)
+    return EvaluateReport(
+        side=side,
+        model=model,
+        recorded=recorded(model.metrics, side) if model else None,
+        looks=store.looks(split),
+        seeds=found,
+    )
+
+
+def _several(
+    store: GraphStore,
+    seeds: int,
+    side: Side,
+    options: TrainOptions,
+    progress: Progress,
+    writing: Writing,
+) -> tuple[SeedsReport, str]:
+    """What fresh trainings came to, and the fingerprint of the test songs."""
+    with progress.stage("Reading the graph", None):
+        rows = store.read_graph()
+        refuse_unlearnable(rows)
+    labelled = Labelled(rows)
+    if len(labelled.rows[side]) == 0:
+        raise NotReadyError(
+            f"No song is on the {'validation' if side == 'valid' else 'test'} side, so nothing can "
+            "be measured: ingest more songs, by more artists."
+        )
+    classifiers, choice = _classifiers(rows, labelled, seeds, side, options, progress)
+    split = labelled.test_split()
+    if side == "test":
+        now, run = datetime.now(UTC), new_model_id()
+        names = [f"{run}:{seed}" for seed in range(seeds)]
+        with writing():
+            store.open_test_split(split, len(labelled.rows["test"]), names, now)
+    with progress.stage("Measuring", None):
+        measured = labelled.measure(side, classifiers, seed=0)
+    return SeedsReport(seeds, measured, verdict(measured.differences), choice), split
+
+
+def _classifiers(
+    rows: "GraphRows",
+    labelled: Labelled,
+    seeds: int,
+    side: Side,
+    options: TrainOptions,
+    progress: Progress,
+) -> tuple[dict[str, Sequence[Scores]], TabularChoice]:
+    """Everything that is to be measured, with what each seed says of the songs of one side."""
+    data, maps = to_hetero(rows)
+
+    from models import training
+
+    found: dict[str, list[Scores]] = {R_GCN: [], WITHOUT_GRAPH: []}
+    for seed in range(seeds):
+        for name, messages in ((R_GCN, True), (WITHOUT_GRAPH, False)):
+            result = fit(
+                data,
+                maps,
+                replace(options, seed=seed),
+                progress,
+                messages=messages,
+                name=f"Seed {seed}" if messages else f"Seed {seed} without the graph",
+            )
+            if result.interrupted:  # a mean over fewer or worse seeds is not what was asked for
+                raise KeyboardInterrupt
+            found[name].append(of(training.predict(result.model, data), labelled.rows[side]))
+    with progress.stage("Fitting tabular models", None):
+        choice, told = labelled.tabular(data["song"].x.numpy(), side, seed=0)
+    return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice
