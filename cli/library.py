@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.learning import RULES
 from cli.options import App, json_option, pass_app, strict_option
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def status(app: App, as_json: bool) -> None:
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
         *([("files left out", found.rejected)] if found.rejected else []),
+        *([("split", RULES[found.split.protocol])] if found.split is not None else []),
         ("models", counts.models),
     ]
     if model is not None:

@@ -13,6 +13,8 @@ from kg.records import FeatureSet
 from kg.rejects import read_rejects
 from kg.saved_models import label_fingerprint, latest_model
 from kg.settings import Settings
+from kg.splits.leaks import find_leaks
+from kg.splits.protocol import SplitRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Status:
             an empty graph.
         rejected: Files that the ingests of this home couldn't take in.
         model: The model in use.
+        split: By which rule songs are split; None where nothing was built yet.
         stale: What is out of date, each with the command that mends it.
         paths: Where things lie on disk.
     """
@@ -37,6 +40,7 @@ class Status:
     excerpt: Excerpt | None
     rejected: int
     model: ModelRow | None
+    split: SplitRule | None
     stale: Sequence[str]
     paths: Mapping[str, Path]
 
@@ -62,6 +66,7 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         excerpt=of_seconds(kinds.excerpt) if kinds else None,
         rejected=rejected,
         model=model,
+        split=store.split_rule(),
         stale=_stale(store, counts, model, kinds),
         paths=paths,
     )
@@ -78,10 +83,17 @@ def _stale(
         stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
     if kinds is None or kinds.version != feature_version(kinds.excerpt):
         stale.append("The features are of another version of kg: ingest into a new home.")
+    keys = store.read_keys()
+    leaks = find_leaks(song for song in keys if song.genres)
+    if leaks:
+        stale.append(
+            f"The split leaks: {leaks} on several sides. Run `kg train --split artist`, or train "
+            "with --allow-leaks."
+        )
     if model is None:
         return [*stale, "Nothing was learned yet: run `kg train`."]
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
-    if label_fingerprint(store.read_keys()) != model.labels:
+    if label_fingerprint(keys) != model.labels:
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")
     elif build is not None and model.build != build:
         stale.append("The graph was rebuilt after the training: run `kg train`.")

@@ -43,11 +43,6 @@ def find_leaks(songs: Iterable[SplitSong]) -> Leaks:
     )
 
 
-def shared_artists(songs: Iterable[SplitSong]) -> Sequence[str]:
-    """Artists that are on several sides, by name."""
-    return find_leaks(songs).artists
-
-
 def refuse_leaks(leaks: Leaks) -> None:
     """Let no split pass that leaks.
 
