@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from models.sparse import EdgeType, MeanAdjacency
+from models.stacked import StackedRelations
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Messages:
     Attributes:
         mixed_first: relations from no more nodes than they lead to, joined by receiver.
         averaged_first: relations from more nodes than they lead to, joined by sender.
+        stacked: relations that are too many to go through one by one.
     """
 
     mixed_first: tuple[Joined, ...] = ()
     averaged_first: tuple[Joined, ...] = ()
+    stacked: tuple[StackedRelations, ...] = ()
 
     @classmethod
     def of(cls, adjacency: Mapping[EdgeType, MeanAdjacency]) -> "Messages":
@@ -75,7 +78,9 @@ class Messages:
     def __add__(self, other: "Messages") -> "Messages":
         """Both: what one carries and what the other does."""
         return Messages(
-            self.mixed_first + other.mixed_first, self.averaged_first + other.averaged_first
+            self.mixed_first + other.mixed_first,
+            self.averaged_first + other.averaged_first,
+            self.stacked + other.stacked,
         )
 
     def dropped(self, share: float) -> "Messages":
@@ -84,4 +89,4 @@ class Messages:
             tuple(replace(j, adjacency=j.adjacency.dropped(share)) for j in joined)
             for joined in (self.mixed_first, self.averaged_first)
         )
-        return Messages(mixed, averaged)
+        return Messages(mixed, averaged, tuple(stack.dropped(share) for stack in self.stacked))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.dropout import dropout
 from models.messages import Messages
 from models.sparse import EdgeType, MeanAdjacency, all_within
+from models.stacked import relational_mean
 
 # One message passing into a node type: the relation, the senders' vectors, who sends to whom.
 Incoming = tuple[EdgeType, Tensor, MeanAdjacency]
@@ -153,6 +154,11 @@ class RGCNLayer(nn.Module):
                 for r, mean in zip(joined.relations, means, strict=True):
                     if r[2] in heard:
                         heard[r[2]].append(transform(mean, weights[self.index[r]]))
+        for stack in messages.stacked:
+            sender, _, receiver = stack.relations[0]
+            if receiver in heard:
+                stacked = torch.stack([weights[self.index[r]] for r in stack.relations])
+                heard[receiver].append(relational_mean(h[sender], stack, stacked))
         return {t: self._with_self(h[t], parts) for t, parts in heard.items()}
 
     def _with_self(self, own: Tensor, parts: Sequence[Tensor]) -> Tensor:
