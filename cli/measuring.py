@@ -67,15 +67,15 @@ def evaluate(
 
 
 def _print(report: "EvaluateReport") -> None:
-    from cli.output import show
+    from cli.output import local
     from cli.scores import print_genres, print_looks, print_scores, print_tabular
 
     songs = SONGS[report.side]
     if report.model is not None:
-        trained = f"Model {report.model.id}, trained {show(report.model.created_at)}"
+        trained = f"Model {report.model.id}, trained {local(report.model.created_at)}"
         opened = report.model.test_opened_at
         if report.side == "test" and opened is not None:
-            trained += f", was measured on the test songs {show(opened)} and not again"
+            trained += f", was measured on the test songs {local(opened)} and not again"
         click.echo(f"{trained}.")
         if report.recorded is None:
             click.echo("An older kg trained it and kept no details: `kg train` does.")

@@ -104,6 +104,11 @@ def show(value: Any) -> str:
     return printable(str(value))
 
 
+def local(moment: datetime | None) -> str:
+    """A moment as the clock on the wall showed it."""
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
 def percent(probability: float) -> str:
     """A probability for people; rounding never makes it certain."""
     if 0 < probability < 0.01:

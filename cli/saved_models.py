@@ -104,11 +104,18 @@ def remove(app: App, ids: Sequence[str], force: bool, as_json: bool) -> None:
 
 
 def _row(model: "SavedModel") -> tuple[object, ...]:
-    from cli.output import show
+    from cli.output import local
 
     numbers = [model.metrics.get(name) for name in ("accuracy", "macroF1")]
     shown = ["" if number is None else f"{number:.3f}" for number in numbers]
     seed = model.metrics.get("seed")
-    trained = show(model.created_at.astimezone().replace(tzinfo=None)) if model.created_at else ""
     fits = f"no: {model.misfit}" if model.misfit else "yes"
-    return (model.id, trained, model.state, *shown, seed, round(model.bytes / MEGABYTE, 1), fits)
+    return (
+        model.id,
+        local(model.created_at),
+        model.state,
+        *shown,
+        seed,
+        round(model.bytes / MEGABYTE, 1),
+        fits,
+    )

@@ -187,7 +187,7 @@ class GraphStore:
         """Every song with its features.
 
         Raises:
-            GraphError: songs carry features of different lengths, or none.
+            GraphError: songs carry features of different lengths, or none, or no numbers.
         """
         keys = self.read_keys()
         raw = {row["id"]: row["features"] for row in self._read(queries.SONG_FEATURES)}
@@ -199,10 +199,12 @@ class GraphStore:
                 f"({', '.join(str(size // 4) for size in sorted(sizes))} values): a run of another "
                 "version of kg wrote some of them; ingest everything again into an empty database."
             )
-        features = np.frombuffer(b"".join(raw[id] for id in ids), dtype="<f4")
+        packed = np.frombuffer(b"".join(raw[id] for id in ids), dtype="<f4")
+        features = packed.reshape(len(ids), -1).astype(np.float32, copy=False)
+        self._refuse_no_numbers(ids, features)
         return SongTable(
             ids=ids,
-            features=features.reshape(len(ids), -1).astype(np.float32, copy=False),
+            features=features,
             genres=[song.genres for song in keys if song.id in raw],
             artists=[song.artist for song in keys if song.id in raw],
             splits=[song.split for song in keys if song.id in raw],
@@ -536,6 +538,16 @@ class GraphStore:
         )
 
     # --- plumbing --------------------------------------------------------------------------------
+
+    def _refuse_no_numbers(self, ids: Sequence[str], features: Floats) -> None:
+        bad = [id for id, row in zip(ids, features, strict=True) if not np.isfinite(row).all()]
+        if bad:
+            names = ", ".join(repr(name) for name in self.known(bad[:3]).values())
+            songs = "song has" if len(bad) == 1 else "songs have"
+            raise GraphError(
+                f"{len(bad)} {songs} features in the graph that are not all numbers ({names}"
+                f"{', ...' if len(bad) > 3 else ''}): take the files in again with `kg ingest`."
+            )
 
     def _genres(self) -> dict[str, tuple[str, ...]]:
         return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}

@@ -135,6 +135,74 @@ def test_the_whole_way(kg: Kg, music: Path, tmp_path: Path) -> None:
     assert document["nodes"]["song"] == 25
 
 
+def test_training_says_what_the_graph_was_worth_and_models_are_kept(kg: Kg, music: Path) -> None:
+    kg("ingest", music)
+    assert "no models yet" in kg("models", "list").out
+    printed = kg("evaluate")
+    assert (printed.code, printed.out) == (1, "")
+    assert "kg train" in printed.err
+    printed = kg("train", "--epochs", "5", "--device", "cpu")
+    for words in (
+        "the same without the graph",
+        "MRR",
+        "against the same net without it.",
+        "the best of the tabular models",
+        "Tabular models by cross-validation (macro-F1): logistic regression 0.",
+        "Measured on these test songs so far: 1 model.",
+    ):
+        assert words in printed.out
+    document = json.loads(kg("train", "--epochs", "5", "--seed", "1", "--json").out)
+    assert document["looks"] == {"here": 2, "elsewhere": 0}
+    assert document["differences"][0]["against"] == "the same without the graph"
+    assert set(document["scores"][0]) == {
+        "name", "accuracy", "macro_f1", "mrr", "hits_at_3", "mean_average_precision",
+    }  # fmt: skip
+    second = document["model"]["id"]
+
+    printed = kg("evaluate")
+    assert "on 8 validation songs" in printed.out
+    assert "by genre" in printed.out
+    assert GENRES[0] in printed.out
+    assert "so far" not in printed.out
+    printed = kg("evaluate", "--split", "test")
+    assert "was measured on the test songs" in printed.out
+    assert "so far: 2 models." in printed.out
+    printed = kg("evaluate", "--seeds", "2", "--epochs", "3")
+    assert "2 fresh models, on 8 validation songs:" in printed.out
+    assert "± over seeds" in printed.out
+    document = json.loads(
+        kg("evaluate", "--seeds", "1", "--epochs", "3", "--split", "test", "--json").out
+    )
+    assert document["looks"]["here"] == 3
+    assert document["seeds"]["measured"]["songs"] == 8
+
+    printed = kg("models", "list")
+    assert len(re.findall(r"(?:current|superseded) .* yes", printed.out)) == 2
+    older = next(
+        m["id"] for m in json.loads(kg("models", "list", "--json").out) if m["id"] != second
+    )
+    printed = kg("models", "remove", second)
+    assert (printed.code, printed.out) == (2, "")
+    assert "kg models use" in printed.err
+    assert "predicted genres for 24 songs" in kg("models", "use", older).out
+    assert f"Removed model {second}" in kg("models", "remove", second).out
+    printed = kg("models", "use", second)
+    assert (printed.code, printed.out) == (2, "")
+    assert "kg models list" in printed.err
+    printed = kg("train", "--device", "cuda:99")
+    assert (printed.code, printed.out) == (2, "")
+    assert "no device 'cuda:99'" in printed.err
+
+
+def test_many_kept_models_are_mentioned(
+    kg: Kg, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kg("ingest", music)
+    assert "are kept" not in kg("train", "--epochs", "2").out
+    monkeypatch.setattr("cli.learning.MANY_BYTES", 1000)
+    assert "2 models are kept and take 0.00 GB" in kg("train", "--epochs", "2").out
+
+
 def test_query_prints_tables_json_and_csv(kg: Kg, music: Path) -> None:
     kg("ingest", music)
     cypher = (
@@ -398,6 +466,11 @@ def test_remarks_on_what_was_read(kg: Kg, music: Path) -> None:
         (["ingest", ".", "--excerpt", "2"], 2, "from 5 to 21600"),
         (["ingest", ".", "--excerpt", "half"], 2, "or `full`"),
         (["train", "--negatives", "some"], 2, "neither a number"),
+        (["evaluate"], 1, "kg ingest FOLDER"),
+        (["evaluate", "--seeds", "-1"], 2, "--seeds"),
+        (["models", "use", "x"], 1, "kg ingest FOLDER"),
+        (["models", "remove", "x"], 2, "kg models list"),
+        (["models", "remove"], 2, "ID..."),
         (["nonsense"], 2, "No such command"),
     ],
 )
@@ -526,3 +599,34 @@ def test_terminated_it_takes_its_server_along(tmp_path: Path) -> None:
     while embedded.status(tmp_path / "server").running and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not embedded.status(tmp_path / "server").running
+
+
+def test_a_split_that_leaks_is_refused_with_names(kg: Kg, music: Path) -> None:
+    kg("ingest", music)
+    quick = ("train", "--epochs", "3", "--negatives", "2")
+    printed = kg(*quick, "--split", "random")
+    assert (printed.code, printed.out) == (1, "")
+    (error,) = [line for line in printed.err.splitlines() if line.startswith("Error: ")]
+    named = re.search(r"\d artists \((.+?)\) are on several sides", error)
+    rows = json.loads(kg("query", "MATCH (s:Song) RETURN DISTINCT s.artist AS name", "--json").out)
+    assert named
+    assert {*named[1].split(", ")} <= {"...", *(row["name"] for row in rows)}
+    for words in ("--split artist", "--allow-leaks"):
+        assert words in error
+    printed = kg(*quick, "--split", "random", "--allow-leaks")
+    assert printed.code == 0
+    assert "Split song by song, at random: learned from" in printed.out
+    assert "Careful: A random split flatters" in printed.out
+    assert "15 to 25 points" in printed.out
+    printed = kg("status")
+    assert re.search(r"split +song by song, at random", printed.out)
+    assert "! The split leaks: " in printed.out
+    assert kg(*quick).code == 1
+    document = json.loads(kg(*quick, "--split", "artist", "--json").out)
+    assert document["split"] == {"protocol": "artist", "chosen": True}
+    assert document["leaking"] == {"artists": [], "recordings": []}
+    assert document["split_caution"] is None
+    printed = kg(*quick, "--split", "gtzan")
+    assert (printed.code, printed.out) == (2, "")
+    assert "GTZAN's lists put no labelled song" in printed.err
+    assert kg(*quick, "--split", "fair").code == 2

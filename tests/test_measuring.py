@@ -1,0 +1,135 @@
+"""A model beside what it has to beat: which songs, which words, and what is kept of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kg.clusters import FeatureSpace
+from kg.evaluate import Difference, Estimate
+from kg.graph.rows import GraphRows, SongTable
+from kg.measuring import MAJORITY, R_GCN, WITHOUT_GRAPH, Labelled, metrics, recorded, verdict
+
+
+def graph(songs: int = 300, *, several: bool = False) -> GraphRows:
+    """Songs of three genres that their two features tell, by an artist for every three songs."""
+    random = np.random.default_rng(0)
+    genre = np.arange(songs) % 3
+    features = np.stack([np.cos(2 * genre), np.sin(2 * genre)], axis=1)
+    features = (features + 0.3 * random.normal(size=features.shape)).astype(np.float32)
+    names = ["blues", "jazz", "rock"]
+    said = [(names[g], *(["rock"] if several and g == 0 else [])) for g in genre]
+    pairs = [(row, names.index(name)) for row, listed in enumerate(said) for name in listed]
+    space = FeatureSpace(
+        version="v",
+        families={"f": slice(0, 2)},
+        columns=("a", "b"),
+        mean=np.zeros(2, np.float32),
+        scale=np.ones(2, np.float32),
+        centroids={"f": np.zeros((1, 2), np.float32)},
+    )
+    none = np.zeros((2, 0), dtype=np.int64)
+    sides = ["train"] * 7 + ["valid", "test", "test"]
+    table = SongTable(
+        ids=[f"s{row:03}" for row in range(songs)],
+        features=features,
+        genres=[tuple(sorted(listed)) for listed in said],
+        artists=[f"artist {row // 3}" for row in range(songs)],
+        splits=[sides[row // 3 % 10] for row in range(songs)],
+    )
+    edges = np.array(pairs, dtype=np.int64).T
+    return GraphRows(table, space, "b", names, ["f:00"], {"f": none}, none, edges)
+
+
+def gap(value: float, low: float, high: float, against: str) -> Difference:
+    estimate = Estimate(value, low, high)
+    return Difference(against, estimate, estimate)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "graph", "tabular"),
+    [
+        (0.01, 0.07, "The graph helped: +4.0 points [+1.0, +7.0]", "It is better than SVM"),
+        (-0.01, 0.09, "Whether the graph helped can't be told: ", "It can't be told apart from"),
+        (0.0, 0.08, "Whether the graph helped can't be told: ", "It can't be told apart from"),
+        (-0.09, -0.01, "The graph did harm: ", "It is worse than SVM"),
+    ],
+)
+def test_the_verdict_claims_no_more_than_the_interval(
+    low: float, high: float, graph: str, tabular: str
+) -> None:
+    value = (low + high) / 2
+    said = verdict([gap(value, low, high, name) for name in (WITHOUT_GRAPH, "SVM", MAJORITY)])
+    assert len(said) == 2
+    assert said[0].startswith(graph)
+    assert said[0].endswith("of macro-F1 against the same net without it.")
+    assert said[1].startswith(tabular)
+    assert "best of the tabular models" in said[1]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_model_is_measured_beside_its_rivals_and_remembered(several: bool) -> None:
+    rows = graph(several=several)
+    labelled = Labelled(rows)
+    assert labelled.multi_label is several
+    assert [len(labelled.rows[side]) for side in ("train", "valid", "test")] == [210, 30, 60]
+    choice, told = labelled.tabular(rows.songs.features, "test", seed=0)
+    assert choice.chosen_by == "validation"
+    assert set(choice.tried) == {"logistic regression", "SVM", "gradient boosting"}
+    assert choice.songs == 210
+    truth = labelled.truth[labelled.rows["test"]]
+    ours = truth.astype(np.float64) - 0.5
+    measured = labelled.measure(
+        "test", {R_GCN: [ours], choice.kind: [told], MAJORITY: [labelled.majority("test")]}, seed=0
+    )
+    ideal, tabular, majority = measured.scores
+    assert ideal.accuracy.value == ideal.macro_f1.value == ideal.mrr.value == 1
+    assert tabular.macro_f1.value > 0.9
+    assert majority.macro_f1.value < 0.5
+    assert [each.against for each in measured.differences] == [choice.kind, MAJORITY]
+    assert measured.confusions == []
+    assert [(each.genre, each.f1) for each in measured.genres] == [
+        ("blues", 1), ("jazz", 1), ("rock", 1),
+    ]  # fmt: skip
+    valid = labelled.measure("valid", {R_GCN: [np.zeros((30, 3))]}, seed=0)
+    kept = metrics(measured, valid, {"test": 60}, 0.5, 3)
+    assert (kept["accuracy"], kept["testSongs"], kept["seed"], kept["validMacroF1"]) == (
+        1, 60, 3, 0.5,
+    )  # fmt: skip
+    # As the graph keeps it.
+    back = json.loads(json.dumps(kept, sort_keys=True))
+    assert recorded(back, "test") == measured
+    assert recorded(back, "valid") == valid
+    assert recorded({"accuracy": 0.5}, "test") is None
+
+
+def test_the_gain_of_the_graph_can_be_asked_for() -> None:
+    labelled = Labelled(graph())
+    truth = labelled.truth[labelled.rows["test"]].astype(np.float64)
+    measured = labelled.measure(
+        "test", {R_GCN: [truth], WITHOUT_GRAPH: [np.zeros_like(truth)]}, seed=0
+    )
+    kept = metrics(measured, measured, {}, None, 0)
+    assert kept["graphGain"] == pytest.approx(1 - 1 / 6)
+    assert "validMacroF1" not in kept
+
+
+def test_too_few_validation_songs_choose_nothing() -> None:
+    rows = graph(90)  # nine of them for validation
+    choice, _ = Labelled(rows).tabular(rows.songs.features, "test", seed=0)
+    assert choice.chosen_by == "cross-validation"
+
+
+def test_nothing_is_measured_without_songs() -> None:
+    labelled = Labelled(graph(21))
+    assert len(labelled.rows["test"]) == 0
+    measured = labelled.measure("test", {R_GCN: [np.zeros((0, 3))]}, seed=0)
+    assert (measured.songs, measured.scores, verdict(measured.differences)) == (0, [], [])
+
+
+def test_the_test_split_is_known_by_its_songs() -> None:
+    rows = graph()
+    split = Labelled(rows).test_split()
+    assert Labelled(graph()).test_split() == split
+    rows.songs.splits[rows.songs.splits.index("test")] = "train"
+    assert Labelled(rows).test_split() != split
