@@ -56,6 +56,11 @@ def _negatives(
     is_flag=True,
     help="Train even where an artist or a recording is on several sides of the split.",
 )
+@click.option(
+    "--hidden",
+    type=click.IntRange(min=1),
+    help="Width of the net's layers; a narrower one needs less memory.",
+)
 @device_option
 @json_option
 @pass_app
@@ -66,6 +71,7 @@ def train(
     seed: int,
     split: "Asked | None",
     allow_leaks: bool,
+    hidden: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -89,8 +95,9 @@ def train(
     from cli.output import print_json
     from kg.learning import TrainOptions
 
+    options = TrainOptions(epochs, negatives, seed, device, split, allow_leaks, hidden)
     with app.library() as library:
-        report = library.train(TrainOptions(epochs, negatives, seed, device, split, allow_leaks))
+        report = library.train(options)
     if as_json:
         print_json(report)
     else:

@@ -65,6 +65,7 @@ class TrainOptions:
         device: Where it is trained: `cpu`, `cuda` (`cuda:1`), or `auto`: a GPU where there is one.
         split: Rule by which songs are split from now on; None: as until now.
         allow_leaks: Whether to train where an artist or a recording is on several sides.
+        hidden: Width of the net's layers; None: the default of `models`.
     """
 
     epochs: int | None = None
@@ -73,6 +74,7 @@ class TrainOptions:
     device: str = "auto"
     split: Asked | None = None
     allow_leaks: bool = False
+    hidden: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,21 +269,30 @@ def fit(
     from models.rgcn import EncoderConfig
 
     config = _train_config(options)
+    encoder = EncoderConfig(messages=messages)
+    if options.hidden is not None:
+        encoder = replace(encoder, hidden=options.hidden)
     with progress.stage(name, config.epochs) as advance:
         try:
             return training.train(
                 data,
                 GENRE_EDGE,
                 groups=maps.families,
-                encoder=EncoderConfig(messages=messages),
+                encoder=encoder,
                 config=config,
                 device=options.device,
-                on_epoch=lambda *_: advance(1),
+                on_epoch=lambda _, loss, score: advance(1, note=_standing(loss, score)),
             )
         except DeviceError as error:
             raise WrongUsageError(str(error)) from error
         except OutOfMemoryError as error:
-            raise KgError(f"There is too little memory: {error}.") from error
+            narrower = f" (`kg train --hidden {error.hidden}`)" if error.hidden else ""
+            raise KgError(f"There is too little memory: {error}{narrower}.") from error
+
+
+def _standing(loss: float, score: float | None) -> str:
+    """How an epoch came out, for the progress."""
+    return f"loss {loss:.3f}" + ("" if score is None else f", validation macro-F1 {score:.3f}")
 
 
 def predict(

@@ -60,7 +60,7 @@ class TrainConfig:
     hidden_share: float = 0.5
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
-    balance: float = 0.0
+    balance: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
