@@ -23,6 +23,7 @@ from kg.learning import TrainOptions
 from kg.records import FeatureSet, NewSong, SongRecord
 from kg.rejects import read_rejects
 from kg.settings import Settings
+from kg.splits.protocol import SplitRule
 from tests.conftest import empty
 
 EVERYTHING = """
@@ -533,7 +534,14 @@ def test_a_build_that_another_took_over_writes_nothing(library: Library, music: 
     before = everything(library)
     with pytest.raises(GraphError, match="at the same time"):
         library.store.write_build(
-            space, [], builder=earlier, songs=len(songs), sizes={}, build=build
+            space,
+            [],
+            builder=earlier,
+            songs=len(songs),
+            sizes={},
+            build=build,
+            rule=SplitRule("artist"),
+            compared="",
         )
     new = NewSong(SongRecord(id="new"), songs.features[0], 1.0, 8000)
     with pytest.raises(GraphError, match="at the same time"):
