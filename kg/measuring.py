@@ -187,7 +187,9 @@ def verdict(differences: Sequence[Difference]) -> list[str]:
 
 
 def _points(gap: Estimate) -> str:
-    return f"{100 * gap.value:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+    # Adding 0 takes the sign off what rounds to nothing.
+    value, low, high = (round(100 * end, 1) + 0 for end in (gap.value, gap.low, gap.high))
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
 def metrics(
