@@ -7,6 +7,7 @@ training heads in folds, each with its own edges hidden; and the target edges of
 training split never carry anything.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class TrainConfig:
         epochs_unvalidated: how many epochs where there is too little to validate on.
         learning_rate: of Adam.
         weight_decay: of AdamW.
+        averaging: how slowly the weights that are kept follow those that are trained: after
+            each epoch they move 1 - `averaging` of the way, more in the first ones; 0: at once.
         hidden_share: share of the training heads that is hidden and scored each epoch.
         negatives: false tails drawn for each true one, or "all" of them.
         drawn_by: how they are drawn: every false tail alike, or by how frequent it is.
@@ -57,6 +60,7 @@ class TrainConfig:
     epochs_unvalidated: int = 100
     learning_rate: float = 5e-3
     weight_decay: float = 0.1
+    averaging: float = 0.97
     hidden_share: float = 0.5
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
@@ -66,6 +70,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience, self.epochs_unvalidated) < 1:
             raise ValueError("epochs, patience and epochs_unvalidated must be at least 1")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging must be at least 0 and below 1, not {self.averaging}")
         if not 0 < self.hidden_share <= 1:
             raise ValueError(f"hidden_share must be above 0 and at most 1, not {self.hidden_share}")
         if self.negatives != "all" and self.negatives < 1:
@@ -183,6 +189,8 @@ def train(
         torch.manual_seed(config.seed)
         chance = torch.Generator().manual_seed(config.seed)
         model = LinkModel(shape, encoder).to(device)
+        # single epochs are noisy: what is judged and kept is a running mean of their weights
+        averaged = copy.deepcopy(model).eval()
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -201,18 +209,19 @@ def train(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 losses.append(float(loss.detach()))
+                # a mean that starts from chance forgets it: at first it follows more quickly
+                _follow(averaged, model, 1 - min(config.averaging, epoch / (epoch + 9)))
 
                 score, val_loss = None, 0.0
                 if val_heads.numel():
-                    model.eval()
                     with torch.no_grad():
-                        h = model.encoder(graph.x, all_carrying, only=wanted)[-1]
-                        scores = model.score_all(h, val_heads)
+                        h = averaged.encoder(graph.x, all_carrying, only=wanted)[-1]
+                        scores = averaged.score_all(h, val_heads)
                         truth = all_true.mask(val_heads)
                         score = macro_f1(scores, truth, shape.multi_label)
                         val_loss = float(full_loss(scores, truth, shape.multi_label))
                 if not validated or kept is None or (score, -val_loss) > (kept.score, -kept.loss):
-                    state = {k: v.clone() for k, v in model.state_dict().items()}
+                    state = {k: v.clone() for k, v in averaged.state_dict().items()}
                     kept = _Kept(epoch, score, val_loss, state)
                 if on_epoch is not None:
                     on_epoch(epoch, losses[-1], score)
@@ -235,6 +244,13 @@ def train(
         interrupted=interrupted,
         device=str(device),
     )
+
+
+@torch.no_grad()
+def _follow(averaged: LinkModel, model: LinkModel, share: float) -> None:
+    """Move the averaged weights that share of the way towards the model's."""
+    for mean, now in zip(averaged.parameters(), model.parameters(), strict=True):
+        mean.lerp_(now, share)
 
 
 @contextmanager

@@ -417,3 +417,23 @@ def test_second_labels_of_held_out_heads_do_not_choose_the_loss() -> None:
         other = (int(edges[1][edges[0] == head][0]) + 1) % tails
         data[TARGET].edge_index = torch.cat([edges, torch.tensor([[head], [other]])], dim=1)
         assert GraphShape.of(data, TARGET).multi_label is multi_label
+
+
+def test_kept_weights_are_the_running_mean_of_the_epochs() -> None:
+    data = class_graph(per_class=5)  # too few to validate: the last epoch is kept
+
+    def projection(epochs: int, averaging: float) -> torch.Tensor:
+        config = TrainConfig(epochs_unvalidated=epochs, averaging=averaging)
+        return train(data, TARGET, encoder=SMALL, config=config).model.encoder.inputs.projection
+
+    first, second = projection(1, 0.0), projection(2, 0.0)  # the weights of the epochs themselves
+    assert not torch.allclose(first, second)
+    share = 9 / 11  # after the second epoch: 1 - 2 / (2 + 9)
+    torch.testing.assert_close(
+        projection(2, 0.97), projection(1, 0.97) + share * (second - projection(1, 0.97))
+    )
+
+
+def test_averaging_is_a_share() -> None:
+    with pytest.raises(ValueError, match="averaging"):
+        TrainConfig(averaging=1.0)
