@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Scores
-from kg.graph.rows import Looks, ModelRow
+from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
 from kg.learning import TrainOptions, Writing, fit, of, refuse_unlearnable
@@ -24,9 +23,7 @@ from kg.measuring import (
 )
 from kg.progress import SILENT, Progress
 from kg.saved_models import latest_model, new_model_id
-
-if TYPE_CHECKING:
-    from kg.graph.rows import GraphRows
+from kg.schema import SONG_NODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,7 @@ def _several(
 
 
 def _classifiers(
-    rows: "GraphRows",
+    rows: GraphRows,
     labelled: Labelled,
     seeds: int,
     side: Side,
@@ -172,5 +169,5 @@ def _classifiers(
                 raise KeyboardInterrupt
             found[name].append(of(training.predict(result.model, data), labelled.rows[side]))
     with progress.stage("Fitting tabular models", None):
-        choice, told = labelled.tabular(data["song"].x.numpy(), side, seed=0)
+        choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), side, seed=0)
     return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice

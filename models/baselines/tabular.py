@@ -22,8 +22,9 @@ from models.training import macro_f1
 
 LOGISTIC, SVM, BOOSTING = "logistic regression", "SVM", "gradient boosting"
 
-# Rows by which settings are chosen, and rows that a kind of classifier can learn from in minutes.
+# Rows that settings are tried on, learned and told; rows that a kind can learn from in minutes.
 MOST_TO_CHOOSE_BY = 5_000
+MOST_TO_TELL = 2_000
 MOST_TO_FIT = {LOGISTIC: 50_000, SVM: 5_000, BOOSTING: 20_000}
 # Trees that part fewer rows than this are guesswork.
 FEWEST_TO_BOOST = 200
@@ -107,7 +108,7 @@ def best_tabular(
     """Choose the best classifier and predict; the same input gives the same output.
 
     Rows of several classes are learned one class against the rest. Many rows are thinned out
-    (`MOST_TO_CHOOSE_BY`, `MOST_TO_FIT`), by lot and class by class.
+    (`MOST_TO_CHOOSE_BY`, `MOST_TO_TELL`, `MOST_TO_FIT`), by lot and class by class.
 
     Args:
         x_train: [n, d] standardised features.
@@ -135,6 +136,9 @@ def best_tabular(
         # one strength of many that hasn't fully converged is still a fair candidate
         warnings.simplefilter("ignore", ConvergenceWarning)
         kept = _thinned(truth_train, MOST_TO_CHOOSE_BY, seed)
+        if validation is not None:
+            told = _thinned(validation[1], MOST_TO_TELL, seed)
+            validation = (validation[0][told], validation[1][told])
         trial = _Trial.of(
             x_train[kept],
             truth_train[kept],

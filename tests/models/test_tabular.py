@@ -125,6 +125,7 @@ def test_small_and_odd_training_splits() -> None:
 def test_many_rows_are_thinned_out_class_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tabular.MOST_TO_FIT, SVM, 60)
     monkeypatch.setattr(tabular, "MOST_TO_CHOOSE_BY", 100)
+    monkeypatch.setattr(tabular, "MOST_TO_TELL", 12)
     x, truth = _blobs(80, 0)
     candidates = [each for each in tabular.CANDIDATES if each.kind == SVM]
     found = best_tabular(x, truth, x, validation=_blobs(10, 2), candidates=candidates)
