@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.distmult import DistMult
 from models.pyg import HeteroData
 from models.rgcn import EncoderConfig, RGCNEncoder
-from models.sparse import EdgeType
+from models.sparse import EdgeType, MeanAdjacency
 
 
 def reverse_of(edge_type: EdgeType) -> EdgeType:
@@ -101,7 +101,9 @@ class GraphShape:
 class LinkModel(nn.Module):
     """R-GCN encoder and DistMult decoder over graphs of one shape.
 
-    The decoder has one relation, the target, at number 0.
+    The decoder has one relation, the target, at number 0. Heads that are linked to each other can
+    be scored by a mixture of their own embedding and their neighbours', which no weight is trained
+    for: z_i' = (1 - s) z_i + s mean of z_j over the neighbours j. `smoothing` holds s.
     """
 
     def __init__(self, shape: GraphShape, config: EncoderConfig) -> None:
@@ -112,16 +114,28 @@ class LinkModel(nn.Module):
             shape.features, shape.learned, shape.relations, shape.groups, config
         )
         self.decoder = DistMult(1, config.hidden)
+        self.smoothing: Tensor
+        # a buffer, so that it is kept wherever the weights are
+        self.register_buffer("smoothing", torch.zeros(()))
 
-    def score_all(self, h: Mapping[str, Tensor], heads: Tensor | None = None) -> Tensor:
+    def score_all(
+        self,
+        h: Mapping[str, Tensor],
+        heads: Tensor | None = None,
+        peers: MeanAdjacency | None = None,
+    ) -> Tensor:
         """Score heads (numbers [b]; default: all) against every tail: [b, n_tail].
 
         Args:
             h: the last layer's output.
             heads: which nodes of the target's head type.
+            peers: who is averaged over; None: nobody, each head is scored by its own embedding.
         """
         head_type, _, tail_type = self.shape.target
-        z = h[head_type] if heads is None else h[head_type][heads]
+        z = h[head_type]
+        if peers is not None and float(self.smoothing) > 0:
+            z = self._smoothed(z, peers.mean(z), peers)
+        z = z if heads is None else z[heads]
         scores: Tensor = self.decoder(z, 0, h[tail_type])
         return scores
 
@@ -149,5 +163,20 @@ class LinkModel(nn.Module):
         self.eval()
         head_type, _, tail_type = self.shape.target
         z = self.encoder.embed_new(head_type, x, neighbours, layers)
+        links = [e for (head, _, tail), e in neighbours.items() if head == tail == head_type]
+        if links and self.config.messages and float(self.smoothing) > 0:
+            edges = torch.cat(links, dim=1)
+            # only the neighbours' rows: the cost must not depend on how many heads there are
+            senders, local = torch.unique(edges[0], return_inverse=True)
+            near = layers[-1][head_type][senders]
+            peers = MeanAdjacency.from_edges(
+                torch.stack([local, edges[1]]), near.size(0), z.size(0), z.dtype
+            )
+            z = self._smoothed(z, peers.mean(near), peers)
         scores: Tensor = self.decoder(z, 0, layers[-1][tail_type])
         return scores
+
+    def _smoothed(self, z: Tensor, near: Tensor, peers: MeanAdjacency) -> Tensor:
+        """Mix embeddings z [n, d] with their peers' mean [n, d]; who has no peer stays as it is."""
+        has_peers = (peers.matrix.starts.diff() > 0)[:, None]
+        return torch.where(has_peers, torch.lerp(z, near, self.smoothing), z)

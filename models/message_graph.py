@@ -1,5 +1,7 @@
 """A graph ready for message passing, in which no head hears of its own answer."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,9 @@ class MessageGraph:
             if tuple(t) not in (target, reverse_of(target))
         }
         self._fixed = Messages.of(fixed)
+        self._peer_edges = [
+            data[t].edge_index.to(device) for t in fixed if t[0] == t[2] == target[0]
+        ]
         # both directions come from this one list, so hiding an edge hides its twin
         self.edges = torch.unique(data[target].edge_index.to(device), dim=1)
         if "train_mask" not in data[target[0]]:
@@ -42,6 +47,15 @@ class MessageGraph:
             target: self._matrix(target, self.train_edges),
             twin: self._matrix(twin, self.train_edges.flip(0)),
         }
+
+    @cached_property
+    def peers(self) -> MeanAdjacency | None:
+        """Who is linked to which head among the heads themselves, by any relation, either way."""
+        if not self._peer_edges:
+            return None
+        return self._matrix(
+            (self.target[0], "peers", self.target[0]), torch.cat(self._peer_edges, dim=1)
+        )
 
     def heads(self, mask: Tensor) -> Tensor:
         """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""

@@ -24,6 +24,8 @@ from models.training import (
 )
 from tests.models.graphs import GROUPS, TARGET, class_graph, classes_of, multi_graph
 
+# Items of each of the four classes, of which a fifth are held out to validate on.
+ENOUGH = FEWEST_TO_VALIDATE // 4 * 5
 SMALL = EncoderConfig(hidden=16, layers=2)
 SHORT = TrainConfig(epochs=40, patience=40, epochs_unvalidated=40)
 
@@ -37,7 +39,7 @@ def _without_validation(data: HeteroData) -> HeteroData:
     "loss", [{}, {"negatives": 2}, {"negatives": 2, "drawn_by": "frequency"}, {"balance": 1.0}]
 )
 def test_training_is_clearly_better_than_chance(loss: dict[str, Any]) -> None:
-    data = class_graph(per_class=40)
+    data = class_graph(per_class=ENOUGH)
     config = dataclasses.replace(SHORT, **loss)
     result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
     test = data["item"].test_mask
@@ -52,11 +54,11 @@ def test_training_is_clearly_better_than_chance(loss: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("negatives", ["all", 2])
 def test_several_tails_a_head(negatives: int | str) -> None:
-    data = multi_graph(per_class=40)
+    data = multi_graph(per_class=ENOUGH)
     config = dataclasses.replace(SHORT, negatives=negatives)
     result = train(data, TARGET, groups=GROUPS, encoder=SMALL, config=config)
     assert result.model.shape.multi_label
-    truth = torch.zeros(160, 4, dtype=torch.bool)
+    truth = torch.zeros(4 * ENOUGH, 4, dtype=torch.bool)
     truth[tuple(data[TARGET].edge_index)] = True
     test = data["item"].test_mask
     scores = predict(result.model, data)
@@ -115,7 +117,7 @@ def test_sampled_softmax_estimates_the_loss_over_all(drawn_by: DrawnBy) -> None:
 
 @pytest.mark.parametrize("validated", [True, False])
 def test_ctrl_c_keeps_the_best_epoch_so_far(validated: bool) -> None:
-    data = class_graph(per_class=40)
+    data = class_graph(per_class=ENOUGH)
     if not validated:
         _without_validation(data)
 
@@ -167,7 +169,7 @@ def test_same_seed_same_numbers_and_chance_is_left_alone() -> None:
 
 
 def test_best_weights_are_restored() -> None:
-    data = class_graph(per_class=40, signal=0.6)
+    data = class_graph(per_class=ENOUGH, signal=0.6)
     seen: list[float] = []
     result = train(
         data,
@@ -184,7 +186,7 @@ def test_best_weights_are_restored() -> None:
 
 
 def test_training_stops_when_nothing_improves() -> None:
-    data = class_graph(per_class=40, signal=0)
+    data = class_graph(per_class=ENOUGH, signal=0)
     config = TrainConfig(epochs=200, patience=3)
     result = train(data, TARGET, encoder=SMALL, config=config)
     assert result.epochs == result.best_epoch + 3 < 200
@@ -264,7 +266,7 @@ def test_where_only_the_own_edge_tells_training_heads_stay_at_chance() -> None:
     """Features and neighbours are noise: the answer can only be read off hidden edges."""
     right = []
     for seed in range(3):
-        data = _without_validation(class_graph(per_class=40, signal=0, seed=seed))
+        data = _without_validation(class_graph(per_class=ENOUGH, signal=0, seed=seed))
         config = dataclasses.replace(SHORT, seed=seed)
         model = train(data, TARGET, encoder=SMALL, config=config).model
         guessed = predict(model, data).argmax(dim=1) == classes_of(data)
@@ -308,9 +310,13 @@ def test_labels_outside_the_training_split_change_nothing() -> None:
     assert torch.equal(predict(one, data), predict(two, other))
 
 
+# scores come from each head's own embedding alone
+UNMIXED = TrainConfig(epochs_unvalidated=5, smoothing=0.0)
+
+
 def test_prediction_hides_own_edges_by_folds() -> None:
     data = class_graph(per_class=5)
-    model = train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=5)).model
+    model = train(data, TARGET, encoder=SMALL, config=UNMIXED).model
     scores = predict(model, data, folds=12)  # twelve training heads: one a fold
     own = data["item"].train_mask.nonzero().flatten()
     torch.testing.assert_close(scores[own], _scores_without_edge(model, data, own))
@@ -322,7 +328,7 @@ def test_prediction_hides_own_edges_by_folds() -> None:
 
 def test_kept_layer_outputs_score_new_heads() -> None:
     data = class_graph()
-    model = train(data, TARGET, encoder=SMALL, config=TrainConfig(epochs_unvalidated=5)).model
+    model = train(data, TARGET, encoder=SMALL, config=UNMIXED).model
     layers = layer_outputs(model, data)
     assert [set(layer) for layer in layers] == [{"item", "centroid", "class"}] * 3
     assert all(layer["item"].shape == (60, 16) for layer in layers)
@@ -330,6 +336,60 @@ def test_kept_layer_outputs_score_new_heads() -> None:
     scores = model.score_new(torch.randn(1, 8), neighbours, layers)
     assert scores.shape == (1, 4)
     torch.testing.assert_close(probabilities(scores, multi_label=False).sum(), torch.tensor(1.0))
+
+
+def test_scores_are_smoothed_over_the_linked_heads() -> None:
+    data = class_graph(per_class=5)
+    own = train(data, TARGET, encoder=SMALL, config=UNMIXED).model
+    config = dataclasses.replace(UNMIXED, smoothing=0.4)
+    mixed = train(data, TARGET, encoder=SMALL, config=config).model
+    assert float(mixed.smoothing) == pytest.approx(0.4)
+    edges = torch.cat(
+        [data["item", name, "item"].edge_index for name in ("similar", "rev_similar")], dim=1
+    )
+    weight = torch.zeros(20, 20).index_put_(
+        (edges[1], edges[0]), torch.ones(edges.size(1)), accumulate=True
+    )
+    degree = weight.sum(dim=1, keepdim=True)
+    scores = own.score_all(layer_outputs(own, data)[-1]).detach()
+    expected = 0.6 * scores + 0.4 * (weight @ scores) / degree.clamp(min=1)
+    expected = torch.where(degree > 0, expected, scores)  # who has no peer stays as it is
+    rest = ~data["item"].train_mask
+    torch.testing.assert_close(predict(mixed, data)[rest], expected[rest])
+
+
+def test_smoothing_does_not_bring_a_heads_own_edge_back() -> None:
+    data = class_graph(per_class=5)
+    config = dataclasses.replace(UNMIXED, smoothing=0.5)
+    model = train(data, TARGET, encoder=SMALL, config=config).model
+    scores = predict(model, data, folds=12)
+    other = data.clone()  # a training head's label is another one: its own scores must not move
+    head = int(data["item"].train_mask.nonzero()[0])
+    edges = other[TARGET].edge_index
+    edges[1][edges[0] == head] = (edges[1][edges[0] == head] + 1) % 4
+    other["class", "rev_has_class", "item"].edge_index = edges.flip(0)
+    torch.testing.assert_close(predict(model, other, folds=12)[head], scores[head])
+
+
+def test_the_net_without_messages_is_not_smoothed_either() -> None:
+    data = class_graph(per_class=5)
+    config = dataclasses.replace(UNMIXED, smoothing=0.5)
+    encoder = dataclasses.replace(SMALL, messages=False)
+    assert float(train(data, TARGET, encoder=encoder, config=config).model.smoothing) == 0
+
+
+def test_new_heads_are_smoothed_over_their_neighbours() -> None:
+    data = class_graph()
+    model = train(data, TARGET, encoder=SMALL, config=UNMIXED).model
+    layers, x = layer_outputs(model, data), torch.randn(2, 8)
+    neighbours = {("item", "rev_similar", "item"): torch.tensor([[3, 4, 3], [0, 0, 0]])}
+    alone = model.score_new(x, neighbours, layers)
+    model.smoothing.fill_(0.3)
+    smoothed = model.score_new(x, neighbours, layers)
+    kept = model.score_all(layers[-1]).detach()
+    near = (2 * kept[3] + kept[4]) / 3
+    torch.testing.assert_close(smoothed[0], 0.7 * alone[0] + 0.3 * near)
+    torch.testing.assert_close(smoothed[1], alone[1])  # it has no neighbour
 
 
 def test_macro_f1_is_sklearns() -> None:
@@ -434,6 +494,8 @@ def test_kept_weights_are_the_running_mean_of_the_epochs() -> None:
     )
 
 
-def test_averaging_is_a_share() -> None:
+def test_averaging_and_smoothing_are_shares() -> None:
     with pytest.raises(ValueError, match="averaging"):
         TrainConfig(averaging=1.0)
+    with pytest.raises(ValueError, match="smoothing"):
+        TrainConfig(smoothing=1.5)
