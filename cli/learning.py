@@ -135,7 +135,7 @@ def _print_training(report: "TrainReport") -> None:
     print_scores(report.scores, "on the test songs")
     for sentence in report.verdict:
         click.echo(sentence)
-    print_tabular(report.tabular, songs["train"])
+    print_tabular(report.tabular)
     if report.caution:
         click.echo(report.caution)
     if report.untested and report.scores:

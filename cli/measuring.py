@@ -90,7 +90,7 @@ def _print(report: "EvaluateReport") -> None:
         plural = "s" if found.seeds > 1 else ""
         click.echo(f"{found.seeds} fresh model{plural}, on {found.measured.songs} {songs}:")
         print_scores(found.measured.scores, f"mean of {found.seeds} seed{plural}")
-        print_tabular(found.tabular, found.tabular.songs)
+        print_tabular(found.tabular)
         for sentence in found.verdict:
             click.echo(sentence)
         if report.model is None:

@@ -27,15 +27,18 @@ def print_scores(scores: "Sequence[Score]", heading: str) -> None:
     print_table([heading, f"accuracy {interval}", f"macro-F1 {interval}", "MRR"], rows)
 
 
-def print_tabular(choice: "TabularChoice | None", learned_from: int) -> None:
+def print_tabular(choice: "TabularChoice | None") -> None:
     """How the best tabular model was chosen, and what it was spared."""
     if choice is None:
         return
     tried = ", ".join(f"{kind} {score:.3f}" for kind, score in choice.tried.items())
     if choice.tried:
         click.echo(f"Tabular models by {choice.chosen_by} (macro-F1): {tried}.")
-    if choice.songs < learned_from:
-        click.echo(f"Of the {learned_from} songs, {choice.kind} was fitted on {choice.songs}.")
+    if choice.songs < choice.of:
+        click.echo(
+            f"Of the {choice.of} songs to learn from, {choice.kind} was fitted on {choice.songs}: "
+            "more would take too long."
+        )
 
 
 def print_genres(measured: "Measured", whose: str) -> None:

@@ -63,6 +63,7 @@ class TabularChoice:
         chosen_by: `validation`, `cross-validation` or `nothing`.
         tried: The best macro-F1 of each kind there.
         songs: Songs it was fitted on; large libraries are thinned out for it.
+        of: Songs that there are to learn from.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class TabularChoice:
     chosen_by: str
     tried: Mapping[str, float]
     songs: int
+    of: int
 
 
 class Labelled:
@@ -143,7 +145,12 @@ class Labelled:
             seed=seed,
         )
         choice = TabularChoice(
-            found.kind, dict(found.settings), found.chosen_by, dict(found.tried), found.rows
+            found.kind,
+            dict(found.settings),
+            found.chosen_by,
+            dict(found.tried),
+            found.rows,
+            len(train),
         )
         return choice, found.scores
 

@@ -24,6 +24,7 @@ from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError
 from kg.graph import embedded
 from kg.settings import Settings
+from models.baselines import tabular
 
 KG = Path(sysconfig.get_path("scripts")) / "kg"
 
@@ -192,6 +193,14 @@ def test_training_says_what_the_graph_was_worth_and_models_are_kept(kg: Kg, musi
     printed = kg("train", "--device", "cuda:99")
     assert (printed.code, printed.out) == (2, "")
     assert "no device 'cuda:99'" in printed.err
+
+
+def test_a_thinned_out_rival_is_mentioned(
+    kg: Kg, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kg("ingest", music)
+    monkeypatch.setattr(tabular, "MOST_TO_FIT", dict.fromkeys(tabular.MOST_TO_FIT, 6))
+    assert re.search(r"Of the 8 songs to learn from, .* on 6:", kg("train", "--epochs", "2").out)
 
 
 def test_many_kept_models_are_mentioned(
