@@ -69,14 +69,14 @@ def test_the_verdict_claims_no_more_than_the_interval(
 
 @pytest.mark.parametrize("several", [False, True])
 def test_a_model_is_measured_beside_its_rivals_and_remembered(several: bool) -> None:
-    rows = graph(900, several=several)
+    rows = graph(1200, several=several)
     labelled = Labelled(rows)
     assert labelled.multi_label is several
-    assert [len(labelled.rows[side]) for side in ("train", "valid", "test")] == [630, 90, 180]
+    assert [len(labelled.rows[side]) for side in ("train", "valid", "test")] == [840, 120, 240]
     choice, told = labelled.tabular(rows.songs.features, "test", seed=0)
     assert choice.chosen_by == "validation"
     assert set(choice.tried) == {"logistic regression", "SVM", "gradient boosting"}
-    assert (choice.songs, choice.of) == (630, 630)
+    assert (choice.songs, choice.of) == (840, 840)
     truth = labelled.truth[labelled.rows["test"]]
     ours = truth.astype(np.float64) - 0.5
     measured = labelled.measure(
@@ -91,10 +91,10 @@ def test_a_model_is_measured_beside_its_rivals_and_remembered(several: bool) -> 
     assert [(each.genre, each.f1) for each in measured.genres] == [
         ("blues", 1), ("jazz", 1), ("rock", 1),
     ]  # fmt: skip
-    valid = labelled.measure("valid", {R_GCN: [np.zeros((90, 3))]}, seed=0)
-    kept = metrics(measured, valid, {"test": 180}, 0.5, 3)
+    valid = labelled.measure("valid", {R_GCN: [np.zeros((120, 3))]}, seed=0)
+    kept = metrics(measured, valid, {"test": 240}, 0.5, 3)
     assert (kept["accuracy"], kept["testSongs"], kept["seed"], kept["validMacroF1"]) == (
-        1, 180, 3, 0.5,
+        1, 240, 3, 0.5,
     )  # fmt: skip
     # As the graph keeps it.
     back = json.loads(json.dumps(kept, sort_keys=True))
