@@ -110,7 +110,7 @@ def _print_training(report: "TrainReport") -> None:
     songs = report.songs
     click.echo(
         f"Split {_split(report)}: learned from {songs['train']} songs, "
-        f"chosen on {songs['valid']}, measured on {songs['test']}."
+        f"{songs['valid']} held out to choose by, {songs['test']} to measure on."
     )
     if report.unsplit:
         click.echo(

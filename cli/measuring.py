@@ -21,7 +21,7 @@ SONGS = {"valid": "validation songs", "test": "test songs"}
     help="Train so many fresh models and measure those too.",
 )
 @click.option(
-    "--split",
+    "--on",
     "side",
     type=click.Choice(["valid", "test"]),
     default="valid",
@@ -29,11 +29,22 @@ SONGS = {"valid": "validation songs", "test": "test songs"}
     help="Whose songs: validation, to develop with; test, for the last word.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of a fresh model.")
+@click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Train even where an artist or a recording is on several sides of the split.",
+)
 @device_option
 @json_option
 @pass_app
 def evaluate(
-    app: App, seeds: int, side: str, epochs: int | None, device: str, as_json: bool
+    app: App,
+    seeds: int,
+    side: str,
+    epochs: int | None,
+    allow_leaks: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Show how good the model is, genre by genre, and how much of that is chance.
 
@@ -43,13 +54,13 @@ def evaluate(
 
     Numbers on validation songs flatter a little, as epochs were chosen by them. Test songs are
     for the last word: whoever looks at them often begins to choose by them. The graph remembers
-    how many models have been measured on them; with --split test each seed counts as one.
+    how many models have been measured on them; with --on test each seed counts as one.
 
     \b
     Example:
       kg evaluate
       kg evaluate --seeds 10
-      kg evaluate --seeds 10 --split test --json
+      kg evaluate --seeds 10 --on test --json
     """
     from cli.output import print_json
     from kg.learning import TrainOptions
@@ -58,7 +69,7 @@ def evaluate(
         report = library.evaluate(
             seeds,
             "test" if side == "test" else "valid",
-            TrainOptions(epochs=epochs, device=device),
+            TrainOptions(epochs=epochs, device=device, allow_leaks=allow_leaks),
         )
     if as_json:
         print_json(report)

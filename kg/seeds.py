@@ -24,6 +24,7 @@ from kg.measuring import (
 from kg.progress import SILENT, Progress
 from kg.saved_models import latest_model, new_model_id
 from kg.schema import SONG_NODE
+from kg.splits.leaks import find_leaks, refuse_leaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def evaluate(
         NotReadyError: there is no model and none is asked for; nothing can be learned; or no song
             is on that side.
         WrongUsageError: a negative number of seeds, or no such device.
+        KgError: the split leaks, and that isn't allowed.
     """
     if seeds < 0:
         raise WrongUsageError(f"The number of seeds can't be {seeds}: give 0 or more.")
@@ -123,6 +125,8 @@ def _several(
     with progress.stage("Reading the graph", None):
         rows = store.read_graph()
         refuse_unlearnable(rows)
+        if not options.allow_leaks:
+            refuse_leaks(find_leaks(song for song in store.read_keys() if song.genres))
     labelled = Labelled(rows)
     if len(labelled.rows[side]) == 0:
         raise NotReadyError(

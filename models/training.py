@@ -306,12 +306,11 @@ def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
     Args:
         scores: [b, n].
         truth: bool [b, n].
-        multi_label: predicted is what scores above 0 (a probability of 1/2), else the best.
+        multi_label: predicted is, beside the best, what scores above 0 (a probability of 1/2).
     """
+    predicted = F.one_hot(scores.argmax(dim=1), scores.size(1)).bool()
     if multi_label:
-        predicted = scores > 0
-    else:
-        predicted = F.one_hot(scores.argmax(dim=1), scores.size(1)).bool()
+        predicted |= scores > 0
     hits = (predicted & truth).sum(dim=0)
     total = predicted.sum(dim=0) + truth.sum(dim=0)
     occurring = truth.any(dim=0)

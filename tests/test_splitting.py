@@ -51,6 +51,8 @@ def test_a_random_split_is_refused_where_artists_are_known(library: Library, mus
     assert library.status().split == report.split
     with pytest.raises(KgError, match="The split leaks"):
         library.train(options())
+    with pytest.raises(KgError, match="The split leaks"):
+        library.evaluate(1, options=options())
 
     report = library.train(options(split="artist"))
     assert (report.split_caution, report.unsplit) == (None, 0)

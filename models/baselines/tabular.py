@@ -6,7 +6,7 @@ split, or by cross-validation inside the training split, is what a graph is meas
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,19 @@ Rows = NDArray[np.int64]
 Groups = Sequence[str] | NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A kind of classifier with its settings."""
+    """A kind of classifier with its settings.
+
+    Attributes:
+        kind: what it is.
+        settings: its own.
+        balance: power of a class's rarity by which its rows weigh more; 0: all rows alike.
+    """
 
     kind: str
     settings: Mapping[str, Any]
+    balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,9 @@ CANDIDATES = (
     ),
     *(Candidate(BOOSTING, {"max_leaf_nodes": leaves}) for leaves in (7, 15)),
 )
+# Power of a class's rarity by which its rows weigh more, as the net's loss weighs them: tried with
+# the best settings of each kind.
+BALANCE = 0.5
 # What is fitted where nothing can be tried.
 UNTRIED = Candidate(LOGISTIC, {"C": 0.1})
 
@@ -147,21 +157,31 @@ def best_tabular(
             None if groups is None else np.asarray(groups)[kept],
             validation,
         )
-        results = [trial.run(each, multi_label, seed) for each in fitting] if trial.parts else []
-        best = fitting[int(np.argmax(results))] if results else UNTRIED
+        results: list[tuple[Candidate, float]] = []
+        if trial.parts:
+            results = [(each, trial.run(each, multi_label, seed)) for each in fitting]
+            balanced = [replace(each, balance=BALANCE) for each in _best_of_kinds(results)]
+            results += [(each, trial.run(each, multi_label, seed)) for each in balanced]
+        best = max(results, key=lambda result: result[1])[0] if results else UNTRIED
         rows = _thinned(truth_train, _most(best.kind, truth_train.shape[1]), seed)
         scores = _scores(best, x_train[rows], truth_train[rows], x, multi_label)
-    tried: dict[str, float] = {}
-    for each, result in zip(fitting, results, strict=False):
-        tried[each.kind] = max(result, tried.get(each.kind, 0.0))
     return Tabular(
         kind=best.kind,
-        settings=best.settings,
+        settings={**best.settings, **({"balance": best.balance} if best.balance else {})},
         chosen_by=trial.chosen_by,
-        tried=tried,
+        tried={each.kind: dict(results)[each] for each in _best_of_kinds(results)},
         rows=len(rows),
         scores=scores,
     )
+
+
+def _best_of_kinds(results: Sequence[tuple[Candidate, float]]) -> list[Candidate]:
+    """The best candidate of each kind, of equals the first."""
+    best: dict[str, tuple[Candidate, float]] = {}
+    for candidate, result in results:
+        if candidate.kind not in best or result > best[candidate.kind][1]:
+            best[candidate.kind] = candidate, result
+    return [candidate for candidate, _ in best.values()]
 
 
 @dataclass(frozen=True)
@@ -266,6 +286,10 @@ def _scores(
 
 def _fitted(candidate: Candidate, x: Features, y: Rows | Bools) -> Any:
     settings = dict(candidate.settings)
+    if candidate.balance:
+        classes, count = np.unique(y, return_counts=True)
+        weights = (len(y) / (len(classes) * count)) ** candidate.balance
+        settings["class_weight"] = dict(zip(classes.tolist(), weights.tolist(), strict=True))
     if candidate.kind == LOGISTIC:
         return LogisticRegression(max_iter=2000, **settings).fit(x, y)
     if candidate.kind == SVM:

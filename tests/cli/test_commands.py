@@ -165,14 +165,14 @@ def test_training_says_what_the_graph_was_worth_and_models_are_kept(kg: Kg, musi
     assert "by genre" in printed.out
     assert GENRES[0] in printed.out
     assert "so far" not in printed.out
-    printed = kg("evaluate", "--split", "test")
+    printed = kg("evaluate", "--on", "test")
     assert "was measured on the test songs" in printed.out
     assert "so far: 2 models." in printed.out
     printed = kg("evaluate", "--seeds", "2", "--epochs", "3")
     assert "2 fresh models, on 8 validation songs:" in printed.out
     assert "± over seeds" in printed.out
     document = json.loads(
-        kg("evaluate", "--seeds", "1", "--epochs", "3", "--split", "test", "--json").out
+        kg("evaluate", "--seeds", "1", "--epochs", "3", "--on", "test", "--json").out
     )
     assert document["looks"]["here"] == 3
     assert document["seeds"]["measured"]["songs"] == 8

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
 
 from models.baselines import tabular
 from models.baselines.tabular import (
@@ -68,6 +70,24 @@ def test_the_best_kind_is_chosen_by_what_is_held_out() -> None:
     assert found.kind != LOGISTIC
     assert found.tried[LOGISTIC] < 0.7 < found.tried[found.kind]
     assert _right(found.scores, _rings(100, 1)[1]) > 0.9
+
+
+def test_rare_classes_may_weigh_more() -> None:
+    """One class of ten times fewer rows, which overlap with the others'."""
+    x, truth = _blobs(400, 0, signal=1.2)
+    kept = np.concatenate([np.arange(800), np.arange(800, 1200, 10)])
+    candidate = [Candidate(LOGISTIC, {"C": 1.0})]
+    validation = _blobs(300, 2, signal=1.2)
+    found = best_tabular(x[kept], truth[kept], x, validation=validation, candidates=candidate)
+    assert found.settings == {"C": 1.0, "balance": tabular.BALANCE}
+    plain = LogisticRegression(C=1.0).fit(x[kept], truth[kept].argmax(axis=1)).predict(x)
+    assert (found.scores.argmax(axis=1) == 2).sum() > (plain == 2).sum()
+    # the weights are scikit-learn's, of which a power is taken
+    weights = compute_class_weight("balanced", classes=np.arange(3), y=truth[kept].argmax(axis=1))
+    fitted = LogisticRegression(
+        C=1.0, max_iter=2000, class_weight=dict(enumerate(weights**tabular.BALANCE))
+    ).fit(x[kept], truth[kept].argmax(axis=1))
+    assert np.allclose(fitted.decision_function(x), found.scores)
 
 
 def test_rows_of_several_classes_are_learned_one_against_the_rest() -> None:

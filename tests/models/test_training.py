@@ -402,6 +402,13 @@ def test_macro_f1_is_sklearns() -> None:
     assert ours == pytest.approx(expected)
 
 
+def test_macro_f1_of_several_counts_the_best_and_all_above_a_half() -> None:
+    scores = torch.tensor([[2.0, 1.0, -1.0], [-3.0, -2.0, -1.0]])
+    truth = torch.tensor([[True, True, False], [False, False, True]])
+    assert macro_f1(scores, truth, multi_label=True) == 1
+    assert macro_f1(scores, truth, multi_label=False) == pytest.approx(2 / 3)
+
+
 def test_graphs_that_cannot_be_learned_from_are_refused() -> None:
     data = class_graph()
     data[TARGET].edge_index = data[TARGET].edge_index[:, :0]
