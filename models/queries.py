@@ -90,7 +90,8 @@ class Queries:
             numbers: [b].
             tails: [b, k].
         """
-        candidates = z if tails is None else z[tails]
+        # embedding, not z[tails]: the same, with a gradient that is made in a third of the time
+        candidates = z if tails is None else F.embedding(tails, z)
         scored: Tensor = decoder(z[self.heads[numbers]], self.relations[numbers], candidates)
         return scored
 
