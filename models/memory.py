@@ -10,11 +10,13 @@ import torch
 from models.rgcn import EncoderConfig
 
 # Measured on graphs of 100,000 to a million songs, 46 edges each: sorting the edges takes this
-# much, then each edge lies in two products, and so many tensors of all nodes' vectors live at
+# much, then each edge lies in several products, and so many tensors of all nodes' vectors live at
 # once: some fixed ones, and those that a layer keeps for the backward pass.
 _BYTES_TO_BUILD = 75
-_BYTES_AN_EDGE = 20
+_BYTES_AN_EDGE = 30
 _VECTORS, _VECTORS_A_LAYER = 4, 8
+# Below this size the C library keeps a tensor's memory for later ones, and as much again lies idle.
+_HANDED_BACK = 32 * 2**20
 _FLOAT = 4
 
 
@@ -50,9 +52,11 @@ def training_bytes(nodes: int, edges: int, encoder: EncoderConfig) -> int:
         edges: of all types, both directions.
         encoder: what is trained.
     """
-    vectors = _VECTORS + _VECTORS_A_LAYER * encoder.layers
-    step = _BYTES_AN_EDGE * edges + _FLOAT * encoder.hidden * nodes * vectors
-    return max(_BYTES_TO_BUILD * edges, step)
+    vectors = _FLOAT * encoder.hidden * nodes
+    alive = vectors * (_VECTORS + _VECTORS_A_LAYER * encoder.layers)
+    if vectors < _HANDED_BACK:
+        alive *= 2
+    return max(_BYTES_TO_BUILD * edges, _BYTES_AN_EDGE * edges + alive)
 
 
 def free_bytes(device: torch.device) -> int:

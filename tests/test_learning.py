@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_each_look_at_the_test_songs_is_on_record(
     write(library, "MATCH (s:Song {split: 'test'}) WITH s LIMIT 1 SET s.split = 'train'")
     rows = library.store.read_graph()
     assert rows.songs.splits.count("test") == 7
-    assert library.evaluate(1, "test", QUICK).looks == Looks(1, 4)
+    allowed = replace(QUICK, allow_leaks=True)  # the song's artist is on two sides now
+    assert library.evaluate(1, "test", allowed).looks == Looks(1, 4)
 
 
 def test_seeds_give_a_mean_with_its_spread(library: Library, music: Path) -> None:
