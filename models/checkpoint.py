@@ -21,7 +21,8 @@ from torch import Tensor
 from models.link_model import GraphShape, LinkModel
 from models.rgcn import EncoderConfig
 
-FORMAT = 1
+# 2: the model holds how far scores are smoothed.
+FORMAT = 2
 
 
 class CheckpointError(Exception):

@@ -25,12 +25,12 @@ class OutOfMemoryError(MemoryError):
 
     Attributes:
         needed: bytes, estimated.
-        free: bytes; None: unknown.
+        free: bytes; None: unknown, it ran out on the way.
         hidden: the largest width of the layers that would fit; None: none would.
         share: how much of the graph would fit, 0 to 1.
     """
 
-    def __init__(self, needed: int, free: int, hidden: int | None, share: float) -> None:
+    def __init__(self, needed: int, free: int | None, hidden: int | None, share: float) -> None:
         self.needed = needed
         self.free = free
         self.hidden = hidden
@@ -38,10 +38,8 @@ class OutOfMemoryError(MemoryError):
         fits = f"a graph of {share:.0%} of its size would fit"
         if hidden is not None:
             fits = f"layers of {hidden} would fit, or {fits}"
-        super().__init__(
-            f"training needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "
-            f"free: {fits}"
-        )
+        had = "couldn't get as much" if free is None else f"{free / 1e9:.1f} GB are free"
+        super().__init__(f"training needs about {needed / 1e9:.1f} GB of memory and {had}: {fits}")
 
 
 def training_bytes(nodes: int, edges: int, encoder: EncoderConfig) -> int:
@@ -63,7 +61,9 @@ def free_bytes(device: torch.device) -> int:
     """Tell how much memory can be had on a device, swap included."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        # what an earlier training left with torch is there for the next one
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + idle)
     return int(psutil.virtual_memory().available + psutil.swap_memory().free)
 
 
@@ -78,28 +78,29 @@ def within_memory(
     """
     needed, free = training_bytes(nodes, edges, encoder), free_bytes(device)
     if needed > free:
-        raise _too_large(nodes, edges, encoder, needed, free)
+        raise _too_large(nodes, edges, encoder, free, free)
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not _is_lack_of_memory(error):
             raise
         # the estimate was too low, or a limit stands below what the machine has
-        raise _too_large(
-            nodes, edges, encoder, needed, min(needed // 2, free_bytes(device))
-        ) from error
+        bound = min(needed // 2, free_bytes(device))
+        raise _too_large(nodes, edges, encoder, None, bound) from error
 
 
 def _too_large(
-    nodes: int, edges: int, encoder: EncoderConfig, needed: int, free: int
+    nodes: int, edges: int, encoder: EncoderConfig, free: int | None, bound: int
 ) -> OutOfMemoryError:
+    """Name what would fit into `bound` bytes."""
+    needed = training_bytes(nodes, edges, encoder)
     narrower = (encoder.hidden // divisor for divisor in (2, 4, 8) if encoder.hidden >= 8 * divisor)
     fitting = (
         hidden
         for hidden in narrower
-        if training_bytes(nodes, edges, replace(encoder, hidden=hidden, blocks=None)) <= free
+        if training_bytes(nodes, edges, replace(encoder, hidden=hidden, blocks=None)) <= bound
     )
-    return OutOfMemoryError(needed, free, next(fitting, None), free / needed)
+    return OutOfMemoryError(needed, free, next(fitting, None), bound / needed)
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

@@ -190,14 +190,18 @@ class MeanAdjacency:
         """
         matrix, transposed = self.matrix, self.transposed
         values = matrix.values * kept
-        group = matrix.rows()
-        if self.joints:  # a mean is over the senders of one relation
-            joints = torch.tensor(self.joints, dtype=torch.int32, device=group.device)
-            relation = torch.bucketize(matrix.columns, joints, right=True)
-            group = group * (len(self.joints) + 1) + relation
-        total = values.new_zeros(self.num_to * (len(self.joints) + 1))
-        total.index_add_(0, group, values)
-        values = values / total.where(total > 0, 1)[group]
+        # a mean is over the senders of one relation: which is each column's?
+        columns = torch.arange(self.num_from, device=values.device)
+        relation = torch.bucketize(
+            columns, torch.tensor(self.joints, dtype=torch.long, device=values.device), right=True
+        )
+        relations = len(self.joints) + 1
+        # what is left of each row, by relation; not index_add_: on a GPU its order is chance
+        total = replace(matrix, values=values).times(
+            functional.one_hot(relation, relations).to(values.dtype)
+        )
+        group = matrix.rows() * relations + relation[matrix.columns.long()]
+        values = values / total.where(total > 0, 1).flatten()[group]
         return replace(
             self,
             matrix=replace(matrix, values=values),

@@ -18,6 +18,7 @@ EXTRA = {"genres": ["blues", "ça"], "seed": 3, "metrics": {"accuracy": 0.5}}
 def saved(tmp_path: Path) -> tuple[Path, LinkModel]:
     data = class_graph()
     model = LinkModel(GraphShape.of(data, TARGET, GROUPS), EncoderConfig(hidden=8, bases=2))
+    model.smoothing.fill_(0.3)
     folder = tmp_path / "models" / "one"
     checkpoint.save(folder, model, layer_outputs(model, data), EXTRA)
     return folder, model
@@ -95,10 +96,11 @@ def test_weights_that_do_not_fit_their_description(saved: tuple[Path, LinkModel]
         checkpoint.load(folder)
 
 
-def test_another_format_is_refused(saved: tuple[Path, LinkModel]) -> None:
+@pytest.mark.parametrize("other", [1, 99])
+def test_another_format_is_refused(saved: tuple[Path, LinkModel], other: int) -> None:
     folder, _ = saved
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["format"] = 99
+    config["format"] = other
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="format 99"):
+    with pytest.raises(CheckpointError, match=f"format {other}"):
         checkpoint.load(folder)

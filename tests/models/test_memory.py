@@ -58,8 +58,23 @@ def test_train_looks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")]
 )
 def test_what_bursts_on_the_way_is_named(error: Exception) -> None:
-    with pytest.raises(OutOfMemoryError, match="would fit"), within_memory(50, 100, WIDE, CPU):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"couldn't get as much: .*50% of") as caught,
+        within_memory(50_000, 100_000, WIDE, CPU),
+    ):
         raise error
+    assert caught.value.free is None
+    assert caught.value.share == pytest.approx(0.5)
+
+
+def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, found in (
+        ("mem_get_info", (1_000, 9_000)),
+        ("memory_reserved", 5_000),
+        ("memory_allocated", 200),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda device, found=found: found)
+    assert memory.free_bytes(torch.device("cuda")) == 5_800
 
 
 def test_other_errors_pass() -> None:

@@ -124,6 +124,23 @@ def test_dropped_edges_leave_a_mean_over_the_others() -> None:
     torch.testing.assert_close(dense(whole.dropped(0.0).matrix), dense(whole.matrix))
 
 
+def test_each_of_joined_relations_keeps_a_mean_of_its_own() -> None:
+    torch.manual_seed(0)
+    counts = (4, 3, 5)
+    parts = [
+        MeanAdjacency.from_edges(torch.stack([torch.randint(n, (40,)), torch.arange(40) % 9]), n, 9)
+        for n in counts
+    ]
+    left = MeanAdjacency.side_by_side(parts).dropped(0.5)
+    for part in dense(left.matrix).split(counts, dim=1):
+        assert 0 < (part > 0).sum() < 9 * part.size(1)
+        torch.testing.assert_close(part.sum(1), (part > 0).any(1).float())
+    torch.testing.assert_close(dense(left.transposed), dense(left.matrix).T)
+    below = MeanAdjacency.below([MeanAdjacency.from_edges(torch.randint(9, (2, 40)), 9, 9)] * 2)
+    left_below = dense(below.dropped(0.5).matrix)
+    torch.testing.assert_close(left_below.sum(1), (left_below > 0).any(1).float())
+
+
 def test_edges_are_dropped_in_training_only() -> None:
     data = class_graph()
     config = EncoderConfig(hidden=8, dropout=0.0, edge_dropout=0.5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from models.devices import DeviceError
+from models.devices import DeviceError, pick_device
 from models.link_model import GraphShape, LinkModel
 from models.losses import LinkLoss
 from models.message_graph import MessageGraph
@@ -144,11 +144,16 @@ def test_ctrl_c_before_the_first_epoch_ends_it(monkeypatch: pytest.MonkeyPatch) 
         train(class_graph(), TARGET, encoder=SMALL, config=SHORT)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match=r"'cuda:99'.*cpu.*auto"):
         train(class_graph(), TARGET, device="cuda:99")
     with pytest.raises(DeviceError, match="'nonsense'"):
         train(class_graph(), TARGET, device="nonsense")
+    # a GPU that torch knows and can't train on is refused before it starts
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: torch.ones(1))
+    with pytest.raises(DeviceError, match="'mps'"):
+        pick_device("mps")
+    monkeypatch.undo()
     result = train(class_graph(), TARGET, config=TrainConfig(epochs_unvalidated=1), device="auto")
     assert result.device == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -356,6 +361,44 @@ def test_scores_are_smoothed_over_the_linked_heads() -> None:
     expected = torch.where(degree > 0, expected, scores)  # who has no peer stays as it is
     rest = ~data["item"].train_mask
     torch.testing.assert_close(predict(mixed, data)[rest], expected[rest])
+
+
+def test_validation_heads_choose_the_smoothing() -> None:
+    """Linked heads share their class (then mixing helps), or never do (then it harms)."""
+    for step, chosen in ((4, {0.25, 0.5}), (1, {0.0})):
+        data = class_graph(per_class=ENOUGH, signal=0.8)
+        items = torch.arange(4 * ENOUGH)
+        edges = torch.stack([items, (items + 40 + step) % len(items)])  # its class: items % 4
+        data["item", "similar", "item"].edge_index = edges
+        data["item", "rev_similar", "item"].edge_index = edges.flip(0)
+        # hardly anything is heard through links in training, so that the net can't use them itself
+        encoder = dataclasses.replace(SMALL, edge_dropout=0.99)
+        config = TrainConfig(epochs=10)
+        model = train(data, TARGET, encoder=encoder, config=config).model
+        assert float(model.smoothing) in chosen
+
+
+def test_training_heads_are_smoothed_as_all_others_are() -> None:
+    data = class_graph(per_class=5)
+    model = train(data, TARGET, encoder=SMALL, config=UNMIXED).model
+    model.smoothing.fill_(0.5)
+    graph = MessageGraph(data, TARGET)
+    for head in data["item"].train_mask.nonzero().flatten()[:3]:
+        hidden = torch.zeros_like(graph.is_train)
+        hidden[head] = True
+        h = model.encoder(graph.x, graph.messages(hidden))[-1]
+        expected = model.score_all(h, head[None], graph.peers)[0].detach()
+        assert not torch.allclose(expected, model.score_all(h, head[None])[0])
+        torch.testing.assert_close(predict(model, data, folds=12)[head], expected)
+
+
+def test_a_training_head_is_never_a_validation_head_too() -> None:
+    data = class_graph(per_class=ENOUGH)
+    config = TrainConfig(epochs=3)
+    apart = train(data, TARGET, encoder=SMALL, config=config)
+    data["item"].val_mask |= data["item"].train_mask
+    both = train(data, TARGET, encoder=SMALL, config=config)
+    assert both.validation_score == apart.validation_score
 
 
 def test_smoothing_does_not_bring_a_heads_own_edge_back() -> None:
