@@ -79,7 +79,8 @@ class Labelled:
 
     Attributes:
         truth: Genres of every song, bool [n, g].
-        multi_label: Some song has several.
+        multi_label: Some training song has several: a model learns, and says, one genre of a song
+            otherwise, whatever the songs have that it is measured on.
         rows: Rows of the labelled songs, by split.
     """
 
@@ -87,10 +88,10 @@ class Labelled:
         self._graph = rows
         self.truth: Bools = np.zeros((len(rows.songs), len(rows.genres)), dtype=np.bool_)
         self.truth[rows.in_genre[0], rows.in_genre[1]] = True
-        self.multi_label = bool((self.truth.sum(axis=1) > 1).any())
         sides = np.array([side or "" for side in rows.songs.splits])
         has = self.truth.any(axis=1)
         self.rows: dict[str, Rows] = {s: np.flatnonzero((sides == s) & has) for s in SPLITS}
+        self.multi_label = bool((self.truth[self.rows["train"]].sum(axis=1) > 1).any())
 
     def measure(
         self, side: Side, classifiers: Mapping[str, Sequence[Scores]], *, seed: int

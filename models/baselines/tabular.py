@@ -138,8 +138,6 @@ def best_tabular(
     if len(x_train) == 0:
         raise ValueError("there is no class to learn from")
     multi_label = bool((truth_train.sum(axis=1) > 1).any())
-    if validation is not None:
-        multi_label = multi_label or bool((validation[1].sum(axis=1) > 1).any())
     fitting = [
         each for each in candidates if each.kind != BOOSTING or len(x_train) >= FEWEST_TO_BOOST
     ]

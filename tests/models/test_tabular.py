@@ -103,6 +103,16 @@ def test_rows_of_several_classes_are_learned_one_against_the_rest() -> None:
         assert chosen[:, 3].all()  # what all rows have is what a new one has
 
 
+def test_second_classes_of_validation_rows_do_not_change_what_is_learned() -> None:
+    x, truth = _blobs(40, 0)
+    told, second = _blobs(10, 2)
+    second[0] = True
+    candidates = tabular.CANDIDATES[4:6]
+    found = best_tabular(x, truth, x, validation=(told, second), candidates=candidates)
+    fitted = LogisticRegression(**found.settings, max_iter=2000).fit(x, truth.argmax(axis=1))
+    np.testing.assert_allclose(found.scores, fitted.decision_function(x))
+
+
 def test_a_class_without_a_training_row_comes_last() -> None:
     x, truth = _blobs(20, 0)
     for held in (0, 1):
