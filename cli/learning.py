@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Above this, what kept models take on disk is said.
 MANY_MODELS, MANY_BYTES = 10, 1_000_000_000
+REBUILT = "The graph was rebuilt after this model was trained: `kg train` fits it better."
 RULES = {
     "artist": "artist by artist",
     "given": "as the data says",
@@ -120,16 +121,16 @@ def _print_training(report: "TrainReport") -> None:
     if report.split_caution:
         click.echo(f"Careful: {report.split_caution}")
     run, best = report.epochs
+    epochs = f"{run} epoch{'s' if run != 1 else ''}"
     if report.selected_by == "validation":
         click.echo(
-            f"Trained {run} epochs, kept epoch {best} "
-            f"(validation macro-F1 {report.validation_f1:.3f})."
+            f"Trained {epochs}, kept epoch {best} (validation macro-F1 {report.validation_f1:.3f})."
         )
-    else:
-        click.echo(f"Trained {run} epochs, a fixed number: too few songs are held out to choose.")
+    elif not report.interrupted:
+        click.echo(f"Trained {epochs}, a fixed number: too few songs are held out to choose.")
     if report.interrupted:
         click.echo(
-            f"Ctrl-C ended it after {run} epochs: epoch {best} was kept, and what it has to beat "
+            f"Ctrl-C ended it after {epochs}: epoch {best} was kept, and what it has to beat "
             "was left out."
         )
     print_scores(report.scores, "on the test songs")
@@ -166,7 +167,7 @@ def _split(report: "TrainReport") -> str:
 @json_option
 @pass_app
 def predict(app: App, as_json: bool) -> None:
-    """Write the latest model's predictions for every song again.
+    """Write the predictions of the model in use for every song again.
 
     Finishes what was cut off, and takes in songs and neighbours that came after the training.
 
@@ -183,4 +184,4 @@ def predict(app: App, as_json: bool) -> None:
         return
     click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
     if report.rebuilt_since:
-        app.remark("The graph was rebuilt after this model was trained: `kg train` fits it better.")
+        app.remark(REBUILT)

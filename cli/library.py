@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kg.graph.rows import Counts
     from kg.intake import IngestReport
     from kg.sources.folder import GenresFrom
+    from kg.splits.protocol import SplitRule
 
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
@@ -190,7 +191,7 @@ def status(app: App, as_json: bool) -> None:
     Example:
       kg status
     """
-    from cli.output import print_json, print_table, show
+    from cli.output import local, print_json, print_table, show
     from kg.excerpt import in_words
 
     with app.library() as library:
@@ -208,11 +209,11 @@ def status(app: App, as_json: bool) -> None:
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
         *([("files left out", found.rejected)] if found.rejected else []),
-        *([("split", RULES[found.split.protocol])] if found.split is not None else []),
+        *([("split", _split(found.split))] if found.split is not None else []),
         ("models", counts.models),
     ]
     if model is not None:
-        rows.append(("current model", f"{model.id} ({model.state}, {show(model.created_at)})"))
+        rows.append(("current model", f"{model.id} ({model.state}, {local(model.created_at)})"))
         if "accuracy" in model.metrics:
             tested = model.metrics["testSongs"]
             rows.append(
@@ -224,3 +225,9 @@ def status(app: App, as_json: bool) -> None:
         click.echo(f"! {line}")
     if not found.stale:
         click.echo("Everything is up to date.")
+
+
+def _split(rule: "SplitRule") -> str:
+    """Say by which rule songs are split; `kg train` counts those whose artist nobody knows."""
+    unknown = ", songs without an artist one by one" if rule.protocol == "artist" else ""
+    return RULES[rule.protocol] + unknown

@@ -102,7 +102,10 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Run the same command again to go on.", err=True)
+        click.echo(
+            "Interrupted. Run the same command again; `kg status` says what is unfinished.",
+            err=True,
+        )
         code = 130
     except OSError as error:
         # A full disk, output that nobody reads: nothing of ours to mend, so no traceback either.

@@ -89,7 +89,7 @@ def _print(report: "EvaluateReport") -> None:
             trained += f", was measured on the test songs {local(opened)} and not again"
         click.echo(f"{trained}.")
         if report.recorded is None:
-            click.echo("An older kg trained it and kept no details: `kg train` does.")
+            click.echo("An older kg trained it and kept no details: a new `kg train` keeps them.")
         elif report.recorded.songs == 0:
             click.echo(f"There were no {songs} to measure it on.")
         else:
@@ -101,9 +101,9 @@ def _print(report: "EvaluateReport") -> None:
         plural = "s" if found.seeds > 1 else ""
         click.echo(f"{found.seeds} fresh model{plural}, on {found.measured.songs} {songs}:")
         print_scores(found.measured.scores, f"mean of {found.seeds} seed{plural}")
-        print_tabular(found.tabular)
         for sentence in found.verdict:
             click.echo(sentence)
+        print_tabular(found.tabular)
         if report.model is None:
             print_genres(found.measured, "seed 0")
     if report.side == "test":

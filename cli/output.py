@@ -53,9 +53,13 @@ def print_table(
     *,
     title: str | None = None,
     header: bool = True,
+    unfolded: str | None = None,
     to: TextIO | None = None,
 ) -> None:
-    """A table on stdout (or `to` another stream); numbers stand to the right."""
+    """A table on stdout (or `to` another stream); numbers stand to the right.
+
+    In a narrow terminal cells are folded, but not those of the `unfolded` column.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -74,7 +78,12 @@ def print_table(
             isinstance(row[index], int | float | None) and not isinstance(row[index], bool)
             for row in listed
         )
-        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            _text(column),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=column == unfolded,
+        )
     for row in listed:
         table.add_row(*(_text(show(value)) for value in row))
     # A pipe has no width: nothing must be folded there that a program may read.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.learning import REBUILT
 from cli.options import App, json_option, pass_app
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def models() -> None:
 @json_option
 @pass_app
 def list_models(app: App, as_json: bool) -> None:
-    """Show all models: date, state, numbers, size, and whether they fit the graph.
+    """Show all models, and whether they fit the graph.
+
+    The newest comes first; an id begins with when its model was trained (UTC). Numbers are those
+    on test songs.
 
     \b
     Example:
@@ -47,8 +51,11 @@ def list_models(app: App, as_json: bool) -> None:
     if not found:
         click.echo("There are no models yet: `kg train` makes one.")
         return
-    columns = ["model", "trained", "state", "accuracy", "macro-F1", "seed", "MB", "fits the graph"]
-    print_table(columns, [_row(model) for model in found])
+    columns = ["model", "state", "accuracy", "macro-F1", "seed", "MB", "fits"]
+    print_table(columns, [_row(model) for model in found], unfolded="model")
+    for model in found:
+        if model.misfit is not None:
+            click.echo(f"{model.id} doesn't fit the graph: it {model.misfit}.")
     total = sum(model.bytes for model in found) / MEGABYTE
     click.echo(f"Numbers are those on test songs. All checkpoints take {total:.1f} MB.")
 
@@ -58,7 +65,7 @@ def list_models(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def use(app: App, model: str, as_json: bool) -> None:
-    """Let another kept model speak: write its predictions for every song.
+    """Let another model speak: write its predictions.
 
     ID may be shortened to what the id begins or ends with.
 
@@ -75,6 +82,8 @@ def use(app: App, model: str, as_json: bool) -> None:
         print_json(report)
     else:
         click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
+        if report.rebuilt_since:
+            app.remark(REBUILT)
 
 
 @models.command()
@@ -83,7 +92,7 @@ def use(app: App, model: str, as_json: bool) -> None:
 @json_option
 @pass_app
 def remove(app: App, ids: Sequence[str], force: bool, as_json: bool) -> None:
-    """Delete models: their checkpoints and what the graph knows of them.
+    """Delete models: checkpoints and what the graph knows.
 
     The model in use stays, unless --force is given. That test songs have been measured by a model
     stays on record.
@@ -104,18 +113,8 @@ def remove(app: App, ids: Sequence[str], force: bool, as_json: bool) -> None:
 
 
 def _row(model: "SavedModel") -> tuple[object, ...]:
-    from cli.output import local
-
     numbers = [model.metrics.get(name) for name in ("accuracy", "macroF1")]
     shown = ["" if number is None else f"{number:.3f}" for number in numbers]
     seed = model.metrics.get("seed")
-    fits = f"no: {model.misfit}" if model.misfit else "yes"
-    return (
-        model.id,
-        local(model.created_at),
-        model.state,
-        *shown,
-        seed,
-        round(model.bytes / MEGABYTE, 1),
-        fits,
-    )
+    size = round(model.bytes / MEGABYTE, 2)
+    return (model.id, model.state, *shown, seed, size, "no" if model.misfit else "yes")

@@ -60,7 +60,7 @@ def print_genres(measured: "Measured", whose: str) -> None:
 
 def print_looks(looks: "Looks | None") -> None:
     """How worn the test songs are."""
-    if looks is None or looks.here + looks.elsewhere == 0:
+    if looks is None or looks.here == 0:
         return
     count = f"{looks.here} model{'s' if looks.here != 1 else ''}"
     other = f" (and {looks.elsewhere} when they were others)" if looks.elsewhere else ""

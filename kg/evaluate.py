@@ -360,13 +360,8 @@ def _wilson(value: float, trials: int) -> tuple[float, float]:
 
 
 def caution(test_songs: int, scores: Sequence[Score]) -> str | None:
-    """Plain words for a number that means little, None where it means something."""
-    if test_songs == 0:
-        return (
-            "No song could be held out (a genre needs songs by three artists, or three songs "
-            "whose artists are unknown), so nothing was measured."
-        )
-    if test_songs < FEW_SONGS:
+    """Plain words for a number that means little, None where it means something or isn't there."""
+    if 0 < test_songs < FEW_SONGS:
         widest = max(scores, key=lambda s: s.accuracy.high - s.accuracy.low).accuracy
         return (
             f"Only {test_songs} test song{'s' if test_songs > 1 else ''}: too few for these "

@@ -18,7 +18,7 @@ from kg.guessing import NewSongs
 from kg.progress import SILENT, Progress
 from kg.records import NewSong, Rejected, SongRecord
 from kg.rejects import Reason
-from kg.saved_models import latest_model
+from kg.saved_models import latest_model, none_in_use
 from kg.settings import Settings
 
 
@@ -209,7 +209,10 @@ def _guesser(
 ) -> tuple[NewSongs | None, str | None]:
     model = latest_model(store)
     if model is None:
-        return None, "There is no model yet: run `kg train`, and these songs get genres too."
+        return None, (
+            none_in_use(store)
+            or "There is no model yet: run `kg train`, and these songs get genres too."
+        )
     try:
         return NewSongs(model, settings.models_dir, build), None
     except NotReadyError as error:

@@ -37,12 +37,13 @@ from kg.saved_models import (
     load_checkpoint,
     misfit,
     new_model_id,
+    none_in_use,
     save_checkpoint,
 )
 from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
 from kg.splits import artist_key
 from kg.splits.leaks import Leaks, find_leaks
-from kg.splits.protocol import Asked, SplitRule, caution_of
+from kg.splits.protocol import Asked, SplitRule, caution_of, why_untested
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,7 @@ class TrainReport:
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
         scores: The model and what it has to beat on the test songs; empty without any.
         differences: The model against each of the others, on the same songs and resamples.
-        verdict: The same in plain words: whether the graph helped.
+        verdict: The same in plain words: whether the graph helped; and what Ctrl-C left out.
         tabular: Which tabular model is the best one, and how it was chosen.
         caution: Plain words where the numbers mean little.
         looks: How many models have been measured on these test songs; None without any.
@@ -181,9 +182,10 @@ def train(
     labelled = Labelled(rows)
     in_test = labelled.rows["test"]
     rivals: dict[str, Sequence[Scores]] = {}
-    choice = None
+    choice: TabularChoice | None = None
+    cut_short: list[str] = []
     if len(in_test) and not result.interrupted:
-        rivals, choice = _rivals(labelled, data, maps, options, progress)
+        rivals, choice, cut_short = _rivals(labelled, data, maps, options, progress)
 
     id, created_at = new_model_id(), datetime.now(UTC)
     looks, split = None, ""
@@ -231,9 +233,9 @@ def train(
         validation_f1=result.validation_score,
         scores=test.scores,
         differences=test.differences,
-        verdict=verdict(test.differences),
+        verdict=[*verdict(test.differences), *cut_short],
         tabular=choice,
-        caution=caution(split_sizes["test"], test.scores),
+        caution=caution(len(in_test), test.scores) if len(in_test) else why_untested(rule),
         looks=looks,
         checkpoints=kept_checkpoints(models_dir),
         predicted=len(maps.songs),
@@ -319,7 +321,9 @@ def predict(
     """
     model = model or latest_model(store)
     if model is None:
-        raise NotReadyError("There is no model to predict with: run `kg train` first.")
+        raise NotReadyError(
+            none_in_use(store) or "There is no model to predict with: run `kg train` first."
+        )
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
         rows = store.read_graph()
@@ -363,8 +367,8 @@ def refuse_unlearnable(rows: GraphRows) -> None:
         )
     if len(rows.genres) < 2:
         raise NotReadyError(
-            f"All {labelled} labelled songs are {rows.genres[0]!r}: nothing to tell apart: "
-            "ingest songs of at least one more genre."
+            f"All {labelled} labelled songs are {rows.genres[0]!r}, so there is nothing to "
+            "tell apart: ingest songs of at least one more genre."
         )
     sides = zip(rows.songs.splits, rows.songs.genres, strict=True)
     if not any(side == "train" and names for side, names in sides):
@@ -383,20 +387,30 @@ def _rivals(
     maps: IdMaps,
     options: TrainOptions,
     progress: Progress,
-) -> tuple[dict[str, Sequence[Scores]], TabularChoice]:
-    """What the model has to beat, with what each says of the test songs."""
+) -> tuple[dict[str, Sequence[Scores]], TabularChoice | None, list[str]]:
+    """What the model has to beat, what each says of the test songs, and what Ctrl-C left out.
+
+    The model is there by now, and Ctrl-C must not cost it: half a rival is none.
+    """
     from models import training
 
     found: dict[str, Sequence[Scores]] = {}
     plain = fit(data, maps, options, progress, messages=False, name="Training without the graph")
-    if not plain.interrupted:  # half a rival is none
+    said: list[str] = []
+    if plain.interrupted:
+        said.append("Ctrl-C ended the training without the graph: whether it helped isn't known.")
+    else:
         scores = training.predict(plain.model, data)
         found[WITHOUT_GRAPH] = [of(scores, labelled.rows["test"])]
-    with progress.stage("Fitting tabular models", None):
-        choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), "test", seed=options.seed)
-    found[choice.kind] = [told]
+    choice = None
+    try:
+        with progress.stage("Fitting tabular models", None):
+            choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), "test", seed=options.seed)
+        found[choice.kind] = [told]
+    except KeyboardInterrupt:
+        said.append("Ctrl-C ended the fitting of tabular models: none stands beside it.")
     found[MAJORITY] = [labelled.majority("test")]
-    return found, choice
+    return found, choice, said
 
 
 def _train_config(options: TrainOptions) -> "TrainConfig":

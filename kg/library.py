@@ -296,7 +296,7 @@ class Library:
         )
 
     def predict(self) -> "PredictReport":
-        """Write the latest model's predictions for every song again.
+        """Write the predictions of the model in use for every song again.
 
         Raises:
             NotReadyError: there is no model, or it doesn't fit the graph.

@@ -73,6 +73,16 @@ def latest_model(store: GraphStore) -> ModelRow | None:
     return next((model for model in models if model.state == "writing"), next(iter(models), None))
 
 
+def none_in_use(store: GraphStore) -> str | None:
+    """What to do where models are kept and none of them speaks; None where there is no model."""
+    if not store.read_models():
+        return None
+    return (
+        "No model is in use: choose a kept one with `kg models list` and `kg models use ID`, or "
+        "run `kg train`."
+    )
+
+
 def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
     """All models of the graph, the newest first, then checkpoints that it knows nothing of."""
     genres, kinds = store.genres(), store.feature_set()
@@ -220,12 +230,17 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
     from models import checkpoint
 
     folder = _folder(model, models_dir)
+    if not folder.is_dir():
+        raise NotReadyError(
+            f"Model {model.id} has no checkpoint on this machine ({folder} isn't there): use the "
+            "KG_HOME it was trained with, or run `kg train`."
+        )
     try:
         loaded = checkpoint.load(folder)
     except checkpoint.CheckpointError as error:
         raise NotReadyError(
-            f"Model {model.id} can't be used here. {error} Use the KG_HOME it was trained with, "
-            "or run `kg train`."
+            f"Model {model.id} can't be used. {error} Run `kg train`, or choose another model with "
+            "`kg models use ID`."
         ) from error
     if loaded.extra.get("model") != model.id:
         raise NotReadyError(

@@ -22,7 +22,7 @@ from kg.measuring import (
     verdict,
 )
 from kg.progress import SILENT, Progress
-from kg.saved_models import latest_model, new_model_id
+from kg.saved_models import latest_model, new_model_id, none_in_use
 from kg.schema import SONG_NODE
 from kg.splits.leaks import find_leaks, refuse_leaks
 
@@ -97,7 +97,8 @@ def evaluate(
     model = latest_model(store)
     if model is None and not seeds:
         raise NotReadyError(
-            "There is no model to show: run `kg train` first, or `kg evaluate --seeds 5`."
+            none_in_use(store)
+            or "There is no model to show: run `kg train` first, or `kg evaluate --seeds 5`."
         )
     split = model.test_split if model else ""
     found = None

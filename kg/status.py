@@ -11,7 +11,7 @@ from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
 from kg.records import FeatureSet
 from kg.rejects import read_rejects
-from kg.saved_models import label_fingerprint, latest_model
+from kg.saved_models import label_fingerprint, latest_model, none_in_use
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks
 from kg.splits.protocol import SplitRule
@@ -91,7 +91,7 @@ def _stale(
             "with --allow-leaks."
         )
     if model is None:
-        return [*stale, "Nothing was learned yet: run `kg train`."]
+        return [*stale, none_in_use(store) or "Nothing was learned yet: run `kg train`."]
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
     if label_fingerprint(keys) != model.labels:
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")

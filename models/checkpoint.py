@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from models.rgcn import EncoderConfig
 
 # 2: the model holds how far scores are smoothed.
 FORMAT = 2
+FILES = ("config.json", "model.safetensors", "layers.safetensors")
 
 
 class CheckpointError(Exception):
@@ -157,11 +159,14 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> Any:
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(ENOENT, "not there", str(folder / name))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config["format"] != FORMAT:
         raise CheckpointError(
             f"The checkpoint in {folder} has format {config['format']}; this version reads "
-            f"format {FORMAT}. Train again."
+            f"format {FORMAT}."
         )
     return config
 
@@ -180,8 +185,9 @@ def _reading(folder: Path) -> Iterator[None]:
         OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError,
         SafetensorError,
     ) as error:  # fmt: skip
+        what = " ".join(str(error).split()).rstrip(". ")  # torch writes several lines
         raise CheckpointError(
-            f"The checkpoint in {folder} is damaged ({type(error).__name__}: {error}). Train again."
+            f"The checkpoint in {folder} is damaged ({type(error).__name__}: {what})."
         ) from error
 
 

@@ -219,7 +219,7 @@ def test_confusions_are_counted_and_sorted() -> None:
 def test_plain_words_for_few_songs() -> None:
     few = score(one_each([0, 1, 0]), sure([0, 1, 1], 2))
     assert "Only 3 test songs" in (caution(3, [few]) or "")
-    assert "nothing was measured" in (caution(0, []) or "")
+    assert caution(0, []) is None
     many = score(one_each([0] * 500, 2), sure([0] * 500, 2))
     assert caution(500, [many]) is None
 

@@ -15,6 +15,7 @@ from kg.errors import GraphError, NotReadyError, WrongUsageError
 from kg.graph.rows import Looks
 from kg.learning import TrainOptions
 from kg.measuring import recorded
+from models.baselines import tabular
 
 QUICK = TrainOptions(epochs=5)
 OURS, WITHOUT = "R-GCN + DistMult", "the same without the graph"
@@ -118,8 +119,11 @@ def test_seeds_give_a_mean_with_its_spread(library: Library, music: Path) -> Non
 
 
 def test_ctrl_c_keeps_the_best_epoch_and_leaves_the_rivals_out(
-    library: Library, music: Path
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
     library.ingest(music)
     with Library(library.settings, StopsAfter("Training", 3)) as other:
         report = other.train(QUICK)
@@ -132,12 +136,23 @@ def test_ctrl_c_keeps_the_best_epoch_and_leaves_the_rivals_out(
         report = other.train(QUICK)
     assert not report.interrupted
     assert WITHOUT not in [score.name for score in report.scores]
+    assert "Ctrl-C ended the training without the graph" in report.verdict[-1]
+    with (
+        Library(library.settings) as other,
+        monkeypatch.context() as cut,
+    ):
+        cut.setattr(tabular, "best_tabular", interrupt)
+        report = other.train(QUICK)
+    assert [score.name for score in report.scores] == [OURS, WITHOUT, "majority"]
+    assert report.tabular is None
+    assert "Ctrl-C ended the fitting of tabular models" in report.verdict[-1]
+    assert library.status().stale == []
     with (
         Library(library.settings, StopsAfter("Seed 1 without the graph", 2)) as other,
         pytest.raises(KeyboardInterrupt),
     ):
         other.evaluate(2, "test", QUICK)
-    assert library.evaluate(side="test").looks == Looks(2, 0)
+    assert library.evaluate(side="test").looks == Looks(3, 0)
 
 
 def test_a_device_that_is_not_there(library: Library, music: Path) -> None:

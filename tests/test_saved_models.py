@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kg import Library
-from kg.audio.synth import GENRES
+from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph.rows import Looks
 from kg.graph.store import GraphStore
@@ -76,6 +76,8 @@ def test_listed_used_and_removed(trained: tuple[Library, list[str]]) -> None:
     # Who has seen the test songs has seen them.
     looks = library.ask("MATCH (t:TestSplit) RETURN t.looks").rows
     assert looks == [[[first, second]]]
+    with pytest.raises(NotReadyError, match="no model to predict with"):
+        library.predict()
     assert library.train(QUICK).looks == Looks(3, 0)
 
 
@@ -180,6 +182,33 @@ def test_a_use_that_was_cut_off_is_finished_by_predict(
     assert found.id == first
     library.predict()
     assert predicted_by(library) == {first}
+
+
+def test_where_models_are_kept_and_none_is_in_use_choosing_one_is_offered(
+    trained: tuple[Library, list[str]], music: Path
+) -> None:
+    library, (first, second) = trained
+    library.remove_models(second, force=True)
+    for ask in (library.predict, library.evaluate):
+        with pytest.raises(NotReadyError, match=r"No model is in use: .*kg models use ID"):
+            ask()
+    assert "kg models use ID" in library.status().stale[0]
+    new = music.parent / "none-in-use.flac"
+    write_song(new, GENRES[0], seconds=2.0, seed=77)
+    assert "kg models use ID" in (library.add(new).without_model or "")
+    library.use_model(first)
+    assert library.predict().model.id == first
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "layers.safetensors", "config.json"])
+def test_a_checkpoint_that_lacks_a_file_is_listed_as_damaged(
+    trained: tuple[Library, list[str]], name: str
+) -> None:
+    library, (_, second) = trained
+    (library.settings.models_dir / second / name).unlink()
+    assert "damaged" in (library.models()[0].misfit or "")
+    with pytest.raises(NotReadyError, match=rf"{name} is missing\. Run `kg train`"):
+        library.predict()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from kg.splits.protocol import (
     caution_of,
     settle_rule,
     split_songs,
+    why_untested,
 )
 
 ARTIST = SplitRule("artist")
@@ -213,6 +214,10 @@ def test_words_of_caution() -> None:
     assert caution_of(ARTIST, Leaks()) is None
     assert "15 to 25 points" in str(caution_of(SplitRule("random"), Leaks()))
     assert "too good: 1 artist (X) is on several" in str(caution_of(ARTIST, Leaks(["X"])))
+    assert "three artists" in why_untested(ARTIST)
+    assert "artist" not in why_untested(SplitRule("random"))
+    assert why_untested(SplitRule("gtzan")).startswith("GTZAN's lists put none of the songs")
+    assert why_untested(SplitRule("given")).startswith("The data puts none of the songs")
 
 
 # --- rules ------------------------------------------------------------------------------------

@@ -111,6 +111,25 @@ def caution_of(rule: SplitRule, leaks: Leaks) -> str | None:
     return " ".join(said) or None
 
 
+def why_untested(rule: SplitRule) -> str:
+    """Plain words for a split that leaves no song to measure on."""
+    if rule.protocol in ("given", "gtzan"):
+        said = (
+            f"{_decider(rule.protocol)} none of the songs on the test side, so nothing was "
+            "measured: `kg train --split artist` holds some out."
+        )
+        return said[0].upper() + said[1:]
+    by = "" if rule.protocol == "random" else " by three artists, or three whose artist is unknown,"
+    return (
+        "No song is held out to measure on, so nothing was measured: a genre needs three songs"
+        f"{by} that aren't copies of one recording."
+    )
+
+
+def _decider(protocol: Protocol) -> str:
+    return "GTZAN's lists put" if protocol == "gtzan" else "the data puts"
+
+
 def _suits(songs: Sequence[SplitSong]) -> Protocol:
     labelled = [song for song in songs if song.genres]
     # Part of GTZAN, or of other data that is split, may have nothing to learn from or measure on.
@@ -131,10 +150,9 @@ def _require(songs: Sequence[SplitSong], asked: Protocol) -> None:
         return
     if not labelled:  # a later step says so
         return
-    what = "GTZAN's lists" if asked == "gtzan" else "the data"
     raise WrongUsageError(
-        f"--split {asked}: {what} put{'' if asked == 'gtzan' else 's'} no labelled song of this "
-        "library on the training side. --split artist splits any library."
+        f"--split {asked}: {_decider(asked)} no labelled song of this library on the training "
+        "side. --split artist splits any library."
     )
 
 

@@ -178,6 +178,8 @@ def test_training_says_what_the_graph_was_worth_and_models_are_kept(kg: Kg, musi
     assert document["seeds"]["measured"]["songs"] == 8
 
     printed = kg("models", "list")
+    widest = max(len(line.rstrip()) for line in printed.out.splitlines())
+    assert widest <= 80
     assert len(re.findall(r"(?:current|superseded) .* yes", printed.out)) == 2
     older = next(
         m["id"] for m in json.loads(kg("models", "list", "--json").out) if m["id"] != second
@@ -200,7 +202,9 @@ def test_a_thinned_out_rival_is_mentioned(
 ) -> None:
     kg("ingest", music)
     monkeypatch.setattr(tabular, "MOST_TO_FIT", dict.fromkeys(tabular.MOST_TO_FIT, 6))
-    assert re.search(r"Of the 8 songs to learn from, .* on 6:", kg("train", "--epochs", "2").out)
+    printed = kg("train", "--epochs", "1")
+    assert re.search(r"Of the 8 songs to learn from, .* on 6:", printed.out)
+    assert "Trained 1 epoch, a fixed number" in printed.out
 
 
 def test_many_kept_models_are_mentioned(
