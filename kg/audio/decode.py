@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.suspects import encrypted, explain
+from kg.audio.suspects import LOCKED, encrypted, explain
 from kg.errors import AudioError
 from kg.excerpt import EXCERPT, MOST
 from kg.files import CHANGED, QuietFile, open_file, why_unreadable
@@ -383,7 +383,7 @@ def _container(file: QuietFile) -> Iterator["av.container.InputContainer"]:
             )
         stream = container.streams.audio[0]
         if encrypted(stream):
-            raise _CannotReadError("encrypted (DRM): it plays only in the seller's own player")
+            raise _CannotReadError(LOCKED)
         if stream.codec_context is None:
             raise _CannotReadError("a kind of audio that kg has no decoder for")
         stream.codec_context.thread_count = 1  # songs are read in parallel as it is
@@ -512,6 +512,8 @@ class _Frames:
                 packet = next(packets)
             except (StopIteration, av.error.FFmpegError):  # cut off: keep what came before
                 return
+            if packet.has_sidedata("encryption_info"):  # decoded, it is noise now and then
+                raise _CannotReadError(LOCKED)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:  # one damaged packet is a crackle, not a broken song

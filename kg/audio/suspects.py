@@ -50,6 +50,7 @@ _AUDIO: Final = (
     (0, b"riff\x2e\x91\xcf\x11", "W64"),
 )
 
+LOCKED: Final = "encrypted (DRM): it plays only in the seller's own player"
 _LOCKED_CODECS: Final = ("drms", "enca", "aavd", "p608")  # FairPlay, Common Encryption, Audible
 _LOCKS: Final = (
     b"drms",
@@ -83,7 +84,7 @@ def explain(file: QuietFile) -> str:
         file.seek(max(0, end - _LOOK))
         both = head + file.read(_LOOK)
         if any(lock in both for lock in _LOCKS):
-            return "encrypted (DRM): it plays only in the seller's own player"
+            return LOCKED
     if name is not None:
         return f"damaged or cut off: it begins like {name}, but no sound can be decoded"
     if head.startswith(b"ID3"):
