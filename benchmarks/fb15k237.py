@@ -133,16 +133,17 @@ class RGCN(nn.Module):
                 hidden=recipe.hidden,
                 layers=1,
                 blocks=recipe.blocks,
-                dropout=recipe.dropout,
+                dropout=0.0,
                 residual=False,
                 normalise=False,
             ),
         )
         self.decoder = DistMult(2 * data.num_relations, recipe.hidden)
         self.messages = Messages(stacked=(StackedRelations.from_edges(edges, n, n),))
+        self.dropout = recipe.dropout
 
     def forward(self) -> Tensor:
-        return self.encoder({}, self.messages)[-1]["entity"]
+        return dropout(self.encoder({}, self.messages)[-1]["entity"], self.dropout, self.training)
 
 
 class DistMultAlone(nn.Module):

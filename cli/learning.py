@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from cli.options import App, device_option, json_option, pass_app
+from cli.options import (
+    App,
+    device_option,
+    hidden_option,
+    json_option,
+    negatives_option,
+    pass_app,
+)
 
 if TYPE_CHECKING:
     from kg.learning import TrainReport
@@ -21,27 +28,9 @@ RULES = {
 }
 
 
-def _negatives(
-    ctx: click.Context, param: click.Parameter, given: str | None
-) -> int | Literal["all"] | None:
-    """Read a number of false genres, or `all`."""
-    if given is None:
-        return None
-    if given == "all":
-        return "all"
-    if not given.isdecimal() or int(given) < 1:
-        raise click.BadParameter(f"{given!r} is neither a number of at least 1 nor `all`.")
-    return int(given)
-
-
 @click.command()
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs.")
-@click.option(
-    "--negatives",
-    metavar="K|all",
-    callback=_negatives,
-    help="False genres drawn for each true one, or all of them.",
-)
+@negatives_option
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
 )
@@ -57,11 +46,7 @@ def _negatives(
     is_flag=True,
     help="Train even where an artist or a recording is on several sides of the split.",
 )
-@click.option(
-    "--hidden",
-    type=click.IntRange(min=1),
-    help="Width of the net's layers; a narrower one needs less memory.",
-)
+@hidden_option
 @device_option
 @json_option
 @pass_app

@@ -1,10 +1,17 @@
 """`kg evaluate`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from cli.options import App, device_option, json_option, pass_app
+from cli.options import (
+    App,
+    device_option,
+    hidden_option,
+    json_option,
+    negatives_option,
+    pass_app,
+)
 
 if TYPE_CHECKING:
     from kg.seeds import EvaluateReport
@@ -34,6 +41,8 @@ SONGS = {"valid": "validation songs", "test": "test songs"}
     is_flag=True,
     help="Train even where an artist or a recording is on several sides of the split.",
 )
+@negatives_option
+@hidden_option
 @device_option
 @json_option
 @pass_app
@@ -42,6 +51,8 @@ def evaluate(
     seeds: int,
     side: str,
     epochs: int | None,
+    negatives: int | Literal["all"] | None,
+    hidden: int | None,
     allow_leaks: bool,
     device: str,
     as_json: bool,
@@ -69,7 +80,13 @@ def evaluate(
         report = library.evaluate(
             seeds,
             "test" if side == "test" else "valid",
-            TrainOptions(epochs=epochs, device=device, allow_leaks=allow_leaks),
+            TrainOptions(
+                epochs=epochs,
+                negatives=negatives,
+                hidden=hidden,
+                device=device,
+                allow_leaks=allow_leaks,
+            ),
         )
     if as_json:
         print_json(report)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -73,6 +73,38 @@ def device_option(command: F) -> F:
         show_default=True,
         metavar="cpu|cuda|auto",
         help="Where it is trained; auto: on a GPU where there is one.",
+    )(command)
+
+
+def _negatives(
+    ctx: click.Context, param: click.Parameter, given: str | None
+) -> int | Literal["all"] | None:
+    """Read a number of false genres, or `all`."""
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
+    if not given.isdecimal() or int(given) < 1:
+        raise click.BadParameter(f"{given!r} is neither a number of at least 1 nor `all`.")
+    return int(given)
+
+
+def negatives_option(command: F) -> F:
+    """`--negatives`: how many false genres a net learns from."""
+    return click.option(
+        "--negatives",
+        metavar="K|all",
+        callback=_negatives,
+        help="False genres drawn for each true one, or all of them.",
+    )(command)
+
+
+def hidden_option(command: F) -> F:
+    """`--hidden`: how wide a net is."""
+    return click.option(
+        "--hidden",
+        type=click.IntRange(min=1),
+        help="Width of the net's layers; a narrower one needs less memory.",
     )(command)
 
 

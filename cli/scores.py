@@ -23,7 +23,7 @@ def print_scores(scores: "Sequence[Score]", heading: str) -> None:
         return
     seeds = any(score.accuracy.spread is not None for score in scores)
     rows = [(s.name, _shown(s.accuracy), _shown(s.macro_f1), f"{s.mrr.value:.3f}") for s in scores]
-    interval = "[95 % interval]" + (" ± over seeds" if seeds else "")
+    interval = "[95 %]" + (" ± over seeds" if seeds else "")
     print_table([heading, f"accuracy {interval}", f"macro-F1 {interval}", "MRR"], rows)
 
 

@@ -274,7 +274,9 @@ def fit(
     encoder = EncoderConfig(messages=messages)
     if options.hidden is not None:
         encoder = replace(encoder, hidden=options.hidden)
-    with progress.stage(name, config.epochs) as advance:
+    validated = training.is_validated(data, GENRE_EDGE)
+    most = config.epochs if validated else config.epochs_unvalidated
+    with progress.stage(name, most) as advance:
         try:
             return training.train(
                 data,

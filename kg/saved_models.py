@@ -120,6 +120,15 @@ def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
     return found
 
 
+def checkpoint_trouble(model: ModelRow, models_dir: Path) -> str | None:
+    """What is wrong with a model's files, as the end of a sentence; None: nothing.
+
+    Whether they fit the graph is another question: `misfit`.
+    """
+    folder = _folder(model, models_dir)
+    return _trouble(model, _description_in(folder), folder.is_dir())
+
+
 def find_model(store: GraphStore, models_dir: Path, wanted: str) -> SavedModel:
     """The model whose id is `wanted`, or the only one whose id begins or ends with it.
 
@@ -320,13 +329,18 @@ def _misfit_of(
     genres: Sequence[str],
     version: str,
 ) -> str | None:
+    trouble = _trouble(model, config, there)
+    return trouble if trouble or config is None else misfit(config, genres, version)
+
+
+def _trouble(model: ModelRow, config: Mapping[str, Any] | None, there: bool) -> str | None:
     if not there:
         return "has no checkpoint on this machine"
     if config is None:
         return "has a damaged checkpoint, or one of another version of kg"
     if config.get("model") != model.id:
         return f"has the checkpoint of another model ({config.get('model')})"
-    return misfit(config, genres, version)
+    return None
 
 
 def _is_ours(folder: Path, id: str, models_dir: Path) -> bool:

@@ -11,7 +11,12 @@ from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
 from kg.records import FeatureSet
 from kg.rejects import read_rejects
-from kg.saved_models import label_fingerprint, latest_model, none_in_use
+from kg.saved_models import (
+    checkpoint_trouble,
+    label_fingerprint,
+    latest_model,
+    none_in_use,
+)
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks
 from kg.splits.protocol import SplitRule
@@ -67,13 +72,17 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         rejected=rejected,
         model=model,
         split=store.split_rule(),
-        stale=_stale(store, counts, model, kinds),
+        stale=_stale(store, counts, model, kinds, settings.models_dir),
         paths=paths,
     )
 
 
 def _stale(
-    store: GraphStore, counts: Counts, model: ModelRow | None, kinds: FeatureSet | None
+    store: GraphStore,
+    counts: Counts,
+    model: ModelRow | None,
+    kinds: FeatureSet | None,
+    models_dir: Path,
 ) -> list[str]:
     if counts.songs == 0:
         return ["The graph is empty: run `kg ingest FOLDER`."]
@@ -92,6 +101,12 @@ def _stale(
         )
     if model is None:
         return [*stale, none_in_use(store) or "Nothing was learned yet: run `kg train`."]
+    trouble = checkpoint_trouble(model, models_dir)
+    if trouble is not None:
+        stale.append(
+            f"The model in use {trouble}: run `kg train`, use the KG_HOME it was trained with, or "
+            "choose another with `kg models use ID`."
+        )
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
     if label_fingerprint(keys) != model.labels:
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")

@@ -21,7 +21,7 @@ def dropout(h: Tensor, share: float, training: bool) -> Tensor:
         return h
     if h.device.type != "cpu":
         return F.dropout(h, share)
-    threshold = round(share * 2**_BITS)
+    threshold = min(round(share * 2**_BITS), 2**_BITS - 1)  # something is left of any share below 1
     draws = torch.empty((h.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.int16)[: h.numel()].view(h.shape) >= threshold - 2 ** (_BITS - 1)
     dropped: Tensor = _Kept.apply(h, kept, 1 / (1 - threshold / 2**_BITS))

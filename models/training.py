@@ -190,10 +190,10 @@ def train(
         val_heads = train_heads[:0]
         if "val_mask" in data[head_type]:
             val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
-        validated = val_heads.numel() >= FEWEST_TO_VALIDATE
+        validated = is_validated(data, target)
         all_carrying = graph.messages()
-        peers = graph.peers if encoder.messages else None
         smoothings: tuple[float, ...] = SMOOTHINGS if validated else (config.smoothing,)
+        peers = graph.peers if encoder.messages and max(smoothings) > 0 else None
         if peers is None:
             smoothings = (0.0,)
         num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
@@ -256,6 +256,19 @@ def train(
         interrupted=interrupted,
         device=str(device),
     )
+
+
+def is_validated(data: HeteroData, target: EdgeType) -> bool:
+    """Whether enough validation heads have a target edge: they choose the epoch, or nobody does.
+
+    Then a training runs at most `TrainConfig.epochs`, else exactly `epochs_unvalidated`.
+    """
+    head = data[target[0]]
+    if "val_mask" not in head:
+        return False
+    heads = torch.unique(data[target].edge_index[0])
+    held_out = head.val_mask & ~head.train_mask
+    return int(held_out[heads].sum()) >= FEWEST_TO_VALIDATE
 
 
 def _judge(

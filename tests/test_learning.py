@@ -118,6 +118,27 @@ def test_seeds_give_a_mean_with_its_spread(library: Library, music: Path) -> Non
         library.evaluate(-1)
 
 
+class Counts(StopsAfter):
+    """Progress that remembers how many steps each stage said it would take."""
+
+    def __init__(self) -> None:
+        super().__init__("", -1)
+        self.totals: dict[str, int | None] = {}
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Any]:
+        self.totals[name] = total
+        with super().stage(name, total) as advance:
+            yield advance
+
+
+def test_the_progress_counts_the_epochs_that_are_run(library: Library, music: Path) -> None:
+    library.ingest(music)
+    with Library(library.settings, counts := Counts()) as other:
+        report = other.train()
+    assert counts.totals["Training"] == report.epochs[0] == 120
+
+
 def test_ctrl_c_keeps_the_best_epoch_and_leaves_the_rivals_out(
     library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,22 @@ def copy_as(library: Library, id: str, new: str, **changes: object) -> Path:
     return folder
 
 
+def test_a_checkpoint_that_is_gone_or_damaged_is_remarked_on(
+    trained: tuple[Library, list[str]],
+) -> None:
+    library, (_, second) = trained
+    folder = library.settings.models_dir / second
+    config = folder / "config.json"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text[:50], encoding="utf-8")
+    assert "damaged checkpoint" in " ".join(library.status().stale)
+    config.write_text(text, encoding="utf-8")
+    assert library.status().stale == []
+    shutil.rmtree(folder)
+    (remark,) = library.status().stale
+    assert "The model in use has no checkpoint on this machine: run `kg train`" in remark
+
+
 def test_listed_used_and_removed(trained: tuple[Library, list[str]]) -> None:
     library, (first, second) = trained
     newest, oldest = library.models()

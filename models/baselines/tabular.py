@@ -166,7 +166,7 @@ def best_tabular(
     return Tabular(
         kind=best.kind,
         settings={**best.settings, **({"balance": best.balance} if best.balance else {})},
-        chosen_by=trial.chosen_by,
+        chosen_by=trial.chosen_by if results else "nothing",
         tried={each.kind: dict(results)[each] for each in _best_of_kinds(results)},
         rows=len(rows),
         scores=scores,

@@ -24,6 +24,12 @@ def test_outside_training_and_without_a_share_nothing_changes() -> None:
     assert dropout(h, 0.0, training=True) is h
 
 
+def test_almost_everything_may_be_dropped() -> None:
+    out = dropout(torch.ones(100_000), 0.9999999, training=True)
+    assert torch.isfinite(out).all()
+    assert int((out > 0).sum()) < 30
+
+
 def test_gradients_flow_through_what_was_kept() -> None:
     h = torch.randn(50, 8, requires_grad=True)
     out = dropout(h, 0.5, training=True)

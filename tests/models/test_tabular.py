@@ -8,6 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from models.baselines import tabular
 from models.baselines.tabular import (
     BOOSTING,
+    CANDIDATES,
     LOGISTIC,
     SVM,
     Bools,
@@ -148,6 +149,9 @@ def test_small_and_odd_training_splits() -> None:
     empty = (x[:0], truth[:0])
     assert best_tabular(x, truth, x, validation=empty).chosen_by == "cross-validation"
     assert best_tabular(x, truth, x, groups=["a"] * 3).chosen_by == "nothing"
+    trees = [each for each in CANDIDATES if each.kind == BOOSTING]  # none may try so few rows
+    fallback = best_tabular(x, truth, x, candidates=trees)
+    assert (fallback.chosen_by, fallback.tried) == ("nothing", {})
     with pytest.raises(ValueError, match="no class"):
         best_tabular(x[:0], truth[:0], x)
 
