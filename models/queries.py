@@ -103,36 +103,37 @@ class Queries:
 
 
 def all_loss(queries: Queries, decoder: DistMult, z: Tensor, numbers: Tensor) -> Tensor:
-    """1-vs-all softmax cross-entropy of queries [b], summed: a scalar.
+    """1-vs-all softmax cross-entropy of all true tails of queries [b], summed: a scalar.
 
-    A query's true tails share its probability evenly, so a query counts once, however many
-    answers it has.
+    Every true triple counts once, as it does where ranks are averaged (the full multiclass
+    log-softmax of Lacroix et al. 2018, "Canonical Tensor Decomposition for Knowledge Base
+    Completion"); a query's scores are made once for all its answers.
     """
     row, tails = queries.tails(numbers)
-    share = queries.answers.degree[numbers].to(z.dtype).reciprocal()[row]
-    loss: Tensor = _CrossEntropy.apply(queries.scores(decoder, z, numbers), row, tails, share)
+    loss: Tensor = _CrossEntropy.apply(queries.scores(decoder, z, numbers), row, tails)
     return loss
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Softmax cross-entropy of scores [b, n] and the shares of some of their cells, summed.
+    """Softmax cross-entropy of some cells of scores [b, n], each at most once, summed.
 
     The gradient is made where the probabilities lie: torch's own takes two more matrices of that
     size and twice the time.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, row: Tensor, column: Tensor, share: Tensor) -> Tensor:
+    def forward(ctx: Any, scores: Tensor, row: Tensor, column: Tensor) -> Tensor:
         logs = F.log_softmax(scores, dim=1)
-        ctx.save_for_backward(logs, row, column, share)
-        return -(logs[row, column] * share).sum()
+        ctx.save_for_backward(logs, row, column)
+        return -logs[row, column].sum()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        logs, row, column, share = ctx.saved_tensors
-        gradient = logs.exp_()
-        gradient[row, column] -= share
-        return gradient.mul_(gradients[0]), None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        logs, row, column = ctx.saved_tensors
+        count = torch.bincount(row, minlength=logs.size(0)).to(logs.dtype)
+        gradient = logs.exp_().mul_(count[:, None])
+        gradient[row, column] -= 1
+        return gradient.mul_(gradients[0]), None, None
 
 
 def sampled_loss(

@@ -64,11 +64,11 @@ class TrainConfig:
     epochs: int = 300
     patience: int = 60
     epochs_unvalidated: int = 120
-    learning_rate: float = 5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.1
     averaging: float = 0.97
     smoothing: float = 0.5
-    hidden_share: float = 0.5
+    hidden_share: float = 0.9
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
     balance: float = 0.5

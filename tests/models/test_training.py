@@ -27,7 +27,10 @@ from tests.models.graphs import GROUPS, TARGET, class_graph, classes_of, multi_g
 # Items of each of the four classes, of which a fifth are held out to validate on.
 ENOUGH = FEWEST_TO_VALIDATE // 4 * 5
 SMALL = EncoderConfig(hidden=16, layers=2)
-SHORT = TrainConfig(epochs=40, patience=40, epochs_unvalidated=40)
+# Few epochs have to be enough here: longer steps, and a graph that carries half of the answers.
+SHORT = TrainConfig(
+    epochs=40, patience=40, epochs_unvalidated=40, learning_rate=5e-3, hidden_share=0.5
+)
 
 
 def _without_validation(data: HeteroData) -> HeteroData:
@@ -373,7 +376,7 @@ def test_validation_heads_choose_the_smoothing() -> None:
         data["item", "rev_similar", "item"].edge_index = edges.flip(0)
         # hardly anything is heard through links in training, so that the net can't use them itself
         encoder = dataclasses.replace(SMALL, edge_dropout=0.99)
-        config = TrainConfig(epochs=10)
+        config = dataclasses.replace(SHORT, epochs=10)
         model = train(data, TARGET, encoder=encoder, config=config).model
         assert float(model.smoothing) in chosen
 
