@@ -6,6 +6,7 @@ import click
 
 from cli.options import (
     App,
+    allow_leaks_option,
     device_option,
     hidden_option,
     json_option,
@@ -41,11 +42,7 @@ RULES = {
     "or song by song; auto: by the lists or the data where they name nearly all songs and leave "
     "some to test, else artist by artist. Default: as until now, at first auto.",
 )
-@click.option(
-    "--allow-leaks",
-    is_flag=True,
-    help="Train even where an artist or a recording is on several sides of the split.",
-)
+@allow_leaks_option
 @hidden_option
 @device_option
 @json_option

@@ -6,6 +6,7 @@ import click
 
 from cli.options import (
     App,
+    allow_leaks_option,
     device_option,
     hidden_option,
     json_option,
@@ -36,11 +37,7 @@ SONGS = {"valid": "validation songs", "test": "test songs"}
     help="Whose songs: validation, to develop with; test, for the last word.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of a fresh model.")
-@click.option(
-    "--allow-leaks",
-    is_flag=True,
-    help="Train even where an artist or a recording is on several sides of the split.",
-)
+@allow_leaks_option
 @negatives_option
 @hidden_option
 @device_option

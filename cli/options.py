@@ -108,6 +108,15 @@ def hidden_option(command: F) -> F:
     )(command)
 
 
+def allow_leaks_option(command: F) -> F:
+    """`--allow-leaks`: train on a split that flatters."""
+    return click.option(
+        "--allow-leaks",
+        is_flag=True,
+        help="Train even where an artist or a recording is on several sides of the split.",
+    )(command)
+
+
 def strict_option(command: F) -> F:
     """`--strict`: a rejected file fails the command."""
     return click.option("--strict", is_flag=True, help="Exit with 1 if any file was rejected.")(

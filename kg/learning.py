@@ -274,8 +274,7 @@ def fit(
     encoder = EncoderConfig(messages=messages)
     if options.hidden is not None:
         encoder = replace(encoder, hidden=options.hidden)
-    validated = training.is_validated(data, GENRE_EDGE)
-    most = config.epochs if validated else config.epochs_unvalidated
+    most = config.most_epochs(training.validation_heads(data, GENRE_EDGE))
     with progress.stage(name, most) as advance:
         try:
             return training.train(

@@ -88,6 +88,11 @@ class TrainConfig:
         if not 0 <= self.balance <= 1:
             raise ValueError(f"balance must be 0 to 1, not {self.balance}")
 
+    def most_epochs(self, validation_heads: Tensor) -> int:
+        """How many epochs are run at most; where too few heads validate, exactly so many."""
+        enough = validation_heads.numel() >= FEWEST_TO_VALIDATE
+        return self.epochs if enough else self.epochs_unvalidated
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -187,10 +192,8 @@ def train(
         )
         all_true = TruePairs(graph.edges, graph.count[head_type], graph.count[tail_type])
         train_heads = graph.heads(graph.is_train)
-        val_heads = train_heads[:0]
-        if "val_mask" in data[head_type]:
-            val_heads = graph.heads(data[head_type].val_mask & ~data[head_type].train_mask)
-        validated = is_validated(data, target)
+        val_heads = validation_heads(data, target).to(device)
+        validated = val_heads.numel() >= FEWEST_TO_VALIDATE
         all_carrying = graph.messages()
         smoothings: tuple[float, ...] = SMOOTHINGS if validated else (config.smoothing,)
         peers = graph.peers if encoder.messages and max(smoothings) > 0 else None
@@ -209,7 +212,7 @@ def train(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         try:
-            for epoch in range(1, 1 + (config.epochs if validated else config.epochs_unvalidated)):
+            for epoch in range(1, 1 + config.most_epochs(val_heads)):
                 # hide a share of the training heads' target edges and score exactly those heads
                 shuffled = torch.randperm(train_heads.numel(), generator=chance).to(device)
                 scored = train_heads[shuffled[:num_hidden]]
@@ -258,17 +261,14 @@ def train(
     )
 
 
-def is_validated(data: HeteroData, target: EdgeType) -> bool:
-    """Whether enough validation heads have a target edge: they choose the epoch, or nobody does.
-
-    Then a training runs at most `TrainConfig.epochs`, else exactly `epochs_unvalidated`.
-    """
+def validation_heads(data: HeteroData, target: EdgeType) -> Tensor:
+    """Validation heads that have a target edge: their numbers, ascending."""
     head = data[target[0]]
+    heads: Tensor = torch.unique(data[target].edge_index[0])
     if "val_mask" not in head:
-        return False
-    heads = torch.unique(data[target].edge_index[0])
-    held_out = head.val_mask & ~head.train_mask
-    return int(held_out[heads].sum()) >= FEWEST_TO_VALIDATE
+        return heads[:0]
+    held_out: Tensor = (head.val_mask & ~head.train_mask)[heads]
+    return heads[held_out]
 
 
 def _judge(
