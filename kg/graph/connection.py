@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from kg.errors import GraphError
 from kg.graph import embedded
 from kg.graph.driver import neo4j, open_driver
+from kg.graph.interruption import held_back
 from kg.graph.sentences import (
     SLOW_QUERY,
     ServerInfo,
@@ -105,10 +106,14 @@ class Connection:
         Raises:
             GraphError: the server refuses it or doesn't answer.
         """
-        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
-            return _again(
-                lambda: s.execute_write(work, *args, **kwargs), _lost_merge, MERGE_ATTEMPTS
-            )
+
+        with clear_errors(self.server), held_back() as interrupt, self._session() as session:
+
+            def attempt(tx: neo4j.ManagedTransaction) -> T:
+                interrupt()
+                return work(tx, *args, **kwargs)
+
+            return _again(lambda: session.execute_write(attempt), _lost_merge, MERGE_ATTEMPTS)
 
     def read(
         self,
@@ -121,8 +126,8 @@ class Connection:
         Raises:
             GraphError: the server refuses it or doesn't answer.
         """
-        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
-            return s.execute_read(work, *args, **kwargs)
+        with clear_errors(self.server), self._session() as session:
+            return session.execute_read(work, *args, **kwargs)
 
     def schema(self, statement: str) -> None:
         """Run a schema statement, which no transaction of ours may hold.
@@ -130,8 +135,11 @@ class Connection:
         Raises:
             GraphError: the server refuses it or doesn't answer.
         """
-        with clear_errors(self.server), self._driver.session(database=self.server.database) as s:
-            _again(lambda: s.run(statement).consume(), _lost_schema_race, SCHEMA_ATTEMPTS)
+        with clear_errors(self.server), held_back(), self._session() as session:
+            _again(lambda: session.run(statement).consume(), _lost_schema_race, SCHEMA_ATTEMPTS)
+
+    def _session(self) -> neo4j.Session:
+        return self._driver.session(database=self.server.database)
 
     def ask(
         self,
@@ -211,11 +219,14 @@ class Connection:
 
     def close(self) -> None:
         """Disconnect, and give the embedded server back; safe to call twice."""
-        for driver in (self._reader, self._driver):
-            if driver is not None:
-                driver.close()
-        if self._lease is not None:
-            self._lease.release()
+        try:
+            with clear_errors(self.server):
+                for driver in (self._reader, self._driver):
+                    if driver is not None:
+                        driver.close()
+        finally:
+            if self._lease is not None:
+                self._lease.release()
 
     def __enter__(self) -> "Connection":
         return self

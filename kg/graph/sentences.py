@@ -33,15 +33,29 @@ class ServerInfo:
 
 @contextmanager
 def clear_errors(server: ServerInfo) -> Iterator[None]:
-    """Turn what the driver raises inside into GraphError."""
+    """Turn what the driver raises inside into GraphError; Ctrl-C and SIGTERM stay what they are.
+
+    The driver reacts to an interruption by tidying up a connection that it was reading from, which
+    can fail in turn (BufferError, a protocol error) and would hide what happened.
+    """
     try:
         yield
-    except (DriverError, Neo4jError) as error:
+    except Exception as error:
+        stopped = next(
+            (e for e in _causes(error) if isinstance(e, KeyboardInterrupt | SystemExit)), None
+        )
+        if stopped is not None:
+            raise stopped from None
+        _raise_clearly(error, server)
+        raise
+
+
+def _raise_clearly(error: Exception, server: ServerInfo) -> None:
+    if isinstance(error, DriverError | Neo4jError):
         raise GraphError(explain(error, server)) from error
-    except (OverflowError, TypeError, ValueError) as error:
-        # The driver raises these for values that Bolt can't carry; our own bugs stay tracebacks.
-        if not _raised_by_driver(error):
-            raise
+    # The driver raises these for values that Bolt can't carry; our own bugs stay tracebacks.
+    unusable = isinstance(error, OverflowError | TypeError | ValueError)
+    if unusable and _raised_by_driver(error):
         raise GraphError(f"The database can't take this value: {error}.") from error
 
 

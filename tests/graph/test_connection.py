@@ -1,6 +1,8 @@
 """An open connection on both servers, and the sentences for one that can't be had."""
 
 import datetime as dt
+import random
+import signal
 import socket
 import subprocess
 import sys
@@ -98,6 +100,30 @@ def test_first_commands_at_the_same_instant(server: Settings) -> None:
             GraphStore(own).prepare()
 
     assert failures_at_once(prepare, 4) == []
+
+
+def test_ctrl_c_while_the_server_answers(connection: Connection) -> None:
+    """It stays Ctrl-C wherever it hits, and the connection can be used again."""
+    main = threading.main_thread().ident
+    assert main is not None
+    chance = random.Random(0)
+    rows = [{"text": "x" * 1000} for _ in range(400)]
+
+    def work(tx: neo4j.ManagedTransaction) -> None:
+        tx.run("UNWIND $rows AS row CREATE (n:Song {id: row.text}) DELETE n", rows=rows).consume()
+        tx.run("UNWIND $rows AS row RETURN row.text", rows=rows).fetch(400)
+
+    def work_on() -> None:
+        moment = chance.uniform(0.005, 0.08)
+        threading.Timer(moment, signal.pthread_kill, (main, signal.SIGINT)).start()
+        while True:
+            connection.write(work)
+
+    connection.write(work)
+    for _ in range(25):
+        with pytest.raises(KeyboardInterrupt):
+            work_on()
+    connection.write(work)
 
 
 def test_constraint_is_kept(connection: Connection) -> None:
