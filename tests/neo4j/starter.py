@@ -37,8 +37,13 @@ class Address:
 
 
 @contextlib.contextmanager
-def serve(environment: Mapping[str, str], scratch: Path) -> Iterator[Address]:
-    """Give a Neo4j that the tests may empty, and end it afterwards if we started it."""
+def serve(
+    environment: Mapping[str, str], scratch: Path, *, heap: str = "512m"
+) -> Iterator[Address]:
+    """Give a Neo4j that the tests may empty, and end it afterwards if we started it.
+
+    `heap` is that of one from Maven; others have theirs.
+    """
     if environment.get("NEO4J_URI"):
         if environment.get("KG_TEST_WIPE_NEO4J") != "1":
             raise RuntimeError(
@@ -55,7 +60,7 @@ def serve(environment: Mapping[str, str], scratch: Path) -> Iterator[Address]:
         with in_container() as address:
             yield address
     else:
-        with from_maven(scratch) as address:
+        with from_maven(scratch, heap) as address:
             yield address
 
 
@@ -89,7 +94,7 @@ def in_container() -> Iterator[Address]:
 
 
 @contextlib.contextmanager
-def from_maven(scratch: Path) -> Iterator[Address]:
+def from_maven(scratch: Path, heap: str = "512m") -> Iterator[Address]:
     lib = fetch_jars()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,7 +110,7 @@ def from_maven(scratch: Path) -> Iterator[Address]:
     )
     log = scratch / "neo4j.log"
     # The source launcher compiles in memory; C1 alone starts a third faster.
-    command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{lib}/*"]
+    command = ["java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-cp", f"{lib}/*"]
     command += [str(HERE / "Server.java"), str(scratch / "home"), str(configuration)]
     with (
         log.open("wb") as output,
