@@ -16,7 +16,7 @@ from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
 from cli.measuring import evaluate
-from cli.moving import export, server
+from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.saved_models import models
 from kg._version import __version__
@@ -28,7 +28,7 @@ SECTIONS = {
     "Library": ["ingest", "add", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "models"],
     "Asking": ["query"],
-    "Moving": ["server", "export"],
+    "Moving": ["server", "export", "dump", "load"],
 }
 
 
@@ -72,7 +72,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 for command in (
     *(demo, ingest, add, status, inspect, train, predict, evaluate, models),
-    *(query, server, export),
+    *(query, server, export, dump, load),
 ):
     cli.add_command(command)
 

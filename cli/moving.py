@@ -1,13 +1,14 @@
-"""`kg server`, `kg export`."""
+"""`kg server`, `kg export`, `kg dump`, `kg load`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cli.options import App, json_option, pass_app
 
 if TYPE_CHECKING:
+    from kg.graph.dump import Dump
     from kg.graph.embedded import ServerStatus
 
 
@@ -127,3 +128,63 @@ def export(app: App, folder: Path, as_json: bool) -> None:
         print_table(
             ["type", "count"], [*nodes.items(), *edges.items()], title=f"Exported to {folder}"
         )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option(
+    "--models",
+    type=click.Choice(["current", "all", "none"]),
+    default="current",
+    show_default=True,
+    help="Whose checkpoints come along: that of the model in use, all, or none.",
+)
+@json_option
+@pass_app
+def dump(
+    app: App, file: Path, force: bool, models: Literal["current", "all", "none"], as_json: bool
+) -> None:
+    """Write the whole library to one file, to move it.
+
+    `kg load FILE` brings it into another database, Neo4j or embedded, with nothing changed. The
+    file holds paths, tags and features of your songs, but no music.
+
+    \b
+    Example:
+      kg dump library.kg.zip
+    """
+    with app.library() as library:
+        written = library.dump(file, models=models, force=force)
+    _print_moved(written, "Dumped to", as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@pass_app
+def load(app: App, file: Path, as_json: bool) -> None:
+    """Bring a dumped library into an empty database.
+
+    A load that was cut off goes on when it is run again with the same file.
+
+    \b
+    Example:
+      NEO4J_URI=neo4j://localhost:7687 kg load library.kg.zip
+    """
+    with app.library() as library:
+        loaded = library.load(file)
+    _print_moved(loaded, "Loaded from", as_json)
+    if loaded.nodes.get("Model") and not loaded.models:
+        app.remark("No checkpoint came along: `kg train` learns anew, or copy KG_HOME/models.")
+
+
+def _print_moved(moved: "Dump", how: str, as_json: bool) -> None:
+    from cli.output import print_json, print_table
+    from kg.text import printable
+
+    if as_json:
+        print_json(moved)
+        return
+    rows = [*moved.nodes.items(), *moved.relationships.items(), ("checkpoints", len(moved.models))]
+    print_table(["", "count"], rows, title=f"{how} {printable(moved.file)}")

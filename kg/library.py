@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kg.graph.connection import Answer, Connection
+    from kg.graph.dump import Dump
     from kg.graph.store import GraphStore
     from kg.hetero import IdMaps
     from kg.inspection import Inspection
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from kg.learning import PredictReport, TrainOptions, TrainReport
     from kg.measuring import Side
     from kg.records import FeatureSet, Rejected
-    from kg.saved_models import SavedModel
+    from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
@@ -105,12 +106,18 @@ class Library:
 
     @property
     def store(self) -> "GraphStore":
-        """The graph, with constraints and indexes in place."""
+        """The graph, with constraints and indexes in place.
+
+        Raises:
+            NotReadyError: half of a dump is in it.
+        """
         if self._store is None:
+            from kg.graph.load import refuse_half_loaded
             from kg.graph.store import GraphStore
 
             store = GraphStore(self.connection)
             store.prepare()
+            refuse_half_loaded(self.connection)
             self._store = store
         return self._store
 
@@ -402,6 +409,10 @@ class Library:
         timeout: float | None = QUERY_TIMEOUT,
     ) -> "Answer":
         """Like `query`, as plain lists."""
+        if self._store is None:
+            from kg.graph.load import refuse_half_loaded
+
+            refuse_half_loaded(self.connection)
         return self.connection.ask(cypher, dict(parameters or {}), timeout)
 
     # --- moving ----------------------------------------------------------------------------------
@@ -428,6 +439,49 @@ class Library:
         data, maps = self.hetero_with_ids()
         save_hetero(data, maps, Path(folder))
         return data, maps
+
+    def dump(self, file: Source, *, models: "Models" = "current", force: bool = False) -> "Dump":
+        """Write the whole library to one file, which `load` brings into any other database.
+
+        Args:
+            file: Where to; docs/dump.md describes what is in it.
+            models: Whose checkpoints come along: that of the model in use, `all`, or `none`.
+            force: Replace a file that is there.
+
+        Raises:
+            WrongUsageError: the file is there already, or can't be there.
+            NotReadyError: the graph is empty or unfinished.
+            KgError: the file can't be written, or the graph changes all the time.
+        """
+        from kg.graph.dump import write_dump
+        from kg.saved_models import checkpoints_of
+
+        with self._writing():
+            folders = checkpoints_of(self.store, self.settings.models_dir, models, self.progress)
+            return write_dump(
+                self.connection, normal(Path(file)), folders, force=force, progress=self.progress
+            )
+
+    def load(self, file: Source) -> "Dump":
+        """Bring a dump into an empty database, and its checkpoints into this home.
+
+        A load that was cut off is finished by loading the same file again.
+
+        Args:
+            file: What `dump` wrote.
+
+        Raises:
+            WrongUsageError: there is no such file, or it is no dump.
+            KgError: it is damaged, or of a newer kg, or the database holds a graph already.
+        """
+        from kg.graph.load import load_dump
+        from kg.graph.store import GraphStore
+
+        GraphStore(self.connection).prepare()
+        with self._writing():
+            return load_dump(
+                self.connection, normal(Path(file)), self.settings.models_dir, self.progress
+            )
 
     # --- plumbing --------------------------------------------------------------------------------
 

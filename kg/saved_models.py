@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
+from kg.progress import Progress
 from kg.settings import make_writable
 from kg.splits import SplitSong
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from models.checkpoint import Checkpoint
     from models.link_model import LinkModel
+
+Models = Literal["current", "all", "none"]
 
 ELSEWHERE = "of another graph"
 
@@ -257,6 +260,31 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
             f"{loaded.extra.get('model')}: put the right one there, or run `kg train`."
         )
     return loaded, folder
+
+
+def checkpoints_of(
+    store: GraphStore, models_dir: Path, models: Models, progress: Progress
+) -> dict[str, Path]:
+    """Folders of the checkpoints that move with a library, by model; says which are missing.
+
+    Args:
+        store: The graph.
+        models_dir: Folder of the checkpoints.
+        models: Of the model in use (`current`), of `all`, or of `none`.
+        progress: Told which are missing.
+    """
+    in_use = latest_model(store)
+    wanted = {
+        "current": [in_use] if in_use else [], "all": store.read_models(), "none": [],
+    }[models]  # fmt: skip
+    found = {}
+    for model in wanted:
+        trouble = checkpoint_trouble(model, models_dir)
+        if trouble is None:
+            found[model.id] = _folder(model, models_dir)
+        else:
+            progress.say(f"Model {model.id} {trouble}: the dump goes without it.")
+    return found
 
 
 def save_checkpoint(

@@ -227,3 +227,77 @@ PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
 RETURN r.model AS model, count(s) AS songs
 """
+
+# --- the whole graph, moved --------------------------------------------------------------------
+
+# Ends of a relationship. Others of the same type, between other labels, are somebody else's.
+ENDS: Final = {
+    "HAS_FEATURE": ("Song", "FeatureCluster"),
+    "SIMILAR_TO": ("Song", "Song"),
+    "IN_GENRE": ("Song", "Genre"),
+    "PREDICTED_GENRE": ("Song", "Genre"),
+    "SUBGENRE_OF": ("Genre", "Genre"),
+}
+_OUR_NODES: Final = {
+    label: f"MATCH (n:{label}) WHERE n.{key} IS NOT NULL"
+    + (" AND n.featureVersion IS NOT NULL" if label == "Model" else "")
+    for label, key in KEYS.items()
+}
+_OUR_RELATIONSHIPS: Final = {
+    type: f"MATCH (a:{head})-[r:{type}]->(b:{tail})" for type, (head, tail) in ENDS.items()
+}
+READ_NODES: Final = {
+    label: f"{ours} RETURN properties(n) AS properties" for label, ours in _OUR_NODES.items()
+}
+COUNT_OUR_NODES: Final = {
+    label: f"{ours} RETURN count(n) AS n" for label, ours in _OUR_NODES.items()
+}
+READ_RELATIONSHIPS: Final = {
+    type: f"{ours} RETURN a.{KEYS[ENDS[type][0]]} AS head, b.{KEYS[ENDS[type][1]]} AS tail, "
+    "properties(r) AS properties"
+    for type, ours in _OUR_RELATIONSHIPS.items()
+}
+COUNT_OUR_RELATIONSHIPS: Final = {
+    type: f"{ours} RETURN count(r) AS n" for type, ours in _OUR_RELATIONSHIPS.items()
+}
+# MERGE: the node of a label that kg itself keeps may be there already.
+LOAD_NODES: Final = {
+    label: f"UNWIND $rows AS row MERGE (n:{label} {{{key}: row.key}}) SET n = row.properties"
+    for label, key in KEYS.items()
+}
+LOAD_RELATIONSHIPS: Final = {
+    type: f"""
+UNWIND $rows AS row
+MATCH (a:{head} {{{KEYS[head]}: row.head}})
+MATCH (b:{tail} {{{KEYS[tail]}: row.tail}})
+CREATE (a)-[r:{type}]->(b)
+SET r = row.properties
+"""
+    for type, (head, tail) in ENDS.items()
+}
+# A graph that is being loaded says so, and how many rows of which dump are there.
+BEGIN_LOAD: Final = """
+MERGE (f:FeatureSpace {version: $version})
+SET f.state = 'loading', f.load = $load, f.loaded = 0
+"""
+# Setting locks the node: of two loads at once the second waits, and then sees what is there.
+CHECK_LOAD: Final = """
+MATCH (f:FeatureSpace {state: 'loading', load: $load})
+SET f.load = $load
+RETURN f.loaded AS loaded
+"""
+ADVANCE_LOAD: Final = "MATCH (f:FeatureSpace {load: $load}) SET f.loaded = $loaded"
+LOADS: Final = """
+MATCH (f:FeatureSpace {state: 'loading'})
+RETURN f.load AS load, f.loaded AS loaded
+"""
+BUILDS: Final = """
+MATCH (f:FeatureSpace)
+RETURN f.version AS version, f.state AS state, f.build AS build, f.builder AS builder
+ORDER BY version
+"""
+MODEL_STATES: Final = """
+MATCH (m:Model)
+WHERE m.featureVersion IS NOT NULL
+RETURN m.id AS id, m.state AS state, m.createdAt AS createdAt ORDER BY id
+"""

@@ -25,7 +25,7 @@ def test_labels_and_types_are_those_of_the_schema() -> None:
         for type in group.split("|")
     }
     assert labels == set(KEYS)
-    assert types == set(RELATIONSHIPS) - {"SUBGENRE_OF"}
+    assert types == set(RELATIONSHIPS)
 
 
 def test_every_key_has_its_constraint() -> None:
