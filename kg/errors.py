@@ -20,6 +20,19 @@ class GraphError(KgError):
     """The graph database can't be reached, refuses us, or refuses a statement."""
 
 
+class RebuiltError(GraphError):
+    """Another command changed the graph under a step of this one: the step is to be done again.
+
+    `Library` does that by itself; the message is shown only where it happens time and again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Other kg commands changed the graph again and again while this one stood still for "
+            "too long (a machine that sleeps or is overloaded?): run this one again."
+        )
+
+
 class NotReadyError(KgError):
     """A step was asked for before the one it builds on (train before ingest, ...)."""
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kg.clusters import FeatureSpace
-from kg.errors import GraphError
+from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -49,7 +49,6 @@ BATCH = 1000
 BUILDING, COMPLETE = "building", "complete"
 BY_HAND = "user"
 GENRE_SOURCES = (BY_HAND, "folder", "table", "tag")
-REBUILT = "Another kg command rebuilt the graph at the same time: run this one again."
 
 
 class GraphStore:
@@ -86,7 +85,7 @@ class GraphStore:
             progress: Told how far it is.
 
         Raises:
-            GraphError: somebody else began a build meanwhile.
+            RebuiltError: somebody else began a build meanwhile.
         """
         kept = GENRE_SOURCES if keep_other_sources else (BY_HAND,)
 
@@ -124,7 +123,7 @@ class GraphStore:
         a song is in the graph with all that belongs to it, or not at all.
 
         Raises:
-            GraphError: the graph was rebuilt since `build`, so that the links lead nowhere.
+            RebuiltError: the graph was rebuilt since `build`, so that the links lead nowhere.
         """
         by_song = dict(guesses)
         for batch, hanging in zip(_batches(songs), _batches(links), strict=True):
@@ -138,7 +137,7 @@ class GraphStore:
                 ranked: list[tuple[str, Sequence[Guess]]] = ranked,
             ) -> None:
                 if not _fetch(tx, queries.CHECK_BUILD, {"build": build})[0]["n"]:
-                    raise GraphError(REBUILT)
+                    raise RebuiltError
                 _write_songs(tx, rows, [], ())
                 _write_links(tx, hanging)
                 if model is not None:
@@ -304,7 +303,7 @@ class GraphStore:
             progress: Told how far it is.
 
         Raises:
-            GraphError: somebody else began a build meanwhile.
+            RebuiltError: somebody else began a build meanwhile.
         """
         rows = [
             {
@@ -355,6 +354,7 @@ class GraphStore:
 
         Raises:
             GraphError: there is none.
+            RebuiltError: another build began meanwhile.
         """
         spaces = self._feature_spaces()
         if len(spaces) != 1 or spaces[0]["state"] != COMPLETE:
@@ -366,6 +366,8 @@ class GraphStore:
         found: dict[str, dict[int, Floats]] = {family: {} for family in families}
         for cluster in self._read(queries.CLUSTERS):
             found[cluster["family"]][cluster["index"]] = _unpack(cluster["centroid"])
+        if self.build() != row["build"]:
+            raise RebuiltError
         space = FeatureSpace(
             version=row["version"],
             families=families,
@@ -383,7 +385,8 @@ class GraphStore:
         """The whole graph as arrays.
 
         Raises:
-            GraphError: clusters and similar songs are not finished, or were made anew meanwhile.
+            GraphError: clusters and similar songs are not finished.
+            RebuiltError: they were made anew meanwhile.
         """
         space, build = self.read_space()
         songs = self.read_songs()
@@ -400,7 +403,7 @@ class GraphStore:
         hanging = self._read(queries.SONG_CLUSTERS)
         near = self._read(queries.SONG_SIMILAR)
         if self.build() != build:
-            raise GraphError(REBUILT)
+            raise RebuiltError
         # A song that was added since the songs were read belongs to the next reading.
         for row in hanging:
             for id in row["clusters"] if row["id"] in row_of else ():
@@ -580,7 +583,7 @@ def _fetch(
 
 def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
     if not _fetch(tx, queries.CHECK_BUILDER, {"builder": builder})[0]["n"]:
-        raise GraphError(REBUILT)
+        raise RebuiltError
 
 
 def _keep_other_paths(
