@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kg.audio.extract import extract
 from kg.audio.features import columns
-from kg.build import NEIGHBOURS, links, neighbour_index
+from kg.build import links, near_songs
 from kg.errors import NotReadyError
 from kg.excerpt import EXCERPT, Excerpt
 from kg.files import CHANGED
@@ -35,6 +35,7 @@ class IngestReport:
         rejected_by_reason: The same summed up, the commonest reason first.
         rejects_file: The same on disk, with those of other folders; None without any.
         unlisted: Why that list could not be brought up to date; None where it was.
+        pruned: Songs that were removed, as their files are gone.
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no file could be taken.
         few: Genres with a single song: they can be learned from but not measured.
@@ -48,6 +49,7 @@ class IngestReport:
     rejected_by_reason: Sequence[Reason]
     rejects_file: Path | None
     unlisted: str | None = None
+    pruned: int = 0
     rebuilt: bool = False
     counts: Counts | None = None
     few: Sequence[str] = ()
@@ -177,12 +179,13 @@ def attach(
     """
     import numpy as np
 
+    if not songs:
+        return [], None
     space, build = store.read_space()
     standard = space.standardise(np.stack([song.features for song in songs]))
-    index = neighbour_index(store, space, build, settings.neighbours_dir)
-    similar = index.nearest(space.metric(standard), NEIGHBOURS)
+    near, similar = near_songs(store, space, build, settings.neighbours_dir, space.metric(standard))
     ids = [song.record.id for song in songs]
-    hanging = list(links(ids, space.assign(standard), index.ids, similar, {}))
+    hanging = list(links(ids, space.assign(standard), near, similar, {}))
     guesser, without_model = _guesser(store, settings, build)
     guesses: list[list[Guess]] = [[] for _ in songs]
     if guesser is not None:

@@ -4,11 +4,10 @@ The modules of `kg` that import `models` do so on first need.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
@@ -52,7 +51,20 @@ if TYPE_CHECKING:
     from models.training import TrainConfig, TrainResult
 
 
-Writing = Callable[[], AbstractContextManager[None]]
+T = TypeVar("T")
+
+
+class InTurn(Protocol):
+    """How a step is run that writes to the graph, or reads it as a whole."""
+
+    def __call__(self, step: Callable[[], T]) -> T:
+        """Run it while no other command does the same; it may be run several times."""
+        ...
+
+
+def at_once(step: Callable[[], T]) -> T:
+    """Run a step without waiting for anybody: for a graph that nobody else uses."""
+    return step()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +157,8 @@ def train(
     options: TrainOptions | None = None,
     progress: Progress = SILENT,
     *,
-    writing: Writing = nullcontext,
+    before: Callable[[], None] = lambda: None,
+    in_turn: InTurn = at_once,
 ) -> TrainReport:
     """Train on the graph's labelled songs, measure on its test songs, write predictions back.
 
@@ -157,7 +170,8 @@ def train(
         models_dir: Folder of the checkpoints.
         options: What the user chose.
         progress: Told how far it is.
-        writing: Entered while the graph is written to.
+        before: Brings the graph up to date, before it is read and in the same turn.
+        in_turn: Runs the steps that others must not disturb.
 
     Raises:
         NotReadyError: there is nothing to learn from.
@@ -165,12 +179,16 @@ def train(
         KgError: the checkpoint can't be written.
     """
     options = options or TrainOptions()
-    with progress.stage("Reading the graph", None):
-        rows = store.read_graph()
-        refuse_unlearnable(rows)
-        data, maps = to_hetero(rows)
-        rule = store.split_rule() or SplitRule("artist")
-        leaks = find_leaks(song for song in store.read_keys() if song.genres)
+
+    def read() -> tuple[GraphRows, SplitRule, Leaks]:
+        before()
+        with progress.stage("Reading the graph", None):
+            keys = [song for song in store.read_keys() if song.genres]
+            return store.read_graph(), store.split_rule() or SplitRule("artist"), find_leaks(keys)
+
+    rows, rule, leaks = in_turn(read)
+    refuse_unlearnable(rows)
+    data, maps = to_hetero(rows)
 
     from models import training
 
@@ -191,8 +209,7 @@ def train(
     looks, split = None, ""
     if len(in_test):
         split = labelled.test_split()
-        with writing():
-            looks = store.open_test_split(split, len(in_test), [id], created_at)
+        looks = in_turn(lambda: store.open_test_split(split, len(in_test), [id], created_at))
     with progress.stage("Measuring", None):
         ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
         test = labelled.measure("test", {**ours["test"], **rivals}, seed=options.seed)
@@ -214,8 +231,8 @@ def train(
     )
     layers = training.layer_outputs(result.model, data)
     save_checkpoint(folder, result.model, layers, description(model, maps, options.seed))
-    with writing():
-        model = _write_back(store, model, maps, scores, probabilities, progress)
+    trained = model
+    model = in_turn(lambda: _write_back(store, trained, maps, scores, probabilities, progress))
     tested = {each.genre for each in test.genres}
     return TrainReport(
         model=model,
@@ -304,7 +321,6 @@ def predict(
     progress: Progress = SILENT,
     *,
     model: ModelRow | None = None,
-    writing: Writing = nullcontext,
 ) -> PredictReport:
     """Score every song again by a model and write the predictions back.
 
@@ -315,7 +331,6 @@ def predict(
         models_dir: Folder of the checkpoints.
         progress: Told how far it is.
         model: The model that speaks from now on; default: the latest one.
-        writing: Entered while the graph is written to.
 
     Raises:
         NotReadyError: there is no model, or its genres or features are not the graph's.
@@ -348,8 +363,7 @@ def predict(
         layers = training.layer_outputs(loaded.model, data)
         save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **graph_rows(maps)})
     model = replace(model, checkpoint=str(folder))
-    with writing():
-        model = _write_back(store, model, maps, scores, probabilities, progress)
+    model = _write_back(store, model, maps, scores, probabilities, progress)
     return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
 
 

@@ -4,14 +4,14 @@ Each method is a short composition of the stages in the other modules.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.errors import KgError, NotReadyError, RebuiltError, WrongUsageError
 from kg.excerpt import EXCERPT, Excerpt, as_excerpt, as_seconds, in_words, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kg.learning import PredictReport, TrainOptions, TrainReport
     from kg.measuring import Side
     from kg.records import FeatureSet, Rejected
+    from kg.removal import Prune, Removal
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.sources.folder import GenresFrom, Scan
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from models.pyg import HeteroData
 
 Source = str | Path
+T = TypeVar("T")
 
 QUERY_TIMEOUT = 60.0
+# How often a step is begun that others take over from; each time it must have stood still for long.
+MOST_TIMES: Final = 5
 
 
 class Library:
@@ -131,6 +135,7 @@ class Library:
         workers: int | None = None,
         excerpt: Excerpt | None = None,
         dask: str | None = None,
+        prune: "Prune | None" = None,
     ) -> "IngestReport":
         """Take in all audio below these folders, and connect it: clusters, similar songs, genres.
 
@@ -145,6 +150,8 @@ class Library:
                 first ingest decides for the whole library; default: what was decided, else 30 s.
             dask: Address of a Dask scheduler (`tcp://HOST:PORT`) whose workers listen instead;
                 they see the folders under the same paths.
+            prune: Remove songs whose files were below these folders and are gone. It is shown them
+                before anything is written, and whatever it raises ends it all.
 
         Raises:
             WrongUsageError: a folder doesn't exist, or the library was begun with another excerpt.
@@ -154,12 +161,17 @@ class Library:
         from kg.build import build_graph
         from kg.intake import IngestReport, hear
         from kg.rejects import by_reason
+        from kg.removal import gone_songs, plan_removal, remove_songs
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
         # A wrong password must show before hours of reading and listening, not after.
         kinds = self._same_features(wanted)
         found = self._scan(folders, genres_from)
+        gone: list[str] = []
+        if prune is not None:
+            gone = gone_songs(self.connection, folders, found, self.progress)
+            prune(plan_removal(self.connection, gone))
         heard = hear(
             found.records,
             self.settings.cache_dir,
@@ -183,9 +195,12 @@ class Library:
         if not heard.songs:
             return report
 
-        with self._writing():
+        def write() -> IngestReport:
             # The first of two ingests at once has decided meanwhile.
             self._same_features(report.excerpt)
+            # Hours may have passed since they were shown: what came back meanwhile stays.
+            still = gone_songs(self.connection, folders, found) if gone else ()
+            pruned = remove_songs(self.connection, set(gone).intersection(still), self.progress)
             known = self.store.known([song.record.id for song in heard.songs])
             # A song is new: until it is connected, the graph says that it isn't finished.
             builder = self.store.begin_build(kinds) if len(known) < len(heard.songs) else None
@@ -196,12 +211,15 @@ class Library:
                 progress=self.progress,
             )
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
-        return replace(
-            report,
-            rebuilt=rebuilt,
-            counts=self.store.counts(),
-            few=self.store.single_song_genres(),
-        )
+            return replace(
+                report,
+                pruned=pruned,
+                rebuilt=rebuilt,
+                counts=self.store.counts(),
+                few=self.store.single_song_genres(),
+            )
+
+        return self._in_turn(write)
 
     def add(self, songs: Source | Iterable[Source]) -> "AddReport":
         """Add new songs without retraining and without touching other songs.
@@ -220,20 +238,53 @@ class Library:
 
         files = _paths(songs)
         kinds = self._same_features()
-        if self.store.build() is None:
-            raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
+        self._in_turn(self._require_build)
         found = self._scan(files, "none")
         new, there = leave_out_known(self.store, found.records)
         heard = hear(new, self.settings.cache_dir, excerpt=kinds.excerpt, progress=self.progress)
         # Songs that are there need no mending: they are not listed.
         listed = self._list_rejects([*found.rejected, *heard.rejected], files)
+
         rejected = [*found.rejected, *there, *heard.rejected]
-        reasons = by_reason(rejected)
         if not heard.songs:
-            return AddReport((), rejected, reasons, None, *listed)
-        with self._writing():
-            added, without_model = attach(self.store, heard.songs, self.settings)
-        return AddReport(added, rejected, reasons, without_model, *listed)
+            return AddReport((), rejected, by_reason(rejected), None, *listed)
+
+        def write() -> AddReport:
+            self._require_build()
+            # Another command may have taken some of them in meanwhile.
+            new, late = leave_out_known(self.store, [song.record for song in heard.songs])
+            ids = {record.id for record in new}
+            songs = [song for song in heard.songs if song.record.id in ids]
+            added, without_model = attach(self.store, songs, self.settings)
+            left_out = [*rejected, *late]
+            return AddReport(added, left_out, by_reason(left_out), without_model, *listed)
+
+        return self._in_turn(write)
+
+    def forget(self, songs: str | Iterable[str], *, confirm: "Prune | None" = None) -> "Removal":
+        """Remove songs with all that hangs on them; their files stay.
+
+        Args:
+            songs: Their titles, paths, or ids (four digits at least).
+            confirm: Shown what goes before anything does; whatever it raises ends it all.
+
+        Returns:
+            What went.
+
+        Raises:
+            KgError: there is no song that is called so, or there are several.
+        """
+        from kg.graph.lookup import find_song
+        from kg.removal import plan_removal, remove_songs
+
+        named = [songs] if isinstance(songs, str) else list(songs)
+        self._require_songs()
+        ids = [find_song(self.connection, name) for name in named]
+        removal = plan_removal(self.connection, ids)
+        if confirm is not None:
+            confirm(removal)
+        self._in_turn(lambda: remove_songs(self.connection, ids, self.progress))
+        return removal
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
@@ -288,7 +339,8 @@ class Library:
 
         kinds = self._require_songs()
         options = options or learning.TrainOptions()
-        with self._writing():
+
+        def bring_up_to_date() -> None:
             # Songs or labels may have come since the last ingest: they belong to this training.
             build_graph(
                 self.store,
@@ -298,8 +350,14 @@ class Library:
                 split=options.split,
                 allow_leaks=options.allow_leaks,
             )
+
         return learning.train(
-            self.store, self.settings.models_dir, options, self.progress, writing=self._writing
+            self.store,
+            self.settings.models_dir,
+            options,
+            self.progress,
+            before=bring_up_to_date,
+            in_turn=self._in_turn,
         )
 
     def predict(self) -> "PredictReport":
@@ -311,8 +369,9 @@ class Library:
         from kg import learning
 
         self._require_songs()
-        return learning.predict(
-            self.store, self.settings.models_dir, self.progress, writing=self._writing
+        # All of it: two of them would write the same checkpoint's layers.
+        return self._in_turn(
+            lambda: learning.predict(self.store, self.settings.models_dir, self.progress)
         )
 
     def evaluate(
@@ -332,7 +391,7 @@ class Library:
 
         self._require_songs()
         return several.evaluate(
-            self.store, seeds, side, options, self.progress, writing=self._writing
+            self.store, seeds, side, options, self.progress, in_turn=self._in_turn
         )
 
     def models(self) -> "list[SavedModel]":
@@ -356,10 +415,12 @@ class Library:
 
         self._require_songs()
         folder = self.settings.models_dir
-        model = usable_model(self.store, folder, id)
-        return learning.predict(
-            self.store, folder, self.progress, model=model, writing=self._writing
-        )
+
+        def use() -> PredictReport:
+            model = usable_model(self.store, folder, id)
+            return learning.predict(self.store, folder, self.progress, model=model)
+
+        return self._in_turn(use)
 
     def remove_models(self, ids: str | Iterable[str], *, force: bool = False) -> "list[SavedModel]":
         """Delete models: their checkpoints and what the graph knows of them.
@@ -374,8 +435,8 @@ class Library:
         from kg.saved_models import remove_models
 
         listed = [ids] if isinstance(ids, str) else list(ids)
-        with self._writing():
-            return remove_models(self.store, self.settings.models_dir, listed, force=force)
+        folder = self.settings.models_dir
+        return self._in_turn(lambda: remove_models(self.store, folder, listed, force=force))
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -430,7 +491,7 @@ class Library:
         from kg.hetero import to_hetero
 
         self._require_songs()
-        return to_hetero(self.store.read_graph())
+        return to_hetero(self._in_turn(self.store.read_graph))
 
     def export(self, folder: Source) -> "tuple[HeteroData, IdMaps]":
         """Write the graph as safetensors and JSON; `kg.hetero.load_hetero` reads it again."""
@@ -478,10 +539,11 @@ class Library:
         from kg.graph.store import GraphStore
 
         GraphStore(self.connection).prepare()
-        with self._writing():
-            return load_dump(
+        return self._in_turn(
+            lambda: load_dump(
                 self.connection, normal(Path(file)), self.settings.models_dir, self.progress
             )
+        )
 
     # --- plumbing --------------------------------------------------------------------------------
 
@@ -514,22 +576,71 @@ class Library:
         except KgError as error:
             return None, str(error)
 
+    def _in_turn(self, step: Callable[[], T]) -> T:
+        """Run a step that writes to the graph, or reads it as a whole, while no other command does.
+
+        Where another took over from us because we seemed dead, nothing of ours can mix with
+        theirs, and the step is done again on the graph as it is then.
+        """
+        for again in range(1, MOST_TIMES):
+            try:
+                with self._writing():
+                    return step()
+            except RebuiltError:
+                self.progress.say(
+                    "Another kg command took over while this one stood still: "
+                    f"beginning this step again ({again} of {MOST_TIMES - 1})."
+                )
+        with self._writing():
+            return step()
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One command of this home writes at a time; the others wait for it."""
-        if sys.platform == "win32":  # no such locks; the graph itself refuses mixed builds
-            yield
+        """Keep all other commands from writing to the graph; wait for the one that does.
+
+        The file's lock is for those of this home: it ends with its holder. The turn in the graph
+        is for those of other homes too. Never to be nested.
+        """
+        from kg.graph.turns import Turn
+        from kg.saved_models import restore_checkpoints
+
+        with self._home_lock() as home:
+            restore_checkpoints(self.settings.models_dir)
+            if self._store is None:
+                from kg.graph.store import GraphStore
+
+                GraphStore(self.connection).prepare()
+            with Turn(self.connection, home, self.progress):
+                yield
+
+    @contextmanager
+    def _home_lock(self) -> Iterator[str | None]:
+        """Let commands of one home write one after the other; what the lock is called elsewhere."""
+        if sys.platform == "win32":  # no such locks
+            yield None
             return
         from kg.graph.locks import FileLock
 
-        lock = FileLock(self.settings.kg_home / "write.lock")
+        file = self.settings.kg_home / "write.lock"
+        try:
+            lock = FileLock(file)
+        except OSError as error:
+            raise KgError(
+                f"The home folder {self.settings.kg_home} can't be used any more "
+                f"({error.strerror}): make room there, or choose another with --home DIR or "
+                "KG_HOME, and run this command again."
+            ) from error
         try:
             if not lock.take(wait=False):
-                self.progress.say("Waiting for another kg command to finish writing.")
+                self.progress.say("Waiting for another kg command that works on this graph.")
                 lock.take(wait=True)
-            yield
+            yield lock.name()
         finally:
             lock.release()
+
+    def _require_build(self) -> None:
+        if self.store.build() is None:
+            raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
 
     def _same_features(self, wanted: Excerpt | None = None) -> "FeatureSet":
         """The features that this kg makes, after a look at those in the graph.

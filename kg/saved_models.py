@@ -1,5 +1,6 @@
 """Trained models, kept as checkpoints on disk and as `Model` nodes in the graph."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -260,6 +261,16 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
             f"{loaded.extra.get('model')}: put the right one there, or run `kg train`."
         )
     return loaded, folder
+
+
+def restore_checkpoints(models_dir: Path) -> None:
+    """Put back a checkpoint that had just stepped aside for a newer one when its writer died."""
+    for aside in models_dir.glob(".*/old"):
+        # `.ID-RANDOM/old`, as models.checkpoint moves them; of the newer one nothing is sure.
+        folder = models_dir / aside.parent.name[1:].rpartition("-")[0]
+        if not folder.exists() and (aside / "config.json").is_file():
+            with contextlib.suppress(FileNotFoundError):  # its writer lives, and was faster
+                aside.rename(folder)
 
 
 def checkpoints_of(

@@ -19,6 +19,9 @@ KEYS: Final = {
     "TestSplit": "id",
 }
 
+# A node that is there while a command writes, and no part of the music (see kg.graph.turns).
+TURN: Final = "Turn"
+
 # Relationship types in the database.
 RELATIONSHIPS: Final = (
     "HAS_FEATURE",

@@ -9,7 +9,7 @@ from kg.evaluate import Scores
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
-from kg.learning import TrainOptions, Writing, fit, of, refuse_unlearnable
+from kg.learning import InTurn, TrainOptions, fit, of, refuse_unlearnable
 from kg.measuring import (
     MAJORITY,
     R_GCN,
@@ -71,7 +71,7 @@ def evaluate(
     options: TrainOptions | None = None,
     progress: Progress = SILENT,
     *,
-    writing: Writing,
+    in_turn: InTurn,
 ) -> EvaluateReport:
     """Show what the model in use came to, and train `seeds` fresh ones to see how much is chance.
 
@@ -84,7 +84,7 @@ def evaluate(
         side: `valid`, or `test`.
         options: How they are trained; the seed is left aside.
         progress: Told how far it is.
-        writing: Entered while the graph is written to.
+        in_turn: Runs the steps that others must not disturb.
 
     Raises:
         NotReadyError: there is no model and none is asked for; nothing can be learned; or no song
@@ -104,7 +104,7 @@ def evaluate(
     found = None
     if seeds:
         options = options or TrainOptions()
-        found, split = _several(store, seeds, side, options, progress, writing)
+        found, split = _several(store, seeds, side, options, progress, in_turn)
     return EvaluateReport(
         side=side,
         model=model,
@@ -120,14 +120,14 @@ def _several(
     side: Side,
     options: TrainOptions,
     progress: Progress,
-    writing: Writing,
+    in_turn: InTurn,
 ) -> tuple[SeedsReport, str]:
     """What fresh trainings came to, and the fingerprint of the test songs."""
     with progress.stage("Reading the graph", None):
-        rows = store.read_graph()
+        rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
         refuse_unlearnable(rows)
         if not options.allow_leaks:
-            refuse_leaks(find_leaks(song for song in store.read_keys() if song.genres))
+            refuse_leaks(find_leaks(song for song in keys if song.genres))
     labelled = Labelled(rows)
     if len(labelled.rows[side]) == 0:
         raise NotReadyError(
@@ -139,8 +139,8 @@ def _several(
     if side == "test":
         now, run = datetime.now(UTC), new_model_id()
         names = [f"{run}:{seed}" for seed in range(seeds)]
-        with writing():
-            store.open_test_split(split, len(labelled.rows["test"]), names, now)
+        opened = len(labelled.rows["test"])
+        in_turn(lambda: store.open_test_split(split, opened, names, now))
     with progress.stage("Measuring", None):
         measured = labelled.measure(side, classifiers, seed=0)
     return SeedsReport(seeds, measured, verdict(measured.differences), choice), split

@@ -29,6 +29,7 @@ Neo4jError = neo4j.exceptions.Neo4jError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Transaction = neo4j.ManagedTransaction | neo4j.Transaction
 
 MERGE_ATTEMPTS: Final = 6
 SCHEMA_ATTEMPTS: Final = 20  # about 8 s: an index over many songs holds its lock for seconds
@@ -49,6 +50,8 @@ class Connection:
 
     Attributes:
         server: What is at the other end.
+        guard: Called first in every transaction of `write`; what it raises undoes that (see
+            kg.graph.turns).
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Connection:
         lease: embedded.Lease | None,
     ) -> None:
         self.server = server
+        self.guard: Callable[[Transaction], None] | None = None
         self._driver = driver
         self._lease = lease
         self._reader: neo4j.Driver | None = None
@@ -111,9 +115,26 @@ class Connection:
 
             def attempt(tx: neo4j.ManagedTransaction) -> T:
                 interrupt()
+                if self.guard is not None:
+                    self.guard(tx)
                 return work(tx, *args, **kwargs)
 
             return _again(lambda: session.execute_write(attempt), _lost_merge, MERGE_ATTEMPTS)
+
+    def write_once(self, work: Callable[[Transaction], object]) -> None:
+        """Run `work(transaction)` unguarded in one attempt: a server that is gone costs no wait.
+
+        Raises:
+            GraphError: the server refuses it or doesn't answer.
+        """
+        with (
+            clear_errors(self.server),
+            held_back(),
+            self._session() as session,
+            session.begin_transaction() as tx,
+        ):
+            work(tx)
+            tx.commit()
 
     def read(
         self,

@@ -1,6 +1,7 @@
 """A lock on a file that ends with the process that holds it, however that process ends."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,11 @@ class FileLock:
     def fileno(self) -> int:
         """File descriptor, for a child process that is to inherit the lock."""
         return self._fd
+
+    def name(self) -> str:
+        """What no other lock file is called as long as this one is open, on any machine."""
+        file = os.fstat(self._fd)
+        return f"{platform.node()}:{file.st_dev}:{file.st_ino}"
 
     def _lock(self, operation: str, *, wait: bool = True) -> bool:
         if sys.platform != "win32":

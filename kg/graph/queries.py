@@ -5,18 +5,41 @@ Values travel as parameters only; the names in the texts are those of `kg.schema
 
 from typing import Final
 
-from kg.schema import KEYS, RELATIONSHIPS
+from kg.schema import KEYS, RELATIONSHIPS, TURN
 
 # Created before any data: the embedded server types an index by the data it finds.
 CONSTRAINTS: Final = tuple(
     f"CREATE CONSTRAINT {label}_{key} IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
-    for label, key in KEYS.items()
+    for label, key in (*KEYS.items(), (TURN, "id"))
 )
 INDEXES: Final = (
     "CREATE INDEX song_title IF NOT EXISTS FOR (s:Song) ON (s.title)",
     "CREATE INDEX song_artist IF NOT EXISTS FOR (s:Song) ON (s.artist)",
     "CREATE INDEX song_path IF NOT EXISTS FOR (s:Song) ON (s.path)",
 )
+
+# --- whose turn it is to write (see kg.graph.turns) ----------------------------------------------
+
+WHOSE_TURN: Final = """
+MATCH (t:Turn {id: 'turn'})
+RETURN t.holder AS holder, t.home AS home, t.renewed AS renewed, timestamp() - t.renewed AS idle
+"""
+ASK_FOR_TURN: Final = """
+MERGE (t:Turn {id: 'turn'})
+SET t.asked = $token
+RETURN t.holder AS holder, t.renewed AS renewed
+"""
+TAKE_TURN: Final = """
+MATCH (t:Turn {id: 'turn'})
+SET t.holder = $token, t.home = $home, t.renewed = timestamp(), t.asked = null
+RETURN t.holder AS holder
+"""
+RENEW_TURN: Final = """
+MATCH (t:Turn {id: 'turn', holder: $token})
+SET t.renewed = timestamp()
+RETURN count(t) AS n
+"""
+GIVE_TURN_BACK: Final = "MATCH (t:Turn {id: 'turn', holder: $token}) DELETE t"
 
 # --- songs and what their owner says of them ---------------------------------------------------
 
@@ -300,4 +323,62 @@ MODEL_STATES: Final = """
 MATCH (m:Model)
 WHERE m.featureVersion IS NOT NULL
 RETURN m.id AS id, m.state AS state, m.createdAt AS createdAt ORDER BY id
+"""
+
+# --- songs that leave --------------------------------------------------------------------------
+
+LEAVING_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path
+"""
+LEAVING_FROM: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})-[r]->()
+RETURN type(r) AS type, count(r) AS n
+"""
+LEAVING_TO: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})<-[r]-(o)
+RETURN type(r) AS type, o.id AS other, 'Song' IN labels(o) AS song
+"""
+LEAVING_GENRES: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})-[r]->(g:Genre)
+RETURN g.name AS name, count(r) AS n
+"""
+HELD_GENRES: Final = """
+UNWIND $names AS name
+MATCH (g:Genre {name: name})
+RETURN name, COUNT { (g)--() } AS n
+"""
+CLUSTERS_OF_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[:HAS_FEATURE]->(c:FeatureCluster)
+RETURN DISTINCT c.id AS id
+"""
+NAMES_OF_LEAVING_GENRES: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[]->(g:Genre)
+RETURN DISTINCT g.name AS name
+"""
+COUNT_SONGS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) RETURN count(s) AS n"
+DELETE_SONGS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) DETACH DELETE s"
+RECOUNT_CLUSTERS: Final = """
+UNWIND $ids AS id
+MATCH (c:FeatureCluster {id: id})
+SET c.size = COUNT { (:Song)-[:HAS_FEATURE]->(c) }
+"""
+DELETE_BARE_GENRES: Final = """
+UNWIND $names AS name
+MATCH (g:Genre {name: name})
+WHERE NOT EXISTS { (g)--() }
+DELETE g
+"""
+ANY_SONG: Final = "MATCH (s:Song) RETURN s.id AS id LIMIT 1"
+DELETE_SPACE: Final = "MATCH (f:FeatureSpace) DETACH DELETE f"
+ALL_PATHS: Final = """
+MATCH (s:Song)
+WHERE s.path IS NOT NULL
+RETURN s.id AS id, coalesce(s.paths, [s.path]) AS paths
 """

@@ -3,7 +3,7 @@
 import re
 
 from kg.graph import queries
-from kg.schema import KEYS, RELATIONSHIPS
+from kg.schema import KEYS, RELATIONSHIPS, TURN
 
 
 def texts() -> list[str]:
@@ -24,7 +24,7 @@ def test_labels_and_types_are_those_of_the_schema() -> None:
         for group in re.findall(r"\[\w*:([\w|]+)", text)
         for type in group.split("|")
     }
-    assert labels == set(KEYS)
+    assert labels == {*KEYS, TURN}
     assert types == set(RELATIONSHIPS)
 
 
