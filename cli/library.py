@@ -7,6 +7,7 @@ import click
 
 from cli.learning import RULES
 from cli.options import App, json_option, pass_app, strict_option
+from cli.removing import removal_options, removal_prompt
 
 if TYPE_CHECKING:
     from kg.excerpt import Excerpt
@@ -68,6 +69,12 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     callback=_scheduler,
     help="Listen on the Dask cluster of this scheduler; it sees the folders under the same paths.",
 )
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Also remove songs whose files were below these folders and are gone; asks first.",
+)
+@removal_options
 @strict_option
 @json_option
 @pass_app
@@ -78,6 +85,9 @@ def ingest(
     excerpt: "Excerpt | None",
     workers: int | None,
     dask: str | None,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -89,6 +99,7 @@ def ingest(
     Example:
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
+      kg ingest ~/Music --prune --dry-run
     """
     from cli.output import print_json, print_rejected
 
@@ -97,9 +108,20 @@ def ingest(
             "--workers counts processes on this machine, --dask uses those of a cluster: "
             "choose one of them."
         )
+    if not prune and (yes or dry_run):
+        raise click.UsageError("--yes and --dry-run are for --prune, which removes songs.")
+    confirm = None
+    if prune:
+        nothing = "No song's files are gone."
+        confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
     with app.library() as library:
         report = library.ingest(
-            sources, genres_from=genres_from, workers=workers, excerpt=excerpt, dask=dask
+            sources,
+            genres_from=genres_from,
+            workers=workers,
+            excerpt=excerpt,
+            dask=dask,
+            prune=confirm,
         )
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
@@ -136,6 +158,7 @@ def _print_ingested(report: "IngestReport", counts: "Counts") -> None:
         ("clusters of songs that sound alike", counts.clusters),
         ("links between similar songs", counts.relationships["SIMILAR_TO"]),
         ("files left out", len(report.rejected)),
+        *([("songs removed", report.pruned)] if report.pruned else []),
     ]
     print_table(["", "count"], rows, title="Ingested")
 

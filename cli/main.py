@@ -18,6 +18,7 @@ from cli.library import add, ingest, status
 from cli.measuring import evaluate
 from cli.moving import dump, export, load, server
 from cli.options import App
+from cli.removing import forget
 from cli.saved_models import models
 from kg._version import __version__
 from kg.errors import KgError
@@ -25,7 +26,7 @@ from kg.text import printable
 
 SECTIONS = {
     "First steps": ["demo"],
-    "Library": ["ingest", "add", "status", "inspect"],
+    "Library": ["ingest", "add", "forget", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "models"],
     "Asking": ["query"],
     "Moving": ["server", "export", "dump", "load"],
@@ -71,7 +72,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 
 for command in (
-    *(demo, ingest, add, status, inspect, train, predict, evaluate, models),
+    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, models),
     *(query, server, export, dump, load),
 ):
     cli.add_command(command)

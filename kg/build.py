@@ -16,7 +16,7 @@ from kg.clusters import Assignment, FeatureSpace, fit_space
 from kg.errors import KgError
 from kg.graph.rows import Links, SongTable
 from kg.graph.store import GraphStore
-from kg.neighbours import NeighbourIndex, Neighbours
+from kg.neighbours import Floats, NeighbourIndex, Neighbours
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet
 from kg.schema import cluster_id
@@ -185,15 +185,42 @@ def links(
         yield Links(id, song.split, clusters, near, song.recording)
 
 
+def near_songs(
+    store: GraphStore, space: FeatureSpace, build: str, folder: Path, vectors: Floats
+) -> tuple[Sequence[str], Neighbours]:
+    """The nearest songs of the graph of each of these unit vectors, float32 [n, d].
+
+    The index on disk may hold songs that have been forgotten since. Where they leave somebody with
+    fewer neighbours than there are, it is made anew.
+
+    Returns:
+        Keys of the songs in the index, and the neighbours as rows of it.
+    """
+    index = neighbour_index(store, space, build, folder)
+    for width in (NEIGHBOURS, 4 * NEIGHBOURS):
+        found = index.nearest(vectors, width)
+        near = np.unique(found.index[found.index >= 0])
+        there = store.known([index.ids[row] for row in near])
+        gone = [int(row) for row in near if index.ids[row] not in there]
+        kept = found.without(gone, NEIGHBOURS)
+        if not gone or width >= len(index) or (kept.index >= 0).all():
+            return index.ids, kept
+    index = _new_index(store, space, build, folder)
+    return index.ids, index.nearest(vectors, NEIGHBOURS)
+
+
 def neighbour_index(
     store: GraphStore, space: FeatureSpace, build: str, folder: Path
 ) -> NeighbourIndex:
     """The index of this build from disk, or made anew from the graph where it isn't there."""
     index = NeighbourIndex.load(folder, build)
-    if index is None:
-        songs: SongTable = store.read_songs()
-        index = NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build)
-        _save(index, folder)
+    return _new_index(store, space, build, folder) if index is None else index
+
+
+def _new_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path) -> NeighbourIndex:
+    songs: SongTable = store.read_songs()
+    index = NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build)
+    _save(index, folder)
     return index
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,17 @@ class Neighbours:
 
     index: NDArray[np.int64]
     similarity: Floats
+
+    def without(self, rows: Collection[int], k: int) -> "Neighbours":
+        """The first k that aren't among these rows of the index."""
+        index = np.full((len(self.index), k), -1, dtype=np.int64)
+        similarity = np.zeros((len(self.index), k), dtype=np.float32)
+        stays = (self.index >= 0) & ~np.isin(self.index, list(rows))
+        for row, kept in enumerate(stays):
+            first = np.flatnonzero(kept)[:k]
+            index[row, : len(first)] = self.index[row, first]
+            similarity[row, : len(first)] = self.similarity[row, first]
+        return Neighbours(index, similarity)
 
 
 class NeighbourIndex:

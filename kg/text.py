@@ -1,5 +1,6 @@
 """Text from outside, which may hold anything, made fit for where it goes."""
 
+import re
 from pathlib import Path
 from typing import Final
 from unicodedata import category
@@ -26,3 +27,11 @@ def storable(text: str | None) -> str | None:
     if text is None:
         return None
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unstored(text: str) -> str:
+    """A file's name again, as Python holds it, from what `storable` made of it.
+
+    A name may also read like an escape by itself: try both.
+    """
+    return re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text)

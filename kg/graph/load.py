@@ -202,7 +202,7 @@ def _check_database(connection: Connection, mark: str) -> None:
 def _verify(archive: zipfile.ZipFile, manifest: Manifest, file: Path, progress: Progress) -> None:
     """Read it all, and write nothing: sizes, checksums, and every row with both its ends."""
     keys: dict[str, set[int]] = {label: set() for label in KEYS}
-    total = sum(part.bytes for part in manifest.parts)
+    total = sum(part.rows for part in manifest.parts)
     with progress.stage("Checking the dump", total) as advance:
         for part in manifest.parts:
             check = _CHECKS[part.kind]
@@ -213,7 +213,9 @@ def _verify(archive: zipfile.ZipFile, manifest: Manifest, file: Path, progress: 
                     size += len(piece)
                     rows += part.kind != "models"
                     check(piece, part.of, keys)
-                    advance(len(piece))
+                    if rows and rows % BATCH == 0:
+                        advance(BATCH)
+                advance(rows % BATCH)
                 if (rows, size, digest.hexdigest()) != (part.rows, part.bytes, part.sha256):
                     raise ValueError("it is not what was dumped: its checksum differs")
             except ValueError as error:

@@ -105,8 +105,13 @@ def _several(text: str, songs: Sequence[Mapping[str, Any]]) -> str:
 def _none(connection: Connection, text: str) -> str:
     like = _rows(connection, queries.TITLES_LIKE, text=storable(text)) if text.strip() else []
     titles = ", ".join(repr(row["title"]) for row in like)
-    # `isdir` never raises, whatever the text is.
-    file = f"{text!r} is a folder" if os.path.isdir(text) else f"There is no audio file {text!r}"  # noqa: PTH112
+    # These never raise, whatever the text is.
+    if os.path.isdir(text):  # noqa: PTH112
+        file = f"{text!r} is a folder"
+    elif os.path.isfile(text):  # noqa: PTH113
+        file = f"The file {text!r} is not in the library under this path"
+    else:
+        file = f"There is no audio file {text!r}"
     return printable(
         f"{file}, and no song of the library has that title, path or id "
         "(the first four digits of an id are enough). "
