@@ -416,7 +416,7 @@ class Library:
         self._require_songs()
         folder = self.settings.models_dir
 
-        def use() -> PredictReport:
+        def use() -> "PredictReport":
             model = usable_model(self.store, folder, id)
             return learning.predict(self.store, folder, self.progress, model=model)
 
