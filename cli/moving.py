@@ -187,4 +187,5 @@ def _print_moved(moved: "Dump", how: str, as_json: bool) -> None:
         print_json(moved)
         return
     rows = [*moved.nodes.items(), *moved.relationships.items(), ("checkpoints", len(moved.models))]
-    print_table(["", "count"], rows, title=f"{how} {printable(moved.file)}")
+    click.echo(f"{how} {printable(moved.file)} ({moved.bytes / 1e6:.1f} MB).")
+    print_table(["", "count"], rows)
