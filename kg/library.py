@@ -120,7 +120,7 @@ class Library:
             from kg.graph.store import GraphStore
 
             store = GraphStore(self.connection)
-            store.prepare()
+            store.prepare(self.progress)
             refuse_half_loaded(self.connection)
             self._store = store
         return self._store
@@ -538,7 +538,7 @@ class Library:
         from kg.graph.load import load_dump
         from kg.graph.store import GraphStore
 
-        GraphStore(self.connection).prepare()
+        GraphStore(self.connection).prepare(self.progress)
         return self._in_turn(
             lambda: load_dump(
                 self.connection, normal(Path(file)), self.settings.models_dir, self.progress
@@ -609,7 +609,7 @@ class Library:
             if self._store is None:
                 from kg.graph.store import GraphStore
 
-                GraphStore(self.connection).prepare()
+                GraphStore(self.connection).prepare(self.progress)
             with Turn(self.connection, home, self.progress):
                 yield
 

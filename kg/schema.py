@@ -17,6 +17,7 @@ KEYS: Final = {
     "FeatureSpace": "version",
     "Model": "id",
     "TestSplit": "id",
+    "KgSchema": "id",  # one node: the form of the graph (see kg.graph.versions)
 }
 
 # A node that is there while a command writes, and no part of the music (see kg.graph.turns).

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,6 +65,36 @@ def real_neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[starter.Add
         server.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="session")
+def newest_neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[starter.Address]:
+    """The newest Neo4j, which speaks TLS too."""
+    scratch = tmp_path_factory.mktemp("newest")
+    try:
+        java = starter.find_java(starter.NEWEST_JAVA, ENVIRONMENT)
+        certificates = starter.certify(scratch / "certificates")
+        server = starter.from_maven(
+            scratch, version=starter.NEWEST, java=java, certificates=certificates
+        )
+        address = server.__enter__()
+    except starter.UnavailableError as reason:
+        pytest.skip(f"no Neo4j {starter.NEWEST}: {reason}")
+    try:
+        yield replace(address, certificate=certificates / starter.CERTIFICATE)
+    finally:
+        server.__exit__(None, None, None)
+
+
+def settings_of(neo4j: starter.Address, home: Path) -> Settings:
+    """Settings for a Neo4j."""
+    return Settings(
+        kg_home=home,
+        neo4j_uri=neo4j.uri,
+        neo4j_username=neo4j.username,
+        neo4j_password=neo4j.password,
+        neo4j_database=neo4j.database,
+    )
+
+
 @pytest.fixture(params=["embedded", "neo4j"])
 def new_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Settings]:
     """Make settings for this parameter's server, each with a home of its own."""
@@ -78,14 +109,7 @@ def new_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[],
             # All homes share one running server; the locks lie behind the link.
             (home / "server").symlink_to(request.getfixturevalue("embedded_server"))
             return Settings(kg_home=home)
-        neo4j = request.getfixturevalue("real_neo4j")
-        return Settings(
-            kg_home=home,
-            neo4j_uri=neo4j.uri,
-            neo4j_username=neo4j.username,
-            neo4j_password=neo4j.password,
-            neo4j_database=neo4j.database,
-        )
+        return settings_of(request.getfixturevalue("real_neo4j"), home)
 
     return make
 

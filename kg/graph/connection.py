@@ -90,6 +90,7 @@ class Connection:
                 try:
                     with driver.session(database=database) as session:
                         agent = session.run("RETURN 1").consume().server.agent
+                    _refuse_too_old(agent, server)
                 except BaseException:
                     driver.close()
                     raise
@@ -319,3 +320,12 @@ def _version(agent: str) -> str:
     """Read "5.26.30" from "Neo4j/5.26.30", "26.10.2" from "Neo4j/... (ArcadeDB 26.10.2)"."""
     match = re.search(r"ArcadeDB ([\w.-]+)", agent) or re.search(r"/([\w.-]+)", agent)
     return match.group(1) if match else agent
+
+
+def _refuse_too_old(agent: str, server: ServerInfo) -> None:
+    """Neo4j 4 lets us in, but doesn't know half of our Cypher."""
+    if old := re.match(r"Neo4j/v?([0-4]\.[\w.-]+)", agent):
+        raise GraphError(
+            f"{server.uri} is Neo4j {old.group(1)}, which is too old for kg: upgrade it to 5.26 or "
+            "newer, name another by NEO4J_URI, or unset NEO4J_URI to use the embedded server."
+        )

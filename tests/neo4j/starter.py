@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import hashlib
+import re
 import secrets
 import shutil
 import socket
@@ -20,8 +21,12 @@ from kg.graph.driver import neo4j
 
 HERE = Path(__file__).parent
 IMAGE = "neo4j:5.26-community"
+LTS = "5.26.30"
+NEWEST = "2026.09.0"
+NEWEST_JAVA = 21  # what it asks for
 START_SECONDS = 120.0
 MAVEN_SECONDS = 600.0
+PRIVATE_KEY, CERTIFICATE = "private.key", "public.crt"
 
 
 class UnavailableError(Exception):
@@ -34,6 +39,7 @@ class Address:
     username: str
     password: str
     database: str = "neo4j"
+    certificate: Path | None = None  # of one that speaks TLS
 
 
 @contextlib.contextmanager
@@ -94,24 +100,42 @@ def in_container() -> Iterator[Address]:
 
 
 @contextlib.contextmanager
-def from_maven(scratch: Path, heap: str | None = None) -> Iterator[Address]:
-    lib = fetch_jars()
+def from_maven(
+    scratch: Path,
+    heap: str | None = None,
+    *,
+    version: str = LTS,
+    java: str = "java",
+    certificates: Path | None = None,
+) -> Iterator[Address]:
+    """Start the Neo4j of this version; with certificates (see `certify`) it speaks TLS too."""
+    lib = fetch_jars(version)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    lines = [
+        "server.bolt.enabled=true",
+        f"server.bolt.listen_address=127.0.0.1:{port}",
+        f"server.bolt.advertised_address=127.0.0.1:{port}",
+        "dbms.security.auth_enabled=true",
+        "dbms.usage_report.enabled=false",
+        "server.memory.pagecache.size=64m",
+    ]
+    if certificates is not None:
+        lines += [
+            "server.bolt.tls_level=OPTIONAL",
+            "dbms.ssl.policy.bolt.enabled=true",
+            f"dbms.ssl.policy.bolt.base_directory={certificates}",
+            f"dbms.ssl.policy.bolt.private_key={PRIVATE_KEY}",
+            f"dbms.ssl.policy.bolt.public_certificate={CERTIFICATE}",
+            "dbms.ssl.policy.bolt.client_auth=NONE",
+        ]
     configuration = scratch / "neo4j.conf"
-    configuration.write_text(
-        "server.bolt.enabled=true\n"
-        f"server.bolt.listen_address=127.0.0.1:{port}\n"
-        f"server.bolt.advertised_address=127.0.0.1:{port}\n"
-        "dbms.security.auth_enabled=true\n"
-        "dbms.usage_report.enabled=false\n"
-        "server.memory.pagecache.size=64m\n"
-    )
+    configuration.write_text("\n".join(lines) + "\n")
     log = scratch / "neo4j.log"
     # The source launcher compiles in memory; C1 alone starts a third faster.
     options = [f"-Xmx{heap}"] if heap else ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
-    command = ["java", *options, "-cp", f"{lib}/*"]
+    command = [java, *options, "-cp", f"{lib}/*"]
     command += [str(HERE / "Server.java"), str(scratch / "home"), str(configuration)]
     with (
         log.open("wb") as output,
@@ -146,11 +170,47 @@ def _first_login(uri: str, server: subprocess.Popen[bytes], log: Path) -> Addres
     raise UnavailableError(f"Neo4j didn't start ({error}): {log.read_text()[-500:]}")
 
 
-def fetch_jars() -> Path:
+def certify(folder: Path) -> Path:
+    """Make a key and a certificate that nobody but itself vouches for, good for this machine."""
+    if shutil.which("openssl") is None:
+        raise UnavailableError("no openssl to make a certificate with")
+    for name in ("trusted", "revoked"):  # Neo4j looks for them
+        (folder / name).mkdir(parents=True)
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    make += ["-keyout", str(folder / PRIVATE_KEY), "-out", str(folder / CERTIFICATE)]
+    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = subprocess.run(make, capture_output=True, text=True)
+    if made.returncode != 0:
+        raise UnavailableError(f"openssl makes no certificate: {made.stderr[-300:]}")
+    return folder
+
+
+def find_java(least: int, environment: Mapping[str, str]) -> str:
+    """A JDK of at least this version: the one that is used anyway, or another on this machine."""
+    homes = [Path(value) for name, value in environment.items() if name.startswith("JAVA_HOME")]
+    homes += Path("/usr/lib/jvm").glob("*")
+    homes += Path("/Library/Java/JavaVirtualMachines").glob("*/Contents/Home")
+    if tool := shutil.which("java_home") or shutil.which("/usr/libexec/java_home"):
+        asked = subprocess.run([tool, "-v", f"{least}+"], capture_output=True, text=True)
+        homes += [Path(line) for line in asked.stdout.split() if asked.returncode == 0]
+    found = {}
+    for java in [shutil.which("java"), *(str(home / "bin" / "java") for home in homes)]:
+        # Only a JDK can run Server.java as it is.
+        if java and Path(java).is_file() and Path(java).resolve().with_name("javac").is_file():
+            said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+            if version := re.search(r'version "(\d+)', said):
+                found[java] = int(version[1])
+                if found[java] >= least:
+                    return java
+    raise UnavailableError(f"it needs a JDK {least} or newer, and here is {found or 'none'}")
+
+
+def fetch_jars(version: str = LTS) -> Path:
     """Copy Neo4j's jars from Maven Central into a cache, whole or not at all."""
     pom = HERE / "pom.xml"
     cache = Path(platformdirs.user_cache_dir("kg-tests", appauthor=False))
-    lib = cache / f"neo4j-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
+    mark = hashlib.sha256(pom.read_bytes() + version.encode()).hexdigest()[:12]
+    lib = cache / f"neo4j-{mark}"
     for tool in ("java", "mvn"):
         if tool == "mvn" and lib.is_dir():
             break
@@ -161,7 +221,8 @@ def fetch_jars() -> Path:
     if lib.is_dir():
         return lib
     cache.mkdir(parents=True, exist_ok=True)
-    copy = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
+    copy = ["mvn", "-q", "-B", "-f", str(pom), f"-Dneo4j.version={version}"]
+    copy += ["dependency:copy-dependencies"]
     with tempfile.TemporaryDirectory(dir=cache) as partial:
         maven = subprocess.run(
             [*copy, f"-DoutputDirectory={partial}/lib"],
