@@ -29,6 +29,7 @@ from kg.graph.manifest import (
     checkpoint_part,
     read_manifest,
 )
+from kg.graph.versions import VERSION
 from kg.progress import SILENT, Progress
 from kg.schema import KEYS
 from kg.text import printable
@@ -41,9 +42,14 @@ LARGEST_MANIFEST: Final = 16 << 20
 MOST_SHRUNK: Final = 200
 
 # Nodes that every graph of ours has, even an empty one.
-OWN: Final[tuple[str, ...]] = ()
+OWN: Final[tuple[str, ...]] = ("KgSchema",)
 # What makes a graph whole is written last.
 LAST: Final = ("FeatureSpace", *OWN)
+
+MIXED: Final = (
+    "Another program writes into this graph at the same time: let it finish, then run this one "
+    "again."
+)
 
 Rows = list[dict[str, Any]]
 
@@ -238,10 +244,19 @@ def _pieces(archive: zipfile.ZipFile, part: Part) -> Iterator[bytes]:
 
 
 def _check_node(line: bytes, label: str, keys: dict[str, set[int]]) -> None:
-    name, _ = read_node(line, KEYS[label])
+    name, properties = read_node(line, KEYS[label])
     if hash(name) in keys[label]:
         raise ValueError(f"{name!r} is there twice")
     keys[label].add(hash(name))
+    if label == "KgSchema":
+        form = properties.get("version")
+        if type(form) is not int or form < 0:
+            raise ValueError("it names no form of the graph")
+        if form > VERSION:
+            raise KgError(
+                f"This dump was written by a newer kg (its graph's form is {form}, this kg knows "
+                f"{VERSION}): upgrade kg, then load it."
+            )
 
 
 def _check_relationship(line: bytes, type: str, keys: dict[str, set[int]]) -> None:
@@ -305,10 +320,7 @@ def _write_batch(
     if found == [position + len(rows)]:
         return  # committed already, and the server's answer was lost
     if found != [position]:
-        raise GraphError(
-            "Another kg command writes into this graph at the same time: let it finish, then run "
-            "this one again."
-        )
+        raise GraphError(MIXED)
     tx.run(text, rows=rows).consume()
     tx.run(queries.ADVANCE_LOAD, load=mark, loaded=position + len(rows)).consume()
 
@@ -362,26 +374,32 @@ def _finish(
     last: Sequence[Part],
 ) -> None:
     """Compare what is there with what was dumped, and let the graph be whole."""
+    _compare(connection, manifest)
     rows = {part.of: [_row(line, part) for line in _pieces(archive, part)] for part in last}
 
     def finish(tx: neo4j.ManagedTransaction) -> None:
         if not list(tx.run(queries.CHECK_LOAD, load=mark)):
-            raise GraphError(
-                "Another kg command writes into this graph at the same time: let it finish, and "
-                "run this one again."
-            )
-        for kind, texts in (
-            ("nodes", queries.COUNT_OUR_NODES),
-            ("relationships", queries.COUNT_OUR_RELATIONSHIPS),
-        ):
-            for name, expected in manifest.rows(kind).items():
-                found = tx.run(texts[name]).single(strict=True)["n"]
-                if found != expected and name not in rows:
-                    raise GraphError(
-                        f"The database has {found} {name} where the dump has {expected}: somebody "
-                        "else wrote into it meanwhile. Load into an empty one."
-                    )
+            raise GraphError(MIXED)
         for label, listed in rows.items():
             tx.run(queries.LOAD_NODES[label], rows=listed).consume()
 
     connection.write(finish)
+
+
+def _compare(connection: Connection, manifest: Manifest) -> None:
+    """Count all that was loaded; apart from the last write, which has to be a short one."""
+
+    def count(tx: neo4j.ManagedTransaction, text: str) -> int:
+        return int(tx.run(text).single(strict=True)["n"])
+
+    for kind, texts in (
+        ("nodes", queries.COUNT_OUR_NODES),
+        ("relationships", queries.COUNT_OUR_RELATIONSHIPS),
+    ):
+        for name, expected in manifest.rows(kind).items():
+            found = connection.read(count, texts[name])
+            if found != expected and name not in LAST:
+                raise GraphError(
+                    f"The database has {found} {name} where the dump has {expected}: somebody "
+                    "else wrote into it meanwhile. Load into an empty one."
+                )
