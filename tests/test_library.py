@@ -165,7 +165,7 @@ def test_a_cut_off_write_back_shows_and_is_finished_by_predict(
 ) -> None:
     library.ingest(music)
     first = library.train(QUICK)
-    monkeypatch.setattr("kg.graph.store.BATCH", 5)
+    monkeypatch.setattr("kg.graph.transactions.BATCH", 5)
     write = GraphStore.write_predictions
 
     def cut_off(self: GraphStore, model: str, created_at, guesses, progress) -> None:

@@ -5,7 +5,7 @@ Values travel as parameters only; the names in the texts are those of `kg.schema
 
 from typing import Final
 
-from kg.schema import KEYS, RELATIONSHIPS, TURN
+from kg.schema import KEYS, TURN
 
 # Created before any data: the embedded server types an index by the data it finds.
 CONSTRAINTS: Final = tuple(
@@ -17,6 +17,59 @@ INDEXES: Final = (
     "CREATE INDEX song_artist IF NOT EXISTS FOR (s:Song) ON (s.artist)",
     "CREATE INDEX song_path IF NOT EXISTS FOR (s:Song) ON (s.path)",
 )
+# Ends of a relationship. Others of the same type, between other labels, are somebody else's.
+ENDS: Final = {
+    "HAS_FEATURE": ("Song", "FeatureCluster"),
+    "SIMILAR_TO": ("Song", "Song"),
+    "IN_GENRE": ("Song", "Genre"),
+    "PREDICTED_GENRE": ("Song", "Genre"),
+    "SUBGENRE_OF": ("Genre", "Genre"),
+}
+INDEX_NAMES: Final = tuple(text.split()[2] for text in INDEXES)
+
+# --- the form of the graph, and who was here before us (see kg.graph.versions) -------------------
+
+# One row, whatever is there. A graph of ours from before it had a version has a feature space.
+SCHEMA: Final = """
+OPTIONAL MATCH (k:KgSchema {id: 'kg'})
+RETURN k.version AS version, EXISTS {
+  MATCH (f:FeatureSpace) WHERE f.state IN ['building', 'complete', 'loading']
+} AS ours
+"""
+CLAIM_SCHEMA: Final = """
+MERGE (k:KgSchema {id: 'kg'})
+ON CREATE SET k.version = $version
+RETURN k.version AS version
+"""
+LOCK_SCHEMA: Final = "MATCH (k:KgSchema {id: 'kg'}) SET k.id = 'kg' RETURN k.version AS version"
+SET_SCHEMA: Final = "MATCH (k:KgSchema {id: 'kg'}) SET k.version = $version"
+
+# From 0 to 1: what songs, feature spaces and models have been given since the first ones.
+GIVE_EXCERPT: Final = "MATCH (f:FeatureSpace) WHERE f.excerpt IS NULL SET f.excerpt = $excerpt"
+GIVE_PATHS: Final = """
+MATCH (s:Song)
+WHERE s.paths IS NULL AND s.path IS NOT NULL
+SET s.paths = [s.path]
+"""
+GIVE_MODEL_FINGERPRINTS: Final = """
+MATCH (m:Model)
+WHERE m.featureVersion IS NOT NULL
+SET m.labels = coalesce(m.labels, ''), m.testSplit = coalesce(m.testSplit, '')
+"""
+
+LABELLED: Final = " UNION ALL ".join(
+    f"MATCH (n:{label}) WITH count(n) AS n WHERE n > 0 RETURN '{label}' AS label, n"
+    for label in (*KEYS, TURN)
+)
+ALL_CONSTRAINTS: Final = """
+SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties
+RETURN name, type, entityType AS entity, labelsOrTypes AS labels, properties
+"""
+ALL_INDEXES: Final = """
+SHOW INDEXES YIELD name, type, entityType, labelsOrTypes, properties, owningConstraint
+RETURN name, type, entityType AS entity, labelsOrTypes AS labels, properties,
+       owningConstraint AS owner
+"""
 
 # --- whose turn it is to write (see kg.graph.turns) ----------------------------------------------
 
@@ -69,6 +122,20 @@ UNWIND row.genres AS name
 MATCH (g:Genre {name: name})
 MERGE (s)-[r:IN_GENRE]->(g)
 SET r.source = row.source
+"""
+# Most songs are new and have nothing that must be looked for first.
+SONGS_WITH_GENRES: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+WHERE EXISTS { (s)-[:IN_GENRE]->(:Genre) }
+RETURN s.id AS id
+"""
+CREATE_IN_GENRE: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+UNWIND row.genres AS name
+MATCH (g:Genre {name: name})
+CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
 """
 
 KNOWN_SONGS: Final = """
@@ -134,30 +201,43 @@ MATCH (c:FeatureCluster)
 RETURN c.id AS id, c.family AS family, c.index AS index, c.centroid AS centroid
 """
 
-# Deleting first makes each batch safe to repeat; CREATE is then the fastest form.
-DELETE_LINKS: Final = """
-UNWIND $ids AS id
-MATCH (:Song {id: id})-[r:HAS_FEATURE|SIMILAR_TO]->()
-DELETE r
-"""
+# Deleting first makes each batch safe to repeat; CREATE is then the fastest form. Setting a
+# property locks the songs: of two writers the second deletes what the first made.
 SET_SPLITS: Final = """
 UNWIND $rows AS row
-MATCH (s:Song {id: row.id})
-SET s.split = row.split, s.recording = row.recording
+MATCH (s:Song {id: row[0]})
+SET s.split = row[1], s.recording = row[2]
 """
-CREATE_HAS_FEATURE: Final = """
+DELETE_LINKS: Final = """
 UNWIND $rows AS row
-MATCH (s:Song {id: row.id})
-UNWIND row.clusters AS cluster
-MATCH (c:FeatureCluster {id: cluster.id})
-CREATE (s)-[:HAS_FEATURE {family: cluster.family, weight: cluster.weight, rank: cluster.rank}]->(c)
+MATCH (:Song {id: row[0]})-[r:HAS_FEATURE|SIMILAR_TO]->(:FeatureCluster|Song)
+DELETE r
+"""
+# Looking a node up costs as much as a relationship: each is looked up once a batch, and the
+# relationships name their ends by number, (head, tail, ...). One that is gone leaves no row.
+CREATE_HAS_FEATURE: Final = """
+UNWIND range(0, size($clusters) - 1) AS i
+MATCH (c:FeatureCluster {id: $clusters[i]})
+WITH i, c ORDER BY i
+WITH collect(c) AS clusters
+WHERE size(clusters) = size($clusters)
+UNWIND $rows AS row
+MATCH (s:Song {id: row[0]})
+UNWIND row[1] AS link
+WITH s, clusters[link[0]] AS c, link[1] AS family, link[2] AS weight
+CREATE (s)-[:HAS_FEATURE {family: family, weight: weight, rank: 1}]->(c)
+RETURN count(*) AS n
 """
 CREATE_SIMILAR_TO: Final = """
-UNWIND $rows AS row
-MATCH (s:Song {id: row.id})
-UNWIND row.similar AS similar
-MATCH (other:Song {id: similar.id})
-CREATE (s)-[:SIMILAR_TO {weight: similar.weight}]->(other)
+UNWIND range(0, size($songs) - 1) AS i
+MATCH (s:Song {id: $songs[i]})
+WITH i, s ORDER BY i
+WITH collect(s) AS songs
+WHERE size(songs) = size($songs)
+UNWIND $links AS link
+WITH songs[link[0]] AS s, songs[link[1]] AS other, link[2] AS weight
+CREATE (s)-[:SIMILAR_TO {weight: weight}]->(other)
+RETURN count(*) AS n
 """
 
 # --- reading it all back -----------------------------------------------------------------------
@@ -186,7 +266,7 @@ RETURN s.id AS id, collect(other.id) AS others
 MERGE_MODEL: Final = "MERGE (m:Model {id: $id}) SET m += $properties"
 RETIRE_OTHER_MODELS: Final = """
 MATCH (m:Model)
-WHERE m.id <> $id AND m.state <> 'superseded'
+WHERE m.id <> $id AND m.state <> 'superseded' AND m.featureVersion IS NOT NULL
 SET m.state = 'superseded'
 """
 # A database shared with others may hold Model nodes that aren't ours.
@@ -215,6 +295,30 @@ SET t.looks = $looks, t.songs = $songs, t.openedAt = $openedAt
 """
 TEST_SPLITS: Final = "MATCH (t:TestSplit) RETURN t.id AS id, t.looks AS looks"
 
+# Locks out whoever else writes predictions until the transaction ends: between looking whether a
+# song has some and creating them nobody may come.
+LOCK_PREDICTIONS: Final = "MATCH (f:FeatureSpace) SET f.builder = f.builder"
+SONGS_WITH_PREDICTIONS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+WHERE EXISTS { (s)-[:PREDICTED_GENRE]->(:Genre) }
+RETURN s.id AS id
+"""
+CREATE_PREDICTIONS: Final = """
+UNWIND range(0, size($genres) - 1) AS i
+MATCH (g:Genre {name: $genres[i]})
+WITH i, g ORDER BY i
+WITH collect(g) AS genres
+WHERE size(genres) = size($genres)
+UNWIND $rows AS row
+MATCH (s:Song {id: row[0]})
+UNWIND row[1] AS guess
+WITH s, genres[guess[0]] AS g, guess
+CREATE (s)-[:PREDICTED_GENRE {
+  probability: guess[1], score: guess[2], rank: guess[3], model: $model, createdAt: $createdAt
+}]->(g)
+RETURN count(*) AS n
+"""
 DELETE_OTHER_PREDICTIONS: Final = """
 UNWIND $rows AS row
 MATCH (s:Song {id: row.id})-[r:PREDICTED_GENRE]->(g:Genre)
@@ -239,11 +343,11 @@ COUNT_NODES: Final = {
     "labelled": "MATCH (s:Song) WHERE EXISTS { (s)-[:IN_GENRE]->(:Genre) } RETURN count(s) AS n",
     "genres": "MATCH (g:Genre) WHERE EXISTS { (:Song)-[:IN_GENRE]->(g) } RETURN count(g) AS n",
     "clusters": "MATCH (c:FeatureCluster) RETURN count(c) AS n",
-    "models": "MATCH (m:Model) RETURN count(m) AS n",
+    "models": "MATCH (m:Model) WHERE m.featureVersion IS NOT NULL RETURN count(m) AS n",
 }
 COUNT_RELATIONSHIPS: Final = {
-    type: f"MATCH ()-[r:{type}]->() RETURN count(r) AS n"
-    for type in RELATIONSHIPS
+    type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
+    for type, (head, tail) in ENDS.items()
     if type != "SUBGENRE_OF"
 }
 PREDICTED_SONGS_BY_MODEL: Final = """
@@ -253,14 +357,6 @@ RETURN r.model AS model, count(s) AS songs
 
 # --- the whole graph, moved --------------------------------------------------------------------
 
-# Ends of a relationship. Others of the same type, between other labels, are somebody else's.
-ENDS: Final = {
-    "HAS_FEATURE": ("Song", "FeatureCluster"),
-    "SIMILAR_TO": ("Song", "Song"),
-    "IN_GENRE": ("Song", "Genre"),
-    "PREDICTED_GENRE": ("Song", "Genre"),
-    "SUBGENRE_OF": ("Genre", "Genre"),
-}
 _OUR_NODES: Final = {
     label: f"MATCH (n:{label}) WHERE n.{key} IS NOT NULL"
     + (" AND n.featureVersion IS NOT NULL" if label == "Model" else "")

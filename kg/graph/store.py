@@ -6,12 +6,10 @@ are repeated, so that a command that was cut off is mended by running it again.
 
 import json
 import os
-import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +17,7 @@ import numpy as np
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import queries
+from kg.graph import queries, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -33,18 +31,18 @@ from kg.graph.rows import (
     ModelRow,
     SongTable,
 )
+from kg.graph.transactions import batches, fetch, pack, run, unpack
+from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
-from kg.records import FeatureSet, NewSong, SongRecord
+from kg.records import FeatureSet, NewSong
 from kg.schema import cluster_id
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
-from kg.text import storable
 
 T = TypeVar("T")
 
-# Rows a transaction: large enough that round trips don't count, small enough that a message
-# stays far below the servers' limits.
-BATCH = 1000
+# Batches whose links make one transaction: the more, the fewer nodes are looked up repeatedly.
+LINK_BATCHES = 5
 
 BUILDING, COMPLETE = "building", "complete"
 BY_HAND = "user"
@@ -57,10 +55,9 @@ class GraphStore:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def prepare(self) -> None:
-        """Create constraints and indexes where they are missing; before any data."""
-        for statement in (*queries.CONSTRAINTS, *queries.INDEXES):
-            self.connection.schema(statement)
+    def prepare(self, progress: Progress = SILENT) -> None:
+        """Make the database ready, before any data; see `kg.graph.versions.prepare`."""
+        prepare(self.connection, progress)
 
     # --- songs ---------------------------------------------------------------------------------
 
@@ -89,24 +86,16 @@ class GraphStore:
         """
         kept = GENRE_SOURCES if keep_other_sources else (BY_HAND,)
 
-        def work(
-            tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], genres: list[dict[str, Any]]
-        ) -> None:
+        taken = {path for song in songs for path in writing.paths_of(song.record)}
+
+        def work(tx: neo4j.ManagedTransaction, batch: list[NewSong]) -> None:
             if builder is not None:
                 _check_builder(tx, builder)
-            _keep_other_paths(tx, rows, taken)
-            _write_songs(tx, rows, genres, kept)
+            writing.write_songs(tx, batch, kept=kept, taken=taken)
 
-        taken = {path for song in songs for path in _paths(song.record)}
         with progress.stage("Writing songs", len(songs)) as advance:
-            for batch in _batches(songs):
-                rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
-                genres = [
-                    {"id": s.record.id, "genres": list(s.record.genres), "source": source}
-                    for s in batch
-                    if (source := s.record.genre_source) and s.record.genres
-                ]
-                self.connection.write(work, rows, genres)
+            for batch in batches(songs):
+                self.connection.write(work, batch)
                 advance(len(batch))
 
     def add_songs(
@@ -126,29 +115,29 @@ class GraphStore:
             RebuiltError: the graph was rebuilt since `build`, so that the links lead nowhere.
         """
         by_song = dict(guesses)
-        for batch, hanging in zip(_batches(songs), _batches(links), strict=True):
-            rows = [{"id": s.record.id, "properties": _song_properties(s)} for s in batch]
-            ranked = [(s.record.id, by_song[s.record.id]) for s in batch if s.record.id in by_song]
 
-            def work(
-                tx: neo4j.ManagedTransaction,
-                rows: list[dict[str, Any]] = rows,
-                hanging: list[Links] = hanging,
-                ranked: list[tuple[str, Sequence[Guess]]] = ranked,
-            ) -> None:
-                if not _fetch(tx, queries.CHECK_BUILD, {"build": build})[0]["n"]:
-                    raise RebuiltError
-                _write_songs(tx, rows, [], ())
-                _write_links(tx, hanging)
-                if model is not None:
-                    _write_predictions(tx, model.id, created_at, ranked)
+        def work(
+            tx: neo4j.ManagedTransaction,
+            batch: list[NewSong],
+            hanging: list[Links],
+            ranked: list[tuple[str, Sequence[Guess]]],
+        ) -> None:
+            if not fetch(tx, queries.CHECK_BUILD, {"build": build})[0]["n"]:
+                raise RebuiltError
+            writing.write_songs(tx, batch)
+            writing.write_links(tx, hanging)
+            if model is not None:
+                writing.write_predictions(tx, model.id, created_at, ranked)
 
-            self.connection.write(work)
+        for batch, hanging in zip(batches(songs), batches(links), strict=True):
+            ids = [song.record.id for song in batch]
+            ranked = [(id, by_song[id]) for id in ids if id in by_song]
+            self.connection.write(work, batch, hanging, ranked)
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of these songs are in the graph: id to title (or path, or id)."""
         found: dict[str, str] = {}
-        for batch in _batches(ids):
+        for batch in batches(ids):
             for row in self._read(queries.KNOWN_SONGS, ids=list(batch)):
                 found[row["id"]] = row["title"] or row["path"] or row["id"]
         return found
@@ -311,7 +300,7 @@ class GraphStore:
                 "family": family,
                 "index": index,
                 "size": sizes.get(cluster_id(family, index), 0),
-                "centroid": _pack(centroid),
+                "centroid": pack(centroid),
             }
             for family, centroids in space.centroids.items()
             for index, centroid in enumerate(centroids)
@@ -319,17 +308,17 @@ class GraphStore:
 
         def write_clusters(tx: neo4j.ManagedTransaction) -> None:
             _check_builder(tx, builder)
-            _run(tx, queries.MERGE_CLUSTERS, rows=rows)
-            _run(tx, queries.DELETE_OTHER_CLUSTERS, ids=[row["id"] for row in rows])
+            run(tx, queries.MERGE_CLUSTERS, rows=rows)
+            run(tx, queries.DELETE_OTHER_CLUSTERS, ids=[row["id"] for row in rows])
 
         def write_links(tx: neo4j.ManagedTransaction, batch: list[Links]) -> None:
             _check_builder(tx, builder)
-            _write_links(tx, batch)
+            writing.write_links(tx, batch)
 
         # Clusters first: their numbers mean something else now.
         self.connection.write(write_clusters)
         with progress.stage("Writing relationships", songs) as advance:
-            for batch in _batches(links):
+            for batch in batches(links, LINK_BATCHES):
                 self.connection.write(write_links, batch)
                 advance(len(batch))
         properties = {
@@ -339,13 +328,13 @@ class GraphStore:
             "splitChosen": rule.chosen,
             "compared": compared,
             "songs": songs,
-            "mean": _pack(space.mean),
-            "scale": _pack(space.scale),
+            "mean": pack(space.mean),
+            "scale": pack(space.scale),
         }
 
         def finish(tx: neo4j.ManagedTransaction) -> None:
             _check_builder(tx, builder)
-            _run(tx, queries.MERGE_FEATURE_SPACE, version=space.version, properties=properties)
+            run(tx, queries.MERGE_FEATURE_SPACE, version=space.version, properties=properties)
 
         self.connection.write(finish)
 
@@ -365,15 +354,15 @@ class GraphStore:
         families = _families(row)
         found: dict[str, dict[int, Floats]] = {family: {} for family in families}
         for cluster in self._read(queries.CLUSTERS):
-            found[cluster["family"]][cluster["index"]] = _unpack(cluster["centroid"])
+            found[cluster["family"]][cluster["index"]] = unpack(cluster["centroid"])
         if self.build() != row["build"]:
             raise RebuiltError
         space = FeatureSpace(
             version=row["version"],
             families=families,
             columns=tuple(row["columns"]),
-            mean=_unpack(row["mean"]),
-            scale=_unpack(row["scale"]),
+            mean=unpack(row["mean"]),
+            scale=unpack(row["scale"]),
             centroids={
                 family: np.stack([centroids[index] for index in range(len(centroids))])
                 for family, centroids in found.items()
@@ -449,9 +438,9 @@ class GraphStore:
         }
 
         def work(tx: neo4j.ManagedTransaction) -> None:
-            _run(tx, queries.MERGE_MODEL, id=model.id, properties=properties)
+            run(tx, queries.MERGE_MODEL, id=model.id, properties=properties)
             if model.state == "current":
-                _run(tx, queries.RETIRE_OTHER_MODELS, id=model.id)
+                run(tx, queries.RETIRE_OTHER_MODELS, id=model.id)
 
         self.connection.write(work)
 
@@ -477,7 +466,7 @@ class GraphStore:
     def delete_model(self, id: str) -> None:
         """Delete a model and what it predicted; the record of its looks at test songs stays."""
         songs = [row["id"] for row in self._read(queries.PREDICTED_BY, model=id)]
-        for batch in _batches(songs):
+        for batch in batches(songs):
             self._write(queries.DELETE_PREDICTIONS, ids=batch, model=id)
         # Last: as long as the node is there, a removal that was cut off can be repeated.
         self._write(queries.DELETE_MODEL, id=id)
@@ -498,10 +487,10 @@ class GraphStore:
         """
 
         def work(tx: neo4j.ManagedTransaction) -> None:
-            there = _fetch(tx, queries.LOOKS_AT, {"id": split})
+            there = fetch(tx, queries.LOOKS_AT, {"id": split})
             looks = [*there[0]["looks"], *models] if there else models
             listed = list(dict.fromkeys(looks))
-            _run(tx, queries.OPEN_TEST_SPLIT, id=split, looks=listed, songs=songs, openedAt=now)
+            run(tx, queries.OPEN_TEST_SPLIT, id=split, looks=listed, songs=songs, openedAt=now)
 
         self.connection.write(work)
         return self.looks(split)
@@ -521,8 +510,8 @@ class GraphStore:
     ) -> None:
         """Replace the predictions of these songs; a song's come from one model at any moment."""
         with progress.stage("Writing predictions", len(guesses)) as advance:
-            for batch in _batches(guesses):
-                self.connection.write(_write_predictions, model, created_at, batch)
+            for batch in batches(guesses):
+                self.connection.write(writing.write_predictions, model, created_at, batch)
                 advance(len(batch))
 
     # --- status ----------------------------------------------------------------------------------
@@ -562,146 +551,15 @@ class GraphStore:
         return int(self._read(text)[0]["n"])
 
     def _read(self, text: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self.connection.read(_fetch, text, parameters)
+        return self.connection.read(fetch, text, parameters)
 
     def _write(self, text: str, **parameters: Any) -> None:
-        self.connection.write(_run, text, **parameters)
-
-
-def _run(tx: neo4j.ManagedTransaction, text: str, /, **parameters: Any) -> None:
-    tx.run(text, parameters).consume()
-
-
-def _fetch(
-    tx: neo4j.ManagedTransaction, text: str, parameters: dict[str, Any]
-) -> list[dict[str, Any]]:
-    result = tx.run(text, parameters)
-    keys = result.keys()
-    # Not Record.data(): it walks every value, which triples the time of a large read.
-    return [dict(zip(keys, record.values(), strict=True)) for record in result]
+        self.connection.write(run, text, **parameters)
 
 
 def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
-    if not _fetch(tx, queries.CHECK_BUILDER, {"builder": builder})[0]["n"]:
+    if not fetch(tx, queries.CHECK_BUILDER, {"builder": builder})[0]["n"]:
         raise RebuiltError
-
-
-def _keep_other_paths(
-    tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], taken: Collection[str]
-) -> None:
-    """Copies that an earlier ingest saw elsewhere stay in a song's paths, as long as they exist.
-
-    Args:
-        tx: The transaction in which the songs are written.
-        rows: Songs with the paths that this ingest saw; those of others are added.
-        taken: Paths of all songs of this ingest: what lies there now is known.
-    """
-    earlier = {
-        found["id"]: {found["path"], *(found["paths"] or ())} - {None}
-        for found in _fetch(tx, queries.SONG_PATHS, {"ids": [row["id"] for row in rows]})
-    }
-    for row in rows:
-        said = row["properties"]
-        others = earlier.get(row["id"], set()).difference(taken)
-        paths = sorted({*(said["paths"] or ()), *filter(_is_there, others)})
-        said["path"], said["paths"] = (paths[0], paths) if paths else (None, None)
-
-
-def _is_there(path: str) -> bool:
-    # Bytes of a name that are no text are stored as `\xff`; a name may also read so.
-    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
-    return Path(path).is_file() or Path(raw).is_file()
-
-
-def _write_songs(
-    tx: neo4j.ManagedTransaction,
-    rows: list[dict[str, Any]],
-    genres: list[dict[str, Any]],
-    kept: Sequence[str],
-) -> None:
-    _run(tx, queries.MERGE_SONGS, rows=rows)
-    if genres:
-        names = sorted({name for row in genres for name in row["genres"]})
-        others = [source for source in kept if source != genres[0]["source"]]
-        _run(tx, queries.DELETE_OTHER_GENRES, rows=genres, kept=others)
-        _run(tx, queries.MERGE_GENRES, names=names)
-        _run(tx, queries.MERGE_IN_GENRE, rows=genres, kept=others)
-
-
-def _write_links(tx: neo4j.ManagedTransaction, links: Sequence[Links]) -> None:
-    # Setting a property locks the songs: of two writers the second deletes what the first made.
-    sides = [{"id": s.id, "split": s.split, "recording": s.recording} for s in links]
-    _run(tx, queries.SET_SPLITS, rows=sides)
-    _run(tx, queries.DELETE_LINKS, ids=[song.id for song in links])
-    clusters = [
-        {
-            "id": song.id,
-            "clusters": [
-                {"id": id, "family": family, "weight": weight, "rank": 1}
-                for id, family, weight in song.clusters
-            ],
-        }
-        for song in links
-    ]
-    _run(tx, queries.CREATE_HAS_FEATURE, rows=clusters)
-    similar = [
-        {"id": song.id, "similar": [{"id": id, "weight": weight} for id, weight in song.similar]}
-        for song in links
-        if song.similar
-    ]
-    if similar:
-        _run(tx, queries.CREATE_SIMILAR_TO, rows=similar)
-
-
-def _write_predictions(
-    tx: neo4j.ManagedTransaction,
-    model: str,
-    created_at: datetime,
-    guesses: Sequence[tuple[str, Sequence[Guess]]],
-) -> None:
-    rows = [
-        {
-            "id": song,
-            "names": [guess.genre for guess in ranked],
-            "genres": [
-                {
-                    "name": guess.genre,
-                    "probability": guess.probability,
-                    "score": guess.score,
-                    "rank": guess.rank,
-                }
-                for guess in ranked
-            ],
-        }
-        for song, ranked in guesses
-    ]
-    _run(tx, queries.DELETE_OTHER_PREDICTIONS, rows=rows)
-    _run(tx, queries.MERGE_PREDICTIONS, rows=rows, model=model, createdAt=created_at)
-
-
-def _song_properties(song: NewSong) -> dict[str, Any]:
-    record = song.record
-    paths = _paths(record)
-    return {  # a None removes what an earlier tag said
-        "path": paths[0] if paths else None,
-        "paths": paths or None,
-        "title": storable(record.title),
-        "artist": storable(record.artist),
-        "albumArtist": storable(record.album_artist),
-        "album": storable(record.album),
-        "year": record.year,
-        "duration": float(song.duration),
-        "sampleRate": int(song.sample_rate),
-        "tempo": song.tempo,
-        "splitGiven": record.split,
-        "features": _pack(song.features),
-    }
-
-
-def _paths(record: SongRecord) -> list[str]:
-    """Where a song lies, as a database takes it, sorted."""
-    paths = record.paths or ((record.path,) if record.path else ())
-    return sorted({str(storable(os.fspath(path))) for path in paths})
 
 
 def _families(space: Mapping[str, Any]) -> dict[str, slice]:
@@ -710,14 +568,6 @@ def _families(space: Mapping[str, Any]) -> dict[str, slice]:
         family: slice(int(end - size), int(end))
         for family, size, end in zip(space["families"], space["familySizes"], ends, strict=True)
     }
-
-
-def _pack(values: Floats) -> bytes:
-    return np.ascontiguousarray(values, dtype="<f4").tobytes()
-
-
-def _unpack(raw: bytes) -> Floats:
-    return np.frombuffer(raw, dtype="<f4").astype(np.float32)
 
 
 def _edges(pairs: list[tuple[int, int]]) -> Edges:
@@ -733,14 +583,3 @@ def _as_datetime(value: Any) -> datetime:
     native = value.to_native() if hasattr(value, "to_native") else value
     assert isinstance(native, datetime)
     return native
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -341,7 +341,7 @@ def test_constraints_keep_keys_unique(store: GraphStore) -> None:
 def test_both_batches_of_a_long_list_arrive(
     store: GraphStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kg.graph.store.BATCH", 5)
+    monkeypatch.setattr("kg.graph.transactions.BATCH", 5)
     store.write_songs(library())
     assert count(store, "(s:Song)") == 12
     assert len(store.known([s.record.id for s in library()])) == 12
