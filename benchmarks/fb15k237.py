@@ -359,7 +359,7 @@ def learn(options: argparse.Namespace) -> list[dict[str, object]]:
 
 def recipe_of(model: str, loss: str, steps: int | None) -> Recipe:
     if loss == "sampled":
-        return Recipe(steps=steps or 400, batch=20_000, chunk=2_000)
+        return Recipe(steps=steps or 1000, batch=20_000, chunk=2_000)
     # DistMult alone has cheaper steps: as much time
     return Recipe(steps=steps or (2400 if model == "rgcn" else 3800))
 
