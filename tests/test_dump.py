@@ -1,5 +1,6 @@
 """A library moves between servers with nothing changed, and what can't be loaded writes nothing."""
 
+import hashlib
 import json
 import shutil
 import stat
@@ -314,15 +315,25 @@ def test_no_command_takes_half_a_library_for_a_whole_one(server: Settings, tmp_p
                 command()
 
 
+def _newer_form(line: bytes) -> bytes:
+    return json.dumps(json.loads(line) | {"version": 99}, sort_keys=True).encode() + b"\n"
+
+
 def _change(what: str) -> Callable[[str, bytes], bytes | None]:
     def change(name: str, data: bytes) -> bytes | None:
         if what == "row" and name == "nodes/Genre.jsonl":
             return data.replace(b"jazz", b"jizz")
+        if what == "form" and name == "nodes/KgSchema.jsonl":
+            return _newer_form(data)
         if what == "missing" and name == "relationships/SIMILAR_TO.jsonl":
             return None
         if name != MANIFEST:
             return data
         document = json.loads(data)
+        if what == "form":
+            (part,) = (file for file in document["files"] if file["name"] == "nodes/KgSchema.jsonl")
+            newer = _newer_form(b'{"id":"kg","version":1}')
+            part |= {"bytes": len(newer), "sha256": hashlib.sha256(newer).hexdigest()}
         if what == "newer":
             document["format"] = FORMAT + 1
         if what == "label":
@@ -347,6 +358,7 @@ DAMAGED = {
     "size": "has another size than its manifest says",
     "kind": "isn't a dump of kg",
     "garbage": "its manifest can't be read",
+    "form": "its graph's form is 99",
 }
 
 
@@ -358,7 +370,7 @@ def test_what_is_damaged_newer_or_no_dump_writes_nothing(
         load_dump(filled, dumped, tmp_path / "models")
     assert everything(filled) == before
 
-    fresh(filled)
+    untouched = everything(fresh(filled))
     for what, words in DAMAGED.items():
         bad = repack(dumped, tmp_path / f"{what}.zip", _change(what))
         with pytest.raises(KgError) as refused:
@@ -395,7 +407,7 @@ def test_what_is_damaged_newer_or_no_dump_writes_nothing(
     ):
         with pytest.raises(KgError, match=words):
             load_dump(filled, file, tmp_path / "models")
-    assert not everything(filled)
+    assert everything(filled) == untouched
     assert not (tmp_path / "models").exists()
 
 
