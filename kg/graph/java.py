@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import IO
 
 import platformdirs
+import psutil
 
 from kg.errors import GraphError
 
-MAX_HEAP = "1g"
+MEBIBYTE = 1 << 20
+# The heap of an empty library, and how many bytes of it a byte of a grown one needs: its hot part
+# is kept there, and what a query collects.
+LEAST_HEAP, HEAP_PER_BYTE = 1024 * MEBIBYTE, 1.0
 # Parts of the wheel that we never call; fewer jars start faster and open fewer doors.
 UNUSED_JARS = ("mcp", "postgresw", "redisw", "graphql", "console", "python-bridge")
 # Options and secrets of the caller that are none of the server's business.
 FOREIGN_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 JVM_OPTIONS = (
-    f"-Xmx{MAX_HEAP}",
     "--enable-native-access=ALL-UNNAMED",
     "--add-opens=java.base/java.util.concurrent.atomic=ALL-UNNAMED",
     "--add-opens=java.base/java.nio.channels.spi=ALL-UNNAMED",
@@ -87,10 +90,26 @@ def find_wheel() -> Wheel:
     return Wheel(java, os.pathsep.join(map(str, jars)), fingerprint)
 
 
+def heap_bytes(database: Path, memory: int) -> int:
+    """Choose the most heap that a server of this database may take, in bytes.
+
+    Args:
+        database: Folder of its files; it needn't exist yet.
+        memory: Of the machine, in bytes.
+
+    Returns:
+        A gibibyte and more for a larger library, but never more than half of the memory.
+    """
+    files = database.rglob("*") if database.is_dir() else ()
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return min(LEAST_HEAP + int(HEAP_PER_BYTE * size), memory // 2)
+
+
 def server_command(
     wheel: Wheel, server_dir: Path, port: int, *, password_file: Path, jvm_options: tuple[str, ...]
 ) -> list[str]:
     """Build the command that serves `server_dir` over Bolt on `port` of loopback."""
+    heap = heap_bytes(server_dir / "databases", psutil.virtual_memory().total)
     options = SERVER_OPTIONS | {
         "server.rootPath": str(server_dir),
         "server.rootPasswordPath": str(password_file),
@@ -99,6 +118,7 @@ def server_command(
     }
     return [
         str(wheel.java),
+        f"-Xmx{heap // MEBIBYTE}m",
         *JVM_OPTIONS,
         *jvm_options,
         "-cp",

@@ -248,17 +248,19 @@ RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split
        s.splitGiven AS given, s.recording AS recording, s.title AS title, s.path AS path
 """
 SONG_FEATURES: Final = "MATCH (s:Song) RETURN s.id AS id, s.features AS features"
+# A list a song, in the order of the songs: the server needs no memory for it, as it would to group
+# a million rows.
 SONG_GENRES: Final = """
-MATCH (s:Song)-[:IN_GENRE]->(g:Genre)
-RETURN s.id AS id, collect(g.name) AS genres
+MATCH (s:Song)
+RETURN s.id AS id, [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres
 """
 SONG_CLUSTERS: Final = """
-MATCH (s:Song)-[:HAS_FEATURE]->(c:FeatureCluster)
-RETURN s.id AS id, collect(c.id) AS clusters
+MATCH (s:Song)
+RETURN s.id AS id, [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | c.id] AS clusters
 """
 SONG_SIMILAR: Final = """
-MATCH (s:Song)-[:SIMILAR_TO]->(other:Song)
-RETURN s.id AS id, collect(other.id) AS others
+MATCH (s:Song)
+RETURN s.id AS id, [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
 """
 
 # --- models and what they say ------------------------------------------------------------------
@@ -460,10 +462,15 @@ RETURN DISTINCT g.name AS name
 """
 COUNT_SONGS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) RETURN count(s) AS n"
 DELETE_SONGS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) DETACH DELETE s"
-RECOUNT_CLUSTERS: Final = """
+CLUSTER_SIZES: Final = """
 UNWIND $ids AS id
 MATCH (c:FeatureCluster {id: id})
-SET c.size = COUNT { (:Song)-[:HAS_FEATURE]->(c) }
+RETURN id, COUNT { (:Song)-[:HAS_FEATURE]->(c) } AS size
+"""
+SET_CLUSTER_SIZES: Final = """
+UNWIND $rows AS row
+MATCH (c:FeatureCluster {id: row.id})
+SET c.size = row.size
 """
 DELETE_BARE_GENRES: Final = """
 UNWIND $names AS name

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from kg.errors import GraphError
@@ -375,3 +376,20 @@ def test_startup_cache(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     file.write_bytes(b"damaged" * 1000)
     with embedded.acquire(server_dir) as lease:
         assert run(lease.endpoint, "RETURN 1") == [[1]]
+
+
+def test_heap_grows_with_the_library_up_to_half_the_memory(tmp_path: Path) -> None:
+    gibibyte = 1 << 30
+    database = tmp_path / "databases"
+    empty = java.heap_bytes(database, 64 * gibibyte)
+    assert empty == gibibyte
+    (database / "neo4j").mkdir(parents=True)
+    with (database / "neo4j" / "Song_0.bucket").open("wb") as file:
+        file.truncate(3 * gibibyte)  # takes no room
+    assert java.heap_bytes(database, 64 * gibibyte) >= 3 * gibibyte
+    assert java.heap_bytes(database, 4 * gibibyte) == 2 * gibibyte
+    command = java.server_command(
+        java.find_wheel(), tmp_path, 1, password_file=tmp_path / "password", jvm_options=()
+    )
+    heap = java.heap_bytes(database, psutil.virtual_memory().total) >> 20
+    assert f"-Xmx{heap}m" in command
