@@ -1,0 +1,240 @@
+"""Several real `kg` commands at once, from one home and from many, on a graph that they share."""
+
+import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kg import Library
+from kg.errors import GraphError, RebuiltError
+from kg.graph import turns
+from kg.graph.connection import Connection
+from kg.graph.store import GraphStore
+from kg.graph.turns import Turn, is_taken
+from kg.learning import TrainOptions
+from kg.settings import Settings
+from tests.conftest import empty, environment_of
+from tests.crashes.harness import Command, contents, differences
+from tests.test_library import QUICK
+
+COUNT = "MATCH (s:Song) RETURN count(s) AS n"
+
+
+def library_alone(lines: list[str]) -> list[str]:
+    """Without what trainings leave: how many there were is no difference between libraries."""
+    return [
+        line
+        for line in lines
+        if not any(name in line for name in ('"Model"', '"TestSplit"', '"PREDICTED_GENRE"'))
+    ]
+
+
+def at_once(
+    new_settings: Callable[[], Settings],
+    server: Settings,
+    heard: Path,
+    music: Path,
+    *,
+    writers: int,
+    homes: int,
+) -> None:
+    """Let commands ingest parts of `music` that overlap while others query and one trains."""
+    genres = sorted(music.iterdir())
+    places = [server, *(new_settings() for _ in range(homes - 1))]
+    for place in places:
+        shutil.copytree(heard, place.cache_dir)
+    with Library(server) as library:
+        library.ingest(music, genres_from="folder")
+        alone = contents(library.connection)
+        empty(library.connection)
+    with Library(server) as library:
+        library.ingest(genres[:2], genres_from="folder")  # something to ask for and to learn
+    environments = [environment_of(place) for place in places]
+    commands = []
+    for number in range(writers):
+        first = number % len(genres)
+        part = [genres[first], genres[(first + 1) % len(genres)]]
+        environment = environments[number % homes]
+        commands.append(Command(environment, "ingest", *part, "--genres-from", "folder"))
+    commands.append(Command(environments[-1], "train", "--epochs", "3"))
+    queries = [Command(environments[0], "query", COUNT, "--json") for _ in range(2)]
+    for query in queries:
+        ended = query.wait()
+        assert ended.code == 0, ended.err
+        assert 12 <= json.loads(ended.out)[0]["n"] <= 24
+    for command in commands:
+        ended = command.wait()
+        assert ended.code == 0, ended.err
+        assert "Error" not in ended.err
+    with Connection.open(server) as connection:
+        together = contents(connection)
+        assert not differences(library_alone(together), alone)
+        spoken = connection.ask("MATCH (:Song)-[r:PREDICTED_GENRE]->() RETURN DISTINCT r.model")
+        assert len(spoken.rows) == 1
+        assert not is_taken(connection)
+
+
+@pytest.mark.slow
+def test_few_commands_at_once(
+    new_settings: Callable[[], Settings], server: Settings, heard: Path, music: Path
+) -> None:
+    at_once(new_settings, server, heard, music, writers=3, homes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.full
+@pytest.mark.parametrize("homes", [1, 8])
+def test_eight_writers_at_once(
+    new_settings: Callable[[], Settings], server: Settings, heard: Path, music: Path, homes: int
+) -> None:
+    at_once(new_settings, server, heard, music, writers=8, homes=homes)
+
+
+@contextmanager
+def servers_of(home: Path) -> Iterator[set[int]]:
+    """Collect the ids of all server processes that work on a home."""
+    pids: set[int] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            for process in psutil.process_iter(["pid", "cmdline"]):
+                command = process.info["cmdline"] or [""]
+                # The shells that start it carry its command line too.
+                if (
+                    Path(command[0]).name == "java"
+                    and f"-Darcadedb.server.rootPath={home / 'server'}" in command
+                ):
+                    pids.add(process.info["pid"])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield pids
+    finally:
+        over.set()
+        watcher.join()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the embedded server needs file locks")
+def test_two_commands_on_a_cold_home_share_one_server(tmp_path: Path) -> None:
+    environment = environment_of(Settings(kg_home=tmp_path / "home"))
+    with servers_of(tmp_path / "home") as pids:
+        for ended in [one.wait() for one in [Command(environment, "status") for _ in range(2)]]:
+            assert ended.code == 0, ended.err
+    assert len(pids) == 1
+
+
+def test_a_living_command_is_waited_for(
+    new_settings: Callable[[], Settings], connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 1.5)
+    GraphStore(connection).prepare()
+    done: list[str] = []
+
+    def later() -> None:
+        with Connection.open(new_settings()) as other, Turn(other, "another home"):
+            done.append("later")
+
+    thread = threading.Thread(target=later)
+    with Turn(connection, "this home"):
+        thread.start()
+        time.sleep(3)  # computes for longer than the dead are waited for
+        assert is_taken(connection)
+        done.append("first")
+        connection.write(lambda tx: tx.run("CREATE (:Song {id: 'a'})").consume())
+    thread.join()
+    assert done == ["first", "later"]
+    assert not is_taken(connection)
+    assert connection.ask("MATCH (t:Turn) RETURN t").rows == []
+
+
+def test_a_dead_command_is_taken_over_from_and_can_not_write_any_more(
+    new_settings: Callable[[], Settings], connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GraphStore(connection).prepare()
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 60.0)  # its machine sleeps
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.5)
+    with Connection.open(new_settings()) as other, Turn(connection, "this home"):
+        started = time.monotonic()
+        with Turn(other, "another home"):
+            assert time.monotonic() - started < 5
+            with pytest.raises(RebuiltError):
+                connection.write(lambda tx: tx.run("CREATE (:Song {id: 'late'})").consume())
+            other.write(lambda tx: tx.run("CREATE (:Song {id: 'new'})").consume())
+    assert connection.ask("MATCH (s:Song) RETURN s.id").rows == [["new"]]
+
+
+def test_a_dead_command_of_the_same_home_is_not_waited_for(
+    server: Settings, connection: Connection
+) -> None:
+    GraphStore(connection).prepare()
+    with Library(server) as library, library._home_lock() as home:
+        left = Turn(connection, home)
+        left._wait()  # and then it was killed
+        started = time.monotonic()
+        with Turn(library.connection, home):
+            assert time.monotonic() - started < turns.DEAD_SECONDS / 2
+
+
+def test_what_was_overtaken_is_done_again(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command takes over in the middle of an ingest, does all of it, and leaves."""
+    write_build, overtaken = GraphStore.write_build, []
+
+    def taken_over(store: GraphStore, *args: object, **options: object) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            store.connection.write_once(lambda tx: tx.run("MATCH (t:Turn) DELETE t").consume())
+        write_build(store, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GraphStore, "write_build", taken_over)
+    library.ingest(music)
+    assert overtaken
+    assert library.status().counts.songs == 24
+    assert library.train(QUICK).predicted == 24
+
+
+def test_a_command_that_is_always_overtaken_says_so(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken_over(*_: object, **__: object) -> None:
+        raise RebuiltError
+
+    monkeypatch.setattr(GraphStore, "write_build", taken_over)
+    with pytest.raises(GraphError, match="again and again"):
+        library.ingest(music)
+
+
+def test_a_graph_rebuilt_during_a_training_is_said_and_not_mixed(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kg import learning
+
+    genres = sorted(music.iterdir())
+    library.ingest(genres[:3], genres_from="folder")
+    fit = learning.fit
+
+    def meanwhile(*args: object, **options: object) -> object:
+        library.ingest(music, genres_from="folder")
+        return fit(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning, "fit", meanwhile)
+    report = library.train(TrainOptions(epochs=3))
+    assert report.predicted < 24
+    assert report.model.build != library.store.build()
+    assert "run `kg train`" in " ".join(library.status().stale)
+    songs = (
+        "MATCH (s:Song)-[r:PREDICTED_GENRE]->() RETURN count(DISTINCT s), collect(DISTINCT r.model)"
+    )
+    assert library.ask(songs).rows == [[report.predicted, [report.model.id]]]
