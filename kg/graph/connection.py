@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 from kg.errors import GraphError
 from kg.graph import embedded
@@ -83,14 +83,15 @@ class Connection:
             uri, database = settings.neo4j_uri, settings.neo4j_database
             username = settings.neo4j_username
             password = settings.neo4j_password.get_secret_value()
-        server = ServerInfo("embedded" if lease else "Neo4j", "", shown(uri), username, database)
+        kind: Literal["embedded", "Neo4j"] = "embedded" if lease else "Neo4j"
+        folder = settings.server_dir if lease else None
+        server = ServerInfo(kind, "", shown(uri), username, database, folder)
         try:
             with clear_errors(server), _clear_address_errors(server):
                 driver = open_driver(uri, username, password)
                 try:
                     with driver.session(database=database) as session:
                         agent = session.run("RETURN 1").consume().server.agent
-                    _refuse_too_old(agent, server)
                 except BaseException:
                     driver.close()
                     raise
@@ -320,12 +321,3 @@ def _version(agent: str) -> str:
     """Read "5.26.30" from "Neo4j/5.26.30", "26.10.2" from "Neo4j/... (ArcadeDB 26.10.2)"."""
     match = re.search(r"ArcadeDB ([\w.-]+)", agent) or re.search(r"/([\w.-]+)", agent)
     return match.group(1) if match else agent
-
-
-def _refuse_too_old(agent: str, server: ServerInfo) -> None:
-    """Neo4j 4 lets us in, but doesn't know half of our Cypher."""
-    if old := re.match(r"Neo4j/v?([0-4]\.[\w.-]+)", agent):
-        raise GraphError(
-            f"{server.uri} is Neo4j {old.group(1)}, which is too old for kg: upgrade it to 5.26 or "
-            "newer, name another by NEO4J_URI, or unset NEO4J_URI to use the embedded server."
-        )

@@ -1,11 +1,13 @@
 """The driver's exceptions turned into sentences that say what, where and how to mend it."""
 
 import re
+import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 from kg.errors import GraphError
 from kg.graph.driver import neo4j
@@ -17,18 +19,29 @@ Neo4jError = neo4j.exceptions.Neo4jError
 ServiceUnavailable = neo4j.exceptions.ServiceUnavailable
 SessionExpired = neo4j.exceptions.SessionExpired
 
+# What the driver says of Neo4j 4 and older; it has no class of its own for that.
+_OLD_BOLT = re.compile(r"not supported for the Bolt Protocol|not support communication with this")
+
 SLOW_QUERY = "The query took longer than it may: ask for less, or give it more time."
+
+
+# With less room than this, what the embedded server can't do is for want of room.
+FULL_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """The server at the other end: what it is, where, and as whom we came in."""
+    """The server at the other end: what it is, where, and as whom we came in.
+
+    `folder`: of an embedded server's files.
+    """
 
     kind: Literal["Neo4j", "embedded"]
     version: str
     uri: str
     username: str
     database: str
+    folder: Path | None = None
 
 
 @contextmanager
@@ -62,6 +75,8 @@ def _raise_clearly(error: Exception, server: ServerInfo) -> None:
 def explain(error: DriverError | Neo4jError, server: ServerInfo) -> str:
     """Say in one sentence what happened, where, and how to mend it."""
     code = getattr(error, "code", None) or ""
+    if full := _full_disk(server):
+        return full
     if isinstance(error, AuthError) or code.endswith("AuthenticationRateLimit"):
         return _refused(code, server)
     if code.endswith("CredentialsExpired"):
@@ -84,6 +99,11 @@ def explain(error: DriverError | Neo4jError, server: ServerInfo) -> str:
         return _unreachable(error, server)
     if isinstance(error, Neo4jError):
         return f"{server.uri} refuses a statement: {server_message(error)}"
+    if _OLD_BOLT.search(str(error)):
+        return (
+            f"{server.uri} is too old for kg, or no Neo4j: upgrade it to Neo4j 5.26 or newer, name "
+            "another by NEO4J_URI, or unset NEO4J_URI to use the embedded server."
+        )
     return f"{server.uri} can't be used: {_sentence(_without_password(str(error)))}"
 
 
@@ -152,6 +172,18 @@ def _refused(code: str, server: ServerInfo) -> str:
         )
     user = f"the user {server.username}" if server.username else "a user without a name"
     return f"{server.uri} refuses {user} with this password: set NEO4J_USERNAME and NEO4J_PASSWORD."
+
+
+def _full_disk(server: ServerInfo) -> str | None:
+    """The server itself gives no reason when it can't write, or just ends."""
+    if server.folder is None or not server.folder.exists():
+        return None
+    if shutil.disk_usage(server.folder).free >= FULL_BYTES:
+        return None
+    return (
+        f"The disk of the embedded server's folder {server.folder} is full: make room there and "
+        "run the command again, what was committed is kept."
+    )
 
 
 def _unreachable(error: BaseException, server: ServerInfo) -> str:
