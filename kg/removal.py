@@ -16,8 +16,9 @@ from kg.progress import SILENT, Progress
 from kg.sources.folder import Scan
 from kg.text import printable, storable, unstored
 
-# Songs a transaction: each takes some 30 relationships with it.
-BATCH: Final = 500
+# Songs a transaction. Each takes some 30 relationships with it, which the embedded server looks for
+# among all of a cluster's; and no transaction may last as long as it takes to seem dead.
+BATCH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +85,26 @@ def plan_removal(connection: Connection, ids: Iterable[str]) -> Removal:
 def remove_songs(connection: Connection, ids: Iterable[str], progress: Progress = SILENT) -> int:
     """Delete songs with all that hangs on them, and genres that nothing hangs on then.
 
-    Each batch leaves a graph in which everything is true: clusters are as large as they say. The
-    next build makes clusters and similar songs anew, as its fingerprint is one of songs.
+    A song goes with all its relationships or not at all. The next build makes clusters and similar
+    songs anew, as its fingerprint is one of songs.
 
     Returns:
         How many songs there were to delete.
     """
     wanted = sorted(set(ids))
     removed = 0
+    clusters: set[str] = set()
     if not wanted:
         return removed
     with progress.stage("Removing songs", len(wanted)) as advance:
         for batch in _batches(wanted):
+            rows = _read(connection, queries.CLUSTERS_OF_SONGS, ids=batch)
+            clusters.update(row["id"] for row in rows)
             removed += connection.write(_remove, batch)
             advance(len(batch))
+    # Counting takes long in a large library, and writing must not: nobody else writes meanwhile.
+    sizes = _read(connection, queries.CLUSTER_SIZES, ids=sorted(clusters))
+    connection.write(lambda tx: tx.run(queries.SET_CLUSTER_SIZES, rows=sizes).consume())
     return removed
 
 
@@ -195,11 +202,9 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
     def fetch(text: str, **parameters: Any) -> list[Any]:
         return [record[0] for record in tx.run(text, parameters)]
 
-    clusters = fetch(queries.CLUSTERS_OF_SONGS, ids=ids)
     genres = fetch(queries.NAMES_OF_LEAVING_GENRES, ids=ids)
     (there,) = fetch(queries.COUNT_SONGS, ids=ids)
     tx.run(queries.DELETE_SONGS, ids=ids).consume()
-    tx.run(queries.RECOUNT_CLUSTERS, ids=clusters).consume()
     tx.run(queries.DELETE_BARE_GENRES, names=genres).consume()
     if not fetch(queries.ANY_SONG):
         # Nothing is left to describe: the next ingest begins anew, and may choose its excerpt.
