@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kg import Library
-from kg.errors import GraphError
+from kg.errors import GraphError, KgError
 from kg.graph import queries, versions
 from kg.graph.connection import Connection
 from kg.graph.store import GraphStore
@@ -104,6 +105,27 @@ def test_a_newer_graph_is_refused_and_left_alone(server: Settings, connection: C
             with pytest.raises(GraphError, match=r"by a newer kg .*: upgrade kg\. Nothing"):
                 command()
     assert schemas(connection) == [["kg", versions.VERSION + 1]]
+
+
+def test_features_of_another_kg_are_refused_by_every_command(
+    server: Settings, connection: Connection, music: Path, tmp_path: Path
+) -> None:
+    as_the_first_kg_wrote_it(connection)
+    song = next(music.rglob("*.flac"))
+    with Library(server) as songs:
+        for command in (
+            lambda: songs.ingest(music),
+            lambda: songs.add(song),
+            songs.train,
+            songs.predict,
+            lambda: songs.evaluate(1),
+            lambda: songs.use_model("m"),
+            lambda: songs.export(tmp_path / "out"),
+        ):
+            with pytest.raises(KgError, match=r"holds features of version v1, .* into a new home"):
+                command()
+        assert any("another version of kg" in line for line in songs.status().stale)
+    assert not (tmp_path / "out").exists()
 
 
 # A made-up chain; each step makes what the next one needs.
