@@ -1,8 +1,8 @@
 """kill -9 of the client, of the embedded server and of both, while graphs are written.
 
 After the same command ran again, the graph is the one of an undisturbed run. CI kills 10 times;
-`pytest -m full tests/crashes` kills 50 times for each victim, in about an hour (KG_KILLS changes
-the number).
+`pytest -m full tests/crashes` kills 50 times for each victim, which takes hours on a busy machine
+(KG_KILLS changes the number).
 """
 
 import random
