@@ -16,6 +16,7 @@ from kg import Library
 from kg.errors import GraphError, RebuiltError
 from kg.graph import turns
 from kg.graph.connection import Connection
+from kg.graph.driver import neo4j
 from kg.graph.store import GraphStore
 from kg.graph.turns import Turn, is_taken
 from kg.learning import TrainOptions
@@ -156,6 +157,23 @@ def test_a_living_command_is_waited_for(
     assert done == ["first", "later"]
     assert not is_taken(connection)
     assert connection.ask("MATCH (t:Turn) RETURN t").rows == []
+
+
+def test_a_long_write_is_not_disturbed_by_its_own_turn(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 0.1)
+    GraphStore(connection).prepare()
+    attempts: list[int] = []
+
+    def long(tx: neo4j.ManagedTransaction) -> None:
+        attempts.append(1)
+        tx.run("CREATE (:Song {id: 'a'})").consume()
+        time.sleep(1)
+
+    with Turn(connection, "this home"):
+        connection.write(long)
+    assert len(attempts) == 1
 
 
 def test_a_dead_command_is_taken_over_from_and_can_not_write_any_more(

@@ -52,6 +52,7 @@ class Connection:
         server: What is at the other end.
         guard: Called first in every transaction of `write`; what it raises undoes that (see
             kg.graph.turns).
+        at_work: Held as long as a write goes on.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Connection:
     ) -> None:
         self.server = server
         self.guard: Callable[[Transaction], None] | None = None
+        self.at_work = threading.Lock()
         self._driver = driver
         self._lease = lease
         self._reader: neo4j.Driver | None = None
@@ -113,7 +115,12 @@ class Connection:
             GraphError: the server refuses it or doesn't answer.
         """
 
-        with clear_errors(self.server), held_back() as interrupt, self._session() as session:
+        with (
+            clear_errors(self.server),
+            held_back() as interrupt,
+            self.at_work,
+            self._session() as session,
+        ):
 
             def attempt(tx: neo4j.ManagedTransaction) -> T:
                 interrupt()

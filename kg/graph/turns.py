@@ -124,9 +124,16 @@ class Turn:
         while not self._over.wait(RENEW_SECONDS):
             if time.monotonic() - self._renewed < RENEW_SECONDS:
                 continue
-            # The command's own next write meets whatever is wrong, and says it.
-            with contextlib.suppress(GraphError):
-                self._connection.write_once(self._renew)
+            # A write of the command renews the turn itself, and must find the node as it was: the
+            # embedded server refuses who comes second, however often it tries again.
+            if not self._connection.at_work.acquire(blocking=False):
+                continue
+            try:
+                # The command's own next write meets whatever is wrong, and says it.
+                with contextlib.suppress(GraphError):
+                    self._connection.write_once(self._renew)
+            finally:
+                self._connection.at_work.release()
 
 
 class _TakenError(Exception):
