@@ -96,12 +96,27 @@ GIVE_TURN_BACK: Final = "MATCH (t:Turn {id: 'turn', holder: $token}) DELETE t"
 
 # --- songs and what their owner says of them ---------------------------------------------------
 
-MERGE_SONGS: Final = "UNWIND $rows AS row MERGE (s:Song {id: row.id}) SET s += row.properties"
-
-SONG_PATHS: Final = """
+# What of a batch is there already: where it lies, and whether it has genres.
+SONGS_THERE: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
-RETURN s.id AS id, s.path AS path, s.paths AS paths
+RETURN s.id AS id, s.path AS path, s.paths AS paths,
+       EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled
+"""
+UPDATE_SONGS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s += row.properties"
+# New ones, with their genres by number: nothing has to be looked for.
+CREATE_SONGS: Final = """
+UNWIND range(0, size($genres) - 1) AS i
+MATCH (g:Genre {name: $genres[i]})
+WITH i, g ORDER BY i
+WITH collect(g) AS genres
+UNWIND $rows AS row
+CREATE (s:Song {id: row[0]})
+SET s += row[1]
+WITH s, row, genres
+UNWIND row[2] AS number
+WITH s, genres[number] AS g, row[3] AS source
+CREATE (s)-[:IN_GENRE {source: source}]->(g)
 """
 
 # A song with a label of one of the sources in $kept keeps it: what its owner said by hand
@@ -122,13 +137,6 @@ UNWIND row.genres AS name
 MATCH (g:Genre {name: name})
 MERGE (s)-[r:IN_GENRE]->(g)
 SET r.source = row.source
-"""
-# Most songs are new and have nothing that must be looked for first.
-SONGS_WITH_GENRES: Final = """
-UNWIND $ids AS id
-MATCH (s:Song {id: id})
-WHERE EXISTS { (s)-[:IN_GENRE]->(:Genre) }
-RETURN s.id AS id
 """
 CREATE_IN_GENRE: Final = """
 UNWIND $rows AS row

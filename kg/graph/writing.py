@@ -5,8 +5,7 @@ the Cypher texts call by number: servers decode them in two thirds of the time o
 """
 
 import os
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from kg.graph.driver import neo4j
 from kg.graph.rows import Guess, Links
 from kg.graph.transactions import fetch, pack, run
 from kg.records import NewSong, SongRecord
-from kg.text import storable
+from kg.text import storable, unstored
 
 
 def write_songs(
@@ -36,52 +35,59 @@ def write_songs(
         taken: Paths of all songs of this ingest, whose copies elsewhere are kept; None: a song
             lies where it says, and nowhere else.
     """
-    rows = [{"id": song.record.id, "properties": song_properties(song)} for song in songs]
+    names = sorted(
+        {name for song in songs if song.record.genre_source for name in song.record.genres}
+    )
+    if names:
+        run(tx, queries.MERGE_GENRES, names=names)
+    ids = [song.record.id for song in songs]
+    there = {row["id"]: row for row in fetch(tx, queries.SONGS_THERE, {"ids": ids})}
+    _create_songs(tx, [song for song in songs if song.record.id not in there], names)
+    old = [song for song in songs if song.record.id in there]
+    rows = [{"id": song.record.id, "properties": song_properties(song)} for song in old]
     if taken is not None:
-        _keep_other_paths(tx, rows, taken)
-    run(tx, queries.MERGE_SONGS, rows=rows)
+        _keep_other_paths(rows, there, taken)
+    if rows:
+        run(tx, queries.UPDATE_SONGS, rows=rows)
     genres = [
         {"id": song.record.id, "genres": list(song.record.genres), "source": source}
-        for song in songs
+        for song in old
         if (source := song.record.genre_source) and song.record.genres
     ]
-    if genres:
-        _write_genres(tx, genres, kept)
+    if bare := [row for row in genres if not there[row["id"]]["labelled"]]:
+        run(tx, queries.CREATE_IN_GENRE, rows=bare)
+    if labelled := [row for row in genres if there[row["id"]]["labelled"]]:
+        others = [source for source in kept if source != labelled[0]["source"]]
+        run(tx, queries.DELETE_OTHER_GENRES, rows=labelled, kept=others)
+        run(tx, queries.MERGE_IN_GENRE, rows=labelled, kept=others)
 
 
-def _write_genres(
-    tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], kept: Sequence[str]
+def _create_songs(
+    tx: neo4j.ManagedTransaction, songs: Sequence[NewSong], genres: Sequence[str]
 ) -> None:
-    run(tx, queries.MERGE_GENRES, names=sorted({name for row in rows for name in row["genres"]}))
-    ids = [row["id"] for row in rows]
-    labelled = {row["id"] for row in fetch(tx, queries.SONGS_WITH_GENRES, {"ids": ids})}
-    if new := [row for row in rows if row["id"] not in labelled]:
-        run(tx, queries.CREATE_IN_GENRE, rows=new)
-    if old := [row for row in rows if row["id"] in labelled]:
-        others = [source for source in kept if source != old[0]["source"]]
-        run(tx, queries.DELETE_OTHER_GENRES, rows=old, kept=others)
-        run(tx, queries.MERGE_IN_GENRE, rows=old, kept=others)
+    number = {name: i for i, name in enumerate(genres)}
+    rows = []
+    for song in songs:
+        source = song.record.genre_source
+        labels = [number[name] for name in song.record.genres] if source else []
+        rows.append([song.record.id, song_properties(song), labels, source])
+    if rows:
+        run(tx, queries.CREATE_SONGS, rows=rows, genres=list(genres))
 
 
 def _keep_other_paths(
-    tx: neo4j.ManagedTransaction, rows: list[dict[str, Any]], taken: Collection[str]
+    rows: list[dict[str, Any]], there: Mapping[str, Mapping[str, Any]], taken: Collection[str]
 ) -> None:
     """Copies that an earlier ingest saw elsewhere stay in a song's paths, as long as they exist."""
-    earlier = {
-        found["id"]: {found["path"], *(found["paths"] or ())} - {None}
-        for found in fetch(tx, queries.SONG_PATHS, {"ids": [row["id"] for row in rows]})
-    }
     for row in rows:
-        said = row["properties"]
-        others = earlier.get(row["id"], set()).difference(taken)
+        said, seen = row["properties"], there[row["id"]]
+        others = {seen["path"], *(seen["paths"] or ())} - {None, *taken}
         paths = sorted({*(said["paths"] or ()), *filter(_is_there, others)})
         said["path"], said["paths"] = (paths[0], paths) if paths else (None, None)
 
 
 def _is_there(path: str) -> bool:
-    # Bytes of a name that are no text are stored as `\xff`; a name may also read so.
-    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
-    return Path(path).is_file() or Path(raw).is_file()
+    return Path(path).is_file() or Path(unstored(path)).is_file()
 
 
 def write_links(tx: neo4j.ManagedTransaction, songs: Sequence[Links]) -> None:
