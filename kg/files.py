@@ -86,12 +86,17 @@ def content_id(path: Path) -> str:
     return digest.hexdigest()
 
 
+def expanded(path: Path | str) -> Path:
+    """With the home folder for `~`; a `~name` that nobody has is a name like any other."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises
+
+
 def normal(path: Path) -> Path:
     """The one absolute spelling of a path: `~`, `.`, `..` and doubled slashes undone.
 
     Links stay, but for those that a `..` comes after: where that leads, only the link knows.
     """
-    full = path.expanduser().absolute()
+    full = expanded(path).absolute()
     plain = Path(os.path.normpath(full))
     if ".." not in full.parts:
         return plain

@@ -20,7 +20,7 @@ from kg.audio.tags import Tags, clean
 from kg.audio.workers import perform_in_workers
 from kg.errors import AudioError, GraphError, KgError, WrongUsageError
 from kg.excerpt import EXCERPT, Excerpt, as_seconds, of_seconds
-from kg.files import normal
+from kg.files import expanded, normal
 from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
 from kg.graph.rows import Guess
 from kg.graph.store import GraphStore
@@ -107,7 +107,7 @@ class FeatureTable:
 
 def as_file(song: str | Path) -> Path | None:
     """The file of that name, if there is one."""
-    path = Path(song).expanduser()
+    path = expanded(song)
     return normal(path) if os.path.isfile(path) else None  # noqa: PTH113 - never raises
 
 

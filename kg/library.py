@@ -20,7 +20,8 @@ from kg.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kg.graph.connection import Answer, Connection
+    from kg.graph.asking import Answer
+    from kg.graph.connection import Connection
     from kg.graph.dump import Dump
     from kg.graph.store import GraphStore
     from kg.hetero import IdMaps

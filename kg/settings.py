@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kg.errors import WrongUsageError
+from kg.files import expanded
 
 BOLT_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     @field_validator("kg_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        return expanded(home).absolute()
 
     @property
     def embedded(self) -> bool:

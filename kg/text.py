@@ -22,11 +22,23 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+LONGEST: Final = 2000
+_NO_BYTE: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
 def storable(text: str | None) -> str | None:
     """Text that a database takes: what isn't Unicode (odd file names) becomes `\\xff` escapes."""
     if text is None:
         return None
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    # Surrogates that don't stand for a byte come from broken UTF-16 in tags.
+    whole = _NO_BYTE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def indexable(text: str | None) -> str | None:
+    """Storable text that fits into an index too, where Neo4j takes 8 kB: what is longer is cut."""
+    text = storable(text)
+    return text if text is None or len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026"
 
 
 def unstored(text: str) -> str:

@@ -13,6 +13,7 @@ from kg.audio.frames import Frames
 from kg.audio.scales import PITCHES, mel_rows
 from kg.audio.spectrum import HOP
 from kg.errors import KgError, WrongUsageError
+from kg.files import expanded
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check_picture(path: Path) -> Path:
         raise KgError(
             "Drawing needs matplotlib: install it with pip install 'kg-music[plot]'."
         ) from error
-    path = path.expanduser()
+    path = expanded(path)
     name, suffix = printable(path), path.suffix.lower()
     if suffix not in KINDS:
         raise WrongUsageError(

@@ -3,26 +3,28 @@
 import contextlib
 import random
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
-from kg.errors import GraphError
+from kg.errors import GraphError, WrongUsageError
 from kg.graph import embedded
+from kg.graph.asking import Answer, ask
 from kg.graph.driver import neo4j, open_driver
 from kg.graph.interruption import held_back
+from kg.graph.runaways import end_query
 from kg.graph.sentences import (
     SLOW_QUERY,
+    STILL_AT_WORK,
     ServerInfo,
     clear_errors,
-    explain_query,
     shown,
     unusable_address,
 )
-from kg.graph.values import plain
 from kg.settings import Settings
 
 Neo4jError = neo4j.exceptions.Neo4jError
@@ -35,14 +37,7 @@ MERGE_ATTEMPTS: Final = 6
 SCHEMA_ATTEMPTS: Final = 20  # about 8 s: an index over many songs holds its lock for seconds
 FIRST_PAUSE_SECONDS: Final = 0.04
 LONGEST_PAUSE_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The rows of a query as plain Python values (see kg.graph.values), one list a row."""
-
-    keys: list[str]
-    rows: list[list[Any]]
+LONGEST_SECONDS: Final = 3.2e7  # of a query: a year
 
 
 class Connection:
@@ -182,44 +177,38 @@ class Connection:
         Args:
             cypher: One statement.
             parameters: Values of its $names.
-            timeout: Seconds it may take.
+            timeout: Seconds it may take; None, or more than a year: as long as it likes.
 
         Raises:
             GraphError: the query is wrong, would write, takes too long, or the server is gone.
+            WrongUsageError: the timeout is no time.
         """
+        if timeout is not None and not timeout > 0:
+            raise WrongUsageError(f"A query can't be given {timeout:g} seconds: say more than 0.")
+        if timeout is not None and timeout > LONGEST_SECONDS:
+            timeout = None
         if not cypher.strip():
             raise GraphError(
                 "The query is empty: write one, such as MATCH (s:Song) RETURN s.title."
             )
         with clear_errors(self.server):
             if timeout is None or self.server.kind == "Neo4j":
-                return self._ask(cypher, parameters or {}, timeout)
+                driver = self._reading_driver()
+                return ask(driver, self.server, cypher, parameters or {}, timeout)
             return self._ask_in_thread(cypher, parameters or {}, timeout)
-
-    def _ask(self, cypher: str, parameters: Mapping[str, Any], timeout: float | None) -> Answer:
-        query = neo4j.Query(cypher, timeout=timeout)
-        with self._reading_driver().session(
-            database=self.server.database, default_access_mode=neo4j.READ_ACCESS
-        ) as session:
-            try:
-                result = session.run(query, dict(parameters))
-                keys = list(result.keys())
-                rows = [[plain(value) for value in row] for row in result]
-                if not keys and self.server.kind == "embedded":
-                    keys = _planned_keys(session, cypher, parameters)
-                return Answer(keys, rows)
-            except (neo4j.exceptions.DriverError, Neo4jError) as error:
-                raise GraphError(explain_query(error, self.server)) from error
 
     def _ask_in_thread(self, cypher: str, parameters: Mapping[str, Any], timeout: float) -> Answer:
         """Stop waiting after `timeout` seconds: the embedded server knows no such limit."""
+        assert self._lease is not None
         outcome: list[Answer | BaseException] = []
         abandoned = threading.Event()
         driver = self._reading_driver()
+        mark = secrets.token_hex(8)
+        marked = f"{cypher}\n/* {mark} */"
 
         def run() -> None:
             try:
-                outcome.append(self._ask(cypher, parameters, None))
+                outcome.append(ask(driver, self.server, marked, parameters, None))
             except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
                 outcome.append(error)
             if abandoned.is_set():
@@ -227,11 +216,15 @@ class Connection:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(timeout)
-        if not outcome:
-            abandoned.set()
-            self._reader = None  # its connection waits for the answer that nobody wants
-            raise GraphError(SLOW_QUERY)
+        try:
+            thread.join(timeout)
+        finally:  # Ctrl-C too
+            if not outcome:
+                abandoned.set()
+                self._reader = None  # its connection waits for the answer that nobody wants
+                ended = end_query(self._lease.endpoint, mark)
+        if not outcome or abandoned.is_set():
+            raise GraphError(SLOW_QUERY if ended else f"{SLOW_QUERY} {STILL_AT_WORK}")
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
@@ -299,29 +292,6 @@ def _lost_merge(error: Neo4jError) -> bool:
 def _lost_schema_race(error: Neo4jError) -> bool:
     """Two that create the same schema at once, in spite of IF NOT EXISTS."""
     return error.is_retryable() or (error.code or "").endswith("AlreadyExists")
-
-
-def _planned_keys(session: neo4j.Session, cypher: str, parameters: Mapping[str, Any]) -> list[str]:
-    """Column names of a query without rows: the embedded server tells them in its plan only.
-
-    Empty where the plan doesn't tell, or leaves open where a name ends.
-    """
-    with contextlib.suppress(Neo4jError):
-        plan = session.run(f"EXPLAIN {cypher}", dict(parameters)).consume().plan or {}
-        text = plan.get("args", {}).get("string-representation", "")
-        projections = re.findall(r"^ *\+ FINAL PROJECTION \[(.+)\]$", text, re.MULTILINE)
-        names: list[str] = projections[-1].split(", ") if projections else []
-        # `a, b` in backticks is one name, and so is coalesce(a, b): half of it doesn't balance.
-        if "`" not in cypher and all(map(_balanced, names)):
-            return names
-    return []
-
-
-def _balanced(name: str) -> bool:
-    brackets = (("(", ")"), ("[", "]"), ("{", "}"))
-    return all(name.count(opening) == name.count(closing) for opening, closing in brackets) and all(
-        name.count(quote) % 2 == 0 for quote in "'\""
-    )
 
 
 def _version(agent: str) -> str:

@@ -42,6 +42,8 @@ SERVER_OPTIONS = {
     "txWalFlush": "2",  # fsync: what was committed survives a crash
     "serverMetrics": "false",
     "polyglotEngineEnabled": "false",
+    "opencypher.loadCsv.allowFileUrls": "false",
+    "opencypher.loadCsv.allowRemoteUrls": "false",
 }
 
 

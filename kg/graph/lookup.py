@@ -5,10 +5,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from kg.errors import GraphError, KgError
+from kg.files import expanded
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.rows import Guess
@@ -53,7 +53,7 @@ def find_song(connection: Connection, text: str) -> str:
         KgError: there is none, or several; the message names them.
     """
     text = unicodedata.normalize("NFC", text)
-    paths = [storable(text), storable(str(Path(text).expanduser().absolute()))]
+    paths = [storable(text), storable(str(expanded(text).absolute()))]
     prefix = text.lower() if _PREFIX.fullmatch(text.lower()) else ""
     found = _rows(connection, queries.SONGS_CALLED, text=storable(text), paths=paths, prefix=prefix)
     tests = (

@@ -23,6 +23,10 @@ SessionExpired = neo4j.exceptions.SessionExpired
 _OLD_BOLT = re.compile(r"not supported for the Bolt Protocol|not support communication with this")
 
 SLOW_QUERY = "The query took longer than it may: ask for less, or give it more time."
+STILL_AT_WORK = (
+    "The embedded server can't be stopped at it and works on, until the last kg command ends or "
+    "`kg server stop`."
+)
 
 
 # With less room than this, what the embedded server can't do is for want of room.
@@ -112,6 +116,14 @@ def unusable_address(error: ValueError, server: ServerInfo) -> str:
     return (
         f"NEO4J_URI={server.uri} can't be used ({_without_password(str(error))}): write it as "
         "neo4j://HOST:7687 or bolt://HOST:7687, or unset NEO4J_URI to use the embedded server."
+    )
+
+
+def only_reads(reason: str) -> str:
+    """Say that a query does more than it may."""
+    return (
+        f"kg query only reads the graph, and this statement does more: {reason}. Change the graph "
+        "with kg's other commands or with a Neo4j client of your own."
     )
 
 

@@ -16,7 +16,7 @@ from kg.graph.driver import neo4j
 from kg.graph.rows import Guess, Links
 from kg.graph.transactions import fetch, pack, run
 from kg.records import NewSong, SongRecord
-from kg.text import storable, unstored
+from kg.text import indexable, storable, unstored
 
 
 def write_songs(
@@ -35,9 +35,7 @@ def write_songs(
         taken: Paths of all songs of this ingest, whose copies elsewhere are kept; None: a song
             lies where it says, and nowhere else.
     """
-    names = sorted(
-        {name for song in songs if song.record.genre_source for name in song.record.genres}
-    )
+    names = sorted({name for song in songs for name in _genres(song)})
     if names:
         run(tx, queries.MERGE_GENRES, names=names)
     ids = [song.record.id for song in songs]
@@ -50,9 +48,9 @@ def write_songs(
     if rows:
         run(tx, queries.UPDATE_SONGS, rows=rows)
     genres = [
-        {"id": song.record.id, "genres": list(song.record.genres), "source": source}
+        {"id": song.record.id, "genres": names, "source": song.record.genre_source}
         for song in old
-        if (source := song.record.genre_source) and song.record.genres
+        if (names := _genres(song))
     ]
     if bare := [row for row in genres if not there[row["id"]]["labelled"]]:
         run(tx, queries.CREATE_IN_GENRE, rows=bare)
@@ -68,11 +66,17 @@ def _create_songs(
     number = {name: i for i, name in enumerate(genres)}
     rows = []
     for song in songs:
-        source = song.record.genre_source
-        labels = [number[name] for name in song.record.genres] if source else []
-        rows.append([song.record.id, song_properties(song), labels, source])
+        labels = [number[name] for name in _genres(song)]
+        rows.append([song.record.id, song_properties(song), labels, song.record.genre_source])
     if rows:
         run(tx, queries.CREATE_SONGS, rows=rows, genres=list(genres))
+
+
+def _genres(song: NewSong) -> list[str]:
+    """Its genres, each once; none where its source doesn't say whose word they are."""
+    record = song.record
+    names = record.genres if record.genre_source else ()
+    return list(dict.fromkeys(str(indexable(name)) for name in names))
 
 
 def _keep_other_paths(
@@ -195,10 +199,10 @@ def song_properties(song: NewSong) -> dict[str, Any]:
     return {
         "path": paths[0] if paths else None,
         "paths": paths or None,
-        "title": storable(record.title),
-        "artist": storable(record.artist),
-        "albumArtist": storable(record.album_artist),
-        "album": storable(record.album),
+        "title": indexable(record.title),
+        "artist": indexable(record.artist),
+        "albumArtist": indexable(record.album_artist),
+        "album": indexable(record.album),
         "year": record.year,
         "duration": float(song.duration),
         "sampleRate": int(song.sample_rate),

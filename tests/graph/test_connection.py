@@ -102,8 +102,13 @@ def test_first_commands_at_the_same_instant(server: Settings) -> None:
     assert failures_at_once(prepare, 4) == []
 
 
-def test_ctrl_c_while_the_server_answers(connection: Connection) -> None:
+def test_ctrl_c_while_the_server_answers(
+    connection: Connection, request: pytest.FixtureRequest
+) -> None:
     """It stays Ctrl-C wherever it hits, and the connection can be used again."""
+    # Whoever runs the tests in the background may have them ignore it.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     main = threading.main_thread().ident
     assert main is not None
     chance = random.Random(0)
