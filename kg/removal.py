@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from kg.errors import KgError
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
+from kg.graph.transactions import batches, read_rows
 from kg.progress import SILENT, Progress
 from kg.sources.folder import Scan
 from kg.text import printable, storable, unstored
@@ -61,19 +61,21 @@ def plan_removal(connection: Connection, ids: Iterable[str]) -> Removal:
     songs: list[LeavingSong] = []
     relationships: Counter[str] = Counter()
     genres: Counter[str] = Counter()
-    for batch in _batches(wanted):
-        songs += [LeavingSong(**row) for row in _read(connection, queries.LEAVING_SONGS, ids=batch)]
-        for row in _read(connection, queries.LEAVING_FROM, ids=batch):
+    for batch in batches(wanted, BATCH):
+        songs += [
+            LeavingSong(**row) for row in read_rows(connection, queries.LEAVING_SONGS, ids=batch)
+        ]
+        for row in read_rows(connection, queries.LEAVING_FROM, ids=batch):
             relationships[row["type"]] += row["n"]
-        for row in _read(connection, queries.LEAVING_TO, ids=batch):
+        for row in read_rows(connection, queries.LEAVING_TO, ids=batch):
             # One between two songs that both go was counted where it begins.
             if not (row["song"] and row["other"] in leaving):
                 relationships[row["type"]] += 1
-        for row in _read(connection, queries.LEAVING_GENRES, ids=batch):
+        for row in read_rows(connection, queries.LEAVING_GENRES, ids=batch):
             genres[row["name"]] += row["n"]
     held = {
         row["name"]: row["n"]
-        for row in _read(connection, queries.HELD_GENRES, names=sorted(genres))
+        for row in read_rows(connection, queries.HELD_GENRES, names=sorted(genres))
     }
     return Removal(
         songs=sorted(songs, key=lambda song: ((song.title or "").casefold(), song.id)),
@@ -97,13 +99,13 @@ def remove_songs(connection: Connection, ids: Iterable[str], progress: Progress 
     if not wanted:
         return removed
     with progress.stage("Removing songs", len(wanted)) as advance:
-        for batch in _batches(wanted):
-            rows = _read(connection, queries.CLUSTERS_OF_SONGS, ids=batch)
+        for batch in batches(wanted, BATCH):
+            rows = read_rows(connection, queries.CLUSTERS_OF_SONGS, ids=batch)
             clusters.update(row["id"] for row in rows)
             removed += connection.write(_remove, batch)
             advance(len(batch))
     # Counting takes long in a large library, and writing must not: nobody else writes meanwhile.
-    sizes = _read(connection, queries.CLUSTER_SIZES, ids=sorted(clusters))
+    sizes = read_rows(connection, queries.CLUSTER_SIZES, ids=sorted(clusters))
     connection.write(lambda tx: tx.run(queries.SET_CLUSTER_SIZES, rows=sizes).consume())
     return removed
 
@@ -211,13 +213,3 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
         tx.run(queries.DELETE_SPACE).consume()
         tx.run(queries.DELETE_OTHER_CLUSTERS, ids=[]).consume()
     return int(there)
-
-
-def _read(connection: Connection, text: str, **parameters: Any) -> list[dict[str, Any]]:
-    return connection.read(lambda tx: [record.data() for record in tx.run(text, parameters)])
-
-
-def _batches(items: Iterable[str]) -> Iterator[list[str]]:
-    items = iter(items)
-    while batch := list(islice(items, BATCH)):
-        yield batch

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -29,12 +29,12 @@ from kg.graph.manifest import (
     checkpoint_part,
     read_manifest,
 )
+from kg.graph.transactions import BATCH, batches
 from kg.graph.versions import VERSION
 from kg.progress import SILENT, Progress
 from kg.schema import KEYS
 from kg.text import printable
 
-BATCH: Final = 1000
 # A line of a song is some 3 kB; a manifest has some 20 files and a few a model.
 LONGEST_LINE: Final = 16 << 20
 LARGEST_MANIFEST: Final = 16 << 20
@@ -302,7 +302,7 @@ def _write_rows(
             left = max(done - position, 0)
             advance(min(left, part.rows))
             position += min(left, part.rows)
-            for batch in _batches(islice(_pieces(archive, part), left, None)):
+            for batch in batches(islice(_pieces(archive, part), left, None), BATCH):
                 rows = [_row(line, part) for line in batch]
                 connection.write(_write_batch, texts[part.of], rows, mark, position)
                 position += len(rows)
@@ -331,12 +331,6 @@ def _row(line: bytes, part: Part) -> dict[str, Any]:
         return {"key": key, "properties": properties}
     head, tail, properties = read_relationship(line)
     return {"head": head, "tail": tail, "properties": properties}
-
-
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    lines = iter(lines)
-    while batch := list(islice(lines, BATCH)):
-        yield batch
 
 
 def _write_checkpoints(archive: zipfile.ZipFile, manifest: Manifest, models_dir: Path) -> None:

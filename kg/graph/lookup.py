@@ -12,6 +12,7 @@ from kg.files import expanded
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.rows import Guess
+from kg.graph.transactions import read_rows
 from kg.text import printable, storable
 
 _PREFIX: Final = re.compile(r"[0-9a-f]{4,32}")
@@ -55,7 +56,9 @@ def find_song(connection: Connection, text: str) -> str:
     text = unicodedata.normalize("NFC", text)
     paths = [storable(text), storable(str(expanded(text).absolute()))]
     prefix = text.lower() if _PREFIX.fullmatch(text.lower()) else ""
-    found = _rows(connection, queries.SONGS_CALLED, text=storable(text), paths=paths, prefix=prefix)
+    found = read_rows(
+        connection, queries.SONGS_CALLED, text=storable(text), paths=paths, prefix=prefix
+    )
     tests = (
         lambda song: song["id"] == text,
         lambda song: not {song["path"], *song["paths"]}.isdisjoint(paths),
@@ -78,14 +81,14 @@ def read_song(connection: Connection, id: str) -> FoundSong:
     Raises:
         GraphError: it is gone.
     """
-    nodes = _rows(connection, queries.SONG, id=id)
+    nodes = read_rows(connection, queries.SONG, id=id)
     if not nodes:
         raise GraphError(f"Song {id} was removed from the graph meanwhile.")
     return FoundSong(
         id,
         nodes[0]["properties"],
-        [SongGenre(**row) for row in _rows(connection, queries.GENRES_OF_SONG, id=id)],
-        [Guess(**row) for row in _rows(connection, queries.PREDICTIONS_OF_SONG, id=id)],
+        [SongGenre(**row) for row in read_rows(connection, queries.GENRES_OF_SONG, id=id)],
+        [Guess(**row) for row in read_rows(connection, queries.PREDICTIONS_OF_SONG, id=id)],
     )
 
 
@@ -103,7 +106,7 @@ def _several(text: str, songs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _none(connection: Connection, text: str) -> str:
-    like = _rows(connection, queries.TITLES_LIKE, text=storable(text)) if text.strip() else []
+    like = read_rows(connection, queries.TITLES_LIKE, text=storable(text)) if text.strip() else []
     titles = ", ".join(repr(row["title"]) for row in like)
     # These never raise, whatever the text is.
     if os.path.isdir(text):  # noqa: PTH112
@@ -117,7 +120,3 @@ def _none(connection: Connection, text: str) -> str:
         "(the first four digits of an id are enough). "
         + (f"Did you mean {titles}?" if titles else "`kg query` can look for it.")
     )
-
-
-def _rows(connection: Connection, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
-    return connection.read(lambda tx: [row.data() for row in tx.run(cypher, parameters)])

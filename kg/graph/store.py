@@ -17,7 +17,7 @@ import numpy as np
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import queries, writing
+from kg.graph import queries, transactions, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -31,7 +31,7 @@ from kg.graph.rows import (
     ModelRow,
     SongTable,
 )
-from kg.graph.transactions import batches, fetch, pack, run, unpack
+from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
@@ -318,7 +318,7 @@ class GraphStore:
         # Clusters first: their numbers mean something else now.
         self.connection.write(write_clusters)
         with progress.stage("Writing relationships", songs) as advance:
-            for batch in batches(links, LINK_BATCHES):
+            for batch in batches(links, LINK_BATCHES * transactions.BATCH):
                 self.connection.write(write_links, batch)
                 advance(len(batch))
         properties = {
@@ -551,7 +551,7 @@ class GraphStore:
         return int(self._read(text)[0]["n"])
 
     def _read(self, text: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self.connection.read(fetch, text, parameters)
+        return read_rows(self.connection, text, **parameters)
 
     def _write(self, text: str, **parameters: Any) -> None:
         self.connection.write(run, text, **parameters)

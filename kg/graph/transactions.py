@@ -1,10 +1,12 @@
 """What every transaction is made of: statements, batches, arrays as bytes."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
+from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import Floats
 
@@ -30,16 +32,19 @@ def fetch(
     return [dict(zip(keys, record.values(), strict=True)) for record in result]
 
 
-def batches(items: Iterable[T], times: int = 1) -> Iterator[list[T]]:
-    """Cut into lists of `times` a batch; the last one may be shorter."""
-    size = times * BATCH
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def read_rows(connection: Connection, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
+    """Read all rows of a statement, in a transaction of their own.
+
+    Raises:
+        GraphError: the server refuses it or doesn't answer.
+    """
+    return connection.read(fetch, text, parameters)
+
+
+def batches(items: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
+    """Cut into lists of `size` (default: BATCH); the last one may be shorter."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size or BATCH)):
         yield batch
 
 

@@ -13,6 +13,7 @@ from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.sentences import ServerInfo
+from kg.graph.transactions import read_rows
 from kg.progress import SILENT, Progress
 from kg.schema import KEYS, RELATIONSHIPS, TURN
 from kg.text import printable
@@ -47,7 +48,7 @@ def prepare(
         GraphError: a newer kg wrote the graph; or we have never been here, and what somebody else
             keeps there would mix with ours.
     """
-    rows = _rows(connection, queries.SCHEMA)
+    rows = read_rows(connection, queries.SCHEMA)
     there = rows[0]["version"]
     if there is None and not rows[0]["ours"]:
         _refuse_foreign(connection)
@@ -109,12 +110,12 @@ def _refuse_foreign(connection: Connection) -> None:
     Raises:
         GraphError: nodes with our labels are there, or constraints or indexes that forbid ours.
     """
-    found = [f"{row['n']} {row['label']} nodes" for row in _rows(connection, queries.LABELLED)]
+    found = [f"{row['n']} {row['label']} nodes" for row in read_rows(connection, queries.LABELLED)]
     names = {f"{label}_{key}" for label, key in _KEYS.items()} | set(queries.INDEX_NAMES)
     for kind, text in (("constraint", queries.ALL_CONSTRAINTS), ("index", queries.ALL_INDEXES)):
         found += [
             f"the {kind} {row['name']} on {row['labels'][0]}.{','.join(row['properties'])}"
-            for row in _rows(connection, text)
+            for row in read_rows(connection, text)
             if row["labels"] and _in_the_way(kind, row, names)
         ]
     if found:
@@ -145,7 +146,3 @@ def _in_the_way(kind: str, row: Mapping[str, Any], names: set[str]) -> bool:
         return False
     ours = row["labels"] == ["Song"] and f"song_{'_'.join(properties)}" == row["name"]
     return (on_our_key and row["type"] == "RANGE") or (row["name"] in names and not ours)
-
-
-def _rows(connection: Connection, text: str) -> list[dict[str, Any]]:
-    return connection.read(lambda tx: [record.data() for record in tx.run(text)])
