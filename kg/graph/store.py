@@ -5,7 +5,6 @@ are repeated, so that a command that was cut off is mended by running it again.
 """
 
 import json
-import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +16,11 @@ import numpy as np
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import queries, transactions, writing
+from kg.graph import queries, reading, transactions, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
     Counts,
-    Edges,
     Floats,
     GraphRows,
     Guess,
@@ -144,23 +142,7 @@ class GraphStore:
 
     def read_keys(self) -> list[SplitSong]:
         """What a split needs to know of every song, sorted by id."""
-        genres = self._genres()
-        return sorted(
-            (
-                SplitSong(
-                    row["id"],
-                    genres.get(row["id"], ()),
-                    row["artist"],
-                    row["split"],
-                    given=row["given"],
-                    recording=row["recording"],
-                    title=row["title"],
-                    file=row["path"] and os.path.basename(row["path"]),  # noqa: PTH119 - a million
-                )
-                for row in self._read(queries.SONG_KEYS)
-            ),
-            key=lambda song: song.id,
-        )
+        return reading.read_keys(self.connection)
 
     def genres(self) -> list[str]:
         """Genres that songs have, sorted."""
@@ -177,26 +159,9 @@ class GraphStore:
         Raises:
             GraphError: songs carry features of different lengths, or none, or no numbers.
         """
-        keys = self.read_keys()
-        raw = {row["id"]: row["features"] for row in self._read(queries.SONG_FEATURES)}
-        ids = [song.id for song in keys if song.id in raw]
-        sizes = {len(raw[id] or b"") for id in ids}
-        if len(sizes) > 1 or 0 in sizes:
-            raise GraphError(
-                "Songs in the graph carry features of different kinds "
-                f"({', '.join(str(size // 4) for size in sorted(sizes))} values): a run of another "
-                "version of kg wrote some of them; ingest everything again into an empty database."
-            )
-        packed = np.frombuffer(b"".join(raw[id] for id in ids), dtype="<f4")
-        features = packed.reshape(len(ids), -1).astype(np.float32, copy=False)
-        self._refuse_no_numbers(ids, features)
-        return SongTable(
-            ids=ids,
-            features=features,
-            genres=[song.genres for song in keys if song.id in raw],
-            artists=[song.artist for song in keys if song.id in raw],
-            splits=[song.split for song in keys if song.id in raw],
-        )
+        songs = reading.read_table(self.connection)
+        self._refuse_no_numbers(songs.ids, songs.features)
+        return songs
 
     # --- feature space, clusters, similar songs --------------------------------------------------
 
@@ -379,30 +344,13 @@ class GraphStore:
         """
         space, build = self.read_space()
         songs = self.read_songs()
-        row_of = {id: row for row, id in enumerate(songs.ids)}
-        cluster_ids = [
-            cluster_id(family, index)
+        clusters = {
+            family: [cluster_id(family, index) for index in range(len(centroids))]
             for family, centroids in space.centroids.items()
-            for index in range(len(centroids))
-        ]
-        cluster_row = {id: row for row, id in enumerate(cluster_ids)}
-        family_of = {id: id.rpartition(":")[0] for id in cluster_ids}
-
-        has_feature: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
-        hanging = self._read(queries.SONG_CLUSTERS)
-        near = self._read(queries.SONG_SIMILAR)
+        }
+        has_feature, similar_to = reading.read_links(self.connection, songs.ids, clusters)
         if self.build() != build:
             raise RebuiltError
-        # A song that was added since the songs were read belongs to the next reading.
-        for row in hanging:
-            for id in row["clusters"] if row["id"] in row_of else ():
-                has_feature[family_of[id]].append((row_of[row["id"]], cluster_row[id]))
-        similar = [
-            (row_of[row["id"]], row_of[other])
-            for row in near
-            for other in row["others"]
-            if row["id"] in row_of and other in row_of
-        ]
         genres = sorted({name for names in songs.genres for name in names})
         genre_row = {name: row for row, name in enumerate(genres)}
         in_genre = [
@@ -413,10 +361,10 @@ class GraphStore:
             space=space,
             build=build,
             genres=genres,
-            cluster_ids=cluster_ids,
-            has_feature={family: _edges(pairs) for family, pairs in has_feature.items()},
-            similar_to=_edges(similar),
-            in_genre=_edges(in_genre),
+            cluster_ids=[id for ids in clusters.values() for id in ids],
+            has_feature=has_feature,
+            similar_to=similar_to,
+            in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
         )
 
     # --- models and predictions ------------------------------------------------------------------
@@ -532,7 +480,7 @@ class GraphStore:
     # --- plumbing --------------------------------------------------------------------------------
 
     def _refuse_no_numbers(self, ids: Sequence[str], features: Floats) -> None:
-        bad = [id for id, row in zip(ids, features, strict=True) if not np.isfinite(row).all()]
+        bad = [ids[row] for row in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist()]
         if bad:
             names = ", ".join(repr(name) for name in self.known(bad[:3]).values())
             songs = "song has" if len(bad) == 1 else "songs have"
@@ -568,11 +516,6 @@ def _families(space: Mapping[str, Any]) -> dict[str, slice]:
         family: slice(int(end - size), int(end))
         for family, size, end in zip(space["families"], space["familySizes"], ends, strict=True)
     }
-
-
-def _edges(pairs: list[tuple[int, int]]) -> Edges:
-    """Pairs as int64 [2, e], sorted: servers hand out relationships in any order."""
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2).T.copy()
 
 
 def _is_number(value: Any) -> bool:

@@ -101,9 +101,8 @@ def write_links(tx: neo4j.ManagedTransaction, songs: Sequence[Links]) -> None:
         RebuiltError: a song or a cluster is gone.
     """
     rows = [[song.id, song.split, song.recording] for song in songs]
-    run(tx, queries.SET_SPLITS, rows=rows)
-    run(tx, queries.DELETE_LINKS, rows=rows)
-
+    if linked := [row["id"] for row in fetch(tx, queries.SET_SPLITS, {"rows": rows})]:
+        run(tx, queries.DELETE_LINKS, ids=linked)
     clusters = _Numbers()
     hanging = [
         [song.id, [[clusters[id], family, weight] for id, family, weight in song.clusters]]
