@@ -25,6 +25,15 @@ ENVIRONMENT = MappingProxyType(dict(os.environ))
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    several = (getattr(config.option, "numprocesses", None) or 0) > 1
+    if several and ENVIRONMENT.get("NEO4J_URI"):
+        raise pytest.UsageError(
+            "Several processes (-n) would empty the one database at NEO4J_URI under each other: "
+            "leave out -n, or unset NEO4J_URI."
+        )
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ENVIRONMENT:

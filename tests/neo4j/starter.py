@@ -18,6 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from kg.graph.driver import neo4j
+from kg.graph.locks import FileLock
 
 HERE = Path(__file__).parent
 IMAGE = "neo4j:5.26-community"
@@ -223,7 +224,10 @@ def fetch_jars(version: str = LTS) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     copy = ["mvn", "-q", "-B", "-f", str(pom), f"-Dneo4j.version={version}"]
     copy += ["dependency:copy-dependencies"]
-    with tempfile.TemporaryDirectory(dir=cache) as partial:
+    # Two Mavens at once spoil each other's downloads.
+    with FileLock(cache / "maven.lock"), tempfile.TemporaryDirectory(dir=cache) as partial:
+        if lib.is_dir():
+            return lib
         maven = subprocess.run(
             [*copy, f"-DoutputDirectory={partial}/lib"],
             capture_output=True,
@@ -232,6 +236,5 @@ def fetch_jars(version: str = LTS) -> Path:
         )
         if maven.returncode != 0:
             raise UnavailableError(f"Maven can't fetch Neo4j: {maven.stdout[-500:]}")
-        with contextlib.suppress(OSError):  # another run was quicker
-            Path(partial, "lib").replace(lib)
+        Path(partial, "lib").replace(lib)
     return lib
