@@ -14,9 +14,12 @@ import psutil
 from kg.errors import GraphError
 
 MEBIBYTE = 1 << 20
-# The heap of an empty library, and how many bytes of it a byte of a grown one needs: its hot part
-# is kept there, and what a query collects.
-LEAST_HEAP, HEAP_PER_BYTE = 1024 * MEBIBYTE, 1.0
+# The heap of an empty library, which may become a large one before the server is started again:
+# Java's own choice, a quarter of the memory, within these bounds. It is taken as it is needed.
+LEAST_HEAP, MOST_EMPTY_HEAP = 1024 * MEBIBYTE, 4096 * MEBIBYTE
+# How many bytes of heap a byte of a library needs: its hot part is kept there, and what a query
+# collects.
+HEAP_PER_BYTE = 1.0
 # Parts of the wheel that we never call; fewer jars start faster and open fewer doors.
 UNUSED_JARS = ("mcp", "postgresw", "redisw", "graphql", "console", "python-bridge")
 # Options and secrets of the caller that are none of the server's business.
@@ -100,11 +103,13 @@ def heap_bytes(database: Path, memory: int) -> int:
         memory: Of the machine, in bytes.
 
     Returns:
-        A gibibyte and more for a larger library, but never more than half of the memory.
+        A quarter of the memory (1 to 4 GiB), more for a larger library, but never more than half
+        of the memory.
     """
     files = database.rglob("*") if database.is_dir() else ()
     size = sum(file.stat().st_size for file in files if file.is_file())
-    return min(LEAST_HEAP + int(HEAP_PER_BYTE * size), memory // 2)
+    empty = min(max(LEAST_HEAP, memory // 4), MOST_EMPTY_HEAP)
+    return min(empty + int(HEAP_PER_BYTE * size), memory // 2)
 
 
 def server_command(

@@ -381,12 +381,14 @@ def test_startup_cache(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_heap_grows_with_the_library_up_to_half_the_memory(tmp_path: Path) -> None:
     gibibyte = 1 << 30
     database = tmp_path / "databases"
-    empty = java.heap_bytes(database, 64 * gibibyte)
-    assert empty == gibibyte
+    # A first ingest may bring a million songs: measured, 1 GiB ends that with an error.
+    assert java.heap_bytes(database, 64 * gibibyte) == 4 * gibibyte
+    assert java.heap_bytes(database, 8 * gibibyte) == 2 * gibibyte
+    assert java.heap_bytes(database, 3 * gibibyte) == gibibyte
     (database / "neo4j").mkdir(parents=True)
     with (database / "neo4j" / "Song_0.bucket").open("wb") as file:
         file.truncate(3 * gibibyte)  # takes no room
-    assert java.heap_bytes(database, 64 * gibibyte) >= 3 * gibibyte
+    assert java.heap_bytes(database, 64 * gibibyte) >= 7 * gibibyte
     assert java.heap_bytes(database, 4 * gibibyte) == 2 * gibibyte
     command = java.server_command(
         java.find_wheel(), tmp_path, 1, password_file=tmp_path / "password", jvm_options=()
