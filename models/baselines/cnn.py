@@ -7,7 +7,7 @@ dropout, until one value a channel is left; no dense layers but the last one,
     x_(l+1) = ELU(BN(maxpool(W_l * x_l))),    scores = W mean over time of x_L + b
 
 What differs, since a library may be small and a CPU all there is: patches of about 3 s that vote
-instead of 29 s at once, 4 blocks of up to 32 channels instead of up to 2048, ELU as in their later
+instead of 29 s at once, 4 blocks of up to 48 channels instead of up to 2048, ELU as in their later
 convolutional recurrent net, and the mean of the last steps instead of another pooling. Pooling
 comes right after the convolution: ELU and a normalisation that only shifts and stretches leave the
 largest value the largest, and have an eighth of the values to go through. Poolings over bands
@@ -38,8 +38,11 @@ class CNNConfig(PatchConfig):
         channels: of the first one; each further one has twice as many, up to four times.
     """
 
+    batch: int = 16
+    learning_rate: float = 3e-3
+    dropout: float = 0.1
     blocks: int = 4
-    channels: int = 8
+    channels: int = 12
 
     def __post_init__(self) -> None:
         super().__post_init__()

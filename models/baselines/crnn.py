@@ -6,7 +6,7 @@ convolutions sum up what sounds, two layers of GRU (Cho et al. 2014) how it goes
     h_t = GRU(h_(t-1), x_t),    scores = W h_T + b    with x the convolutions' steps
 
 What differs: patches of about 3 s that vote instead of 29 s at once, and the convolutions are those
-of `cnn` (8 to 32 channels against the paper's 30 to 169), so that two rows of a comparison differ
+of `cnn` (12 to 48 channels against the paper's 30 to 169), so that two rows of a comparison differ
 by what stands on top of them only.
 """
 
@@ -31,6 +31,7 @@ class CRNNConfig(CNNConfig):
         layers: of the GRU.
     """
 
+    epochs_unvalidated: int = 30
     hidden: int = 32
     layers: int = 2
 
