@@ -62,9 +62,9 @@ class SEALConfig:
         batch: pairs that are computed at once.
     """
 
-    epochs: int = 60
-    patience: int = 15
-    epochs_unvalidated: int = 30
+    epochs: int = 40
+    patience: int = 10
+    epochs_unvalidated: int = 20
     neighbours: tuple[int, ...] = (20,)
     negatives: int = 9
     pairs: int = 20_000
@@ -128,7 +128,8 @@ class DGCNN(nn.Module):
             nn.Linear(before, after) for before, after in pairwise(widths)
         )
         channels = sum(widths[1:])
-        self.first = nn.Conv1d(1, _FIRST, channels, channels)
+        # the paper's first convolution reads one node at a time: a linear layer, computed faster
+        self.first = nn.Linear(channels, _FIRST)
         self.second = nn.Conv1d(_FIRST, _SECOND, _REACH)
         self.dense = nn.Linear(_SECOND * (self._k // 2 - _REACH + 1), config.dense)
         self.dropout = nn.Dropout(config.dropout)
@@ -155,7 +156,7 @@ class DGCNN(nn.Module):
         order = order[:, : self._k, None].expand(-1, -1, channels.size(2))
         first = channels.gather(1, order)
         first = F.pad(first, (0, 0, 0, self._k - first.size(1)))
-        read = torch.relu(self.first(first.flatten(1)[:, None]))
+        read = torch.relu(self.first(first)).transpose(1, 2)
         read = torch.relu(self.second(F.max_pool1d(read, 2)))
         dense = self.dropout(torch.relu(self.dense(read.flatten(1))))
         return cast(Tensor, self.last(dense)).squeeze(1)
