@@ -28,15 +28,12 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from torch.nn import functional
 
-from kg.build import NEIGHBOURS, links
-from kg.clusters import fit_space
+from kg.compare.material import graph_of
 from kg.evaluate import Scores, artist_groups, compare
-from kg.graph.rows import GraphRows, SongTable
+from kg.graph.rows import GraphRows
 from kg.hetero import to_hetero
-from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
-from kg.schema import GENRE_EDGE, SONG_NODE, cluster_id
-from kg.splits import SplitSong
+from kg.schema import GENRE_EDGE, SONG_NODE
 from models.baselines.tabular import BOOSTING, CANDIDATES, LOGISTIC, SVM, best_tabular
 from models.link_model import GraphShape, LinkModel
 from models.message_graph import MessageGraph
@@ -140,45 +137,16 @@ def folds(songs: Clips, count: int, seed: int) -> Iterator[Rows]:
 def graph(songs: Clips, learn: Rows, seed: int) -> GraphRows:
     """What kg makes of these songs; those that aren't learned from hang in it without a genre."""
     fit = np.isin(songs.everything, learn)
-    sides = ["train" if learned else "test" for learned in fit]
-    space = fit_space(songs.x, fit, songs.kinds, seed=seed)
-    standard = space.standardise(songs.x)
-    index = NeighbourIndex(songs.ids, space.metric(standard), "benchmark")
-    similar = index.of_members(NEIGHBOURS)
-    placed = {id: SplitSong(id, (), split=side) for id, side in zip(songs.ids, sides, strict=True)}
-    found = links(songs.ids, space.assign(standard), songs.ids, similar, placed)
-    clusters = [cluster_id(f, i) for f, c in space.centroids.items() for i in range(len(c))]
-    row_of = {id: row for row, id in enumerate(songs.ids)}
-    cluster_row = {id: row for row, id in enumerate(clusters)}
-    has: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
-    near: list[tuple[int, int]] = []
-    for song in found:
-        for cluster, family, _ in song.clusters:
-            has[family].append((row_of[song.id], cluster_row[cluster]))
-        near += [(row_of[song.id], row_of[other]) for other, _ in song.similar]
-    return GraphRows(
-        songs=SongTable(
-            ids=songs.ids,
-            features=songs.x,
-            genres=[
-                (songs.genres[genre],) if learned else ()
-                for genre, learned in zip(songs.genre, fit, strict=True)
-            ],
-            artists=songs.artists,
-            splits=list(sides),
-        ),
-        space=space,
-        build="benchmark",
-        genres=songs.genres,
-        cluster_ids=clusters,
-        has_feature={family: edges(pairs) for family, pairs in has.items()},
-        similar_to=edges(near),
-        in_genre=np.stack([np.flatnonzero(fit), songs.genre[fit]]),
+    return graph_of(
+        songs.ids,
+        songs.x,
+        songs.kinds,
+        fit,
+        ["train" if learned else "test" for learned in fit],
+        songs.genres,
+        songs.truth(songs.everything) & fit[:, None],
+        seed,
     )
-
-
-def edges(pairs: Sequence[tuple[int, int]]) -> Rows:
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
 
 
 def classifiers(

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from cli.asking import query
+from cli.comparing import compare
 from cli.demo import demo
 from cli.inspecting import inspect
 from cli.learning import predict, train
@@ -27,7 +28,7 @@ from kg.text import printable
 SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "forget", "status", "inspect"],
-    "Learning": ["train", "predict", "evaluate", "models"],
+    "Learning": ["train", "predict", "evaluate", "compare", "models"],
     "Asking": ["query"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -72,7 +73,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 
 for command in (
-    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, models),
+    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, models),
     *(query, server, export, dump, load),
 ):
     cli.add_command(command)

@@ -20,6 +20,7 @@ from kg.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kg.compare.runs import CompareOptions, Comparison
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -313,7 +314,8 @@ class Library:
         from kg import inspection
 
         if plot is not None:
-            from kg.audio.plot import check_picture, draw
+            from kg.audio.plot import draw
+            from kg.pictures import check_picture
 
             picture = check_picture(Path(plot))
         file = inspection.as_file(song)
@@ -393,6 +395,38 @@ class Library:
         self._require_songs()
         return several.evaluate(
             self.store, seeds, side, options, self.progress, in_turn=self._in_turn
+        )
+
+    def compare(
+        self, options: "CompareOptions | None" = None, *, workers: int | None = None
+    ) -> "Comparison":
+        """Compare models and representations on held-out songs; see `kg.compare`.
+
+        The rows stay in the graph as `Experiment` nodes. A comparison that was cut off goes on
+        when it is asked for again with the same options.
+
+        Args:
+            options: Which models, on what, how often.
+            workers: Processes that extract frame sequences; None: one a core.
+
+        Raises:
+            NotReadyError: there are too few songs.
+            WrongUsageError: an option can't be used, or an unfinished comparison of other settings
+                is there.
+        """
+        from kg.comparing import compare_models
+
+        kinds = self._require_songs()
+        settings = self.settings
+        return compare_models(
+            self.store,
+            kinds,
+            settings.kg_home / "comparison",
+            settings.cache_dir,
+            options,
+            self.progress,
+            workers=workers,
+            in_turn=self._in_turn,
         )
 
     def models(self) -> "list[SavedModel]":

@@ -1,7 +1,7 @@
 """A model beside what it has to beat: the same net without the graph, tabular models, majority."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
@@ -163,10 +163,15 @@ class Labelled:
 
     def test_split(self) -> str:
         """Fingerprint of the test songs."""
-        digest = hashlib.blake2b(digest_size=8)
-        for row in self.rows["test"]:
-            digest.update(f"{self._graph.songs.ids[row]}\n".encode())
-        return digest.hexdigest()
+        return fingerprint_of_songs([self._graph.songs.ids[row] for row in self.rows["test"]])
+
+
+def fingerprint_of_songs(ids: Iterable[str]) -> str:
+    """Fingerprint of the test songs of these ids, in their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for id in ids:
+        digest.update(f"{id}\n".encode())
+    return digest.hexdigest()
 
 
 def verdict(differences: Sequence[Difference]) -> list[str]:

@@ -17,6 +17,7 @@ KEYS: Final = {
     "FeatureSpace": "version",
     "Model": "id",
     "TestSplit": "id",
+    "Experiment": "id",  # a row of a comparison
     "KgSchema": "id",  # one node: the form of the graph (see kg.graph.versions)
 }
 

@@ -367,6 +367,33 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
     return scores
 
 
+@torch.no_grad()
+def score_held_out(model: LinkModel, data: HeteroData, heads: Tensor) -> Tensor:
+    """Score heads outside the training split, with all training edges carrying: one pass.
+
+    Args:
+        model: a trained model.
+        data: a graph of the model's shape, with `train_mask`.
+        heads: [b], none of them with a training edge.
+
+    Returns:
+        [b, n_tail] scores.
+
+    Raises:
+        ValueError: the graph doesn't fit the model, or one of the heads is trained on: its own
+            edges would carry its answer.
+    """
+    model.shape.check(data)
+    model.eval()
+    graph = MessageGraph(data, model.shape.target)
+    if bool(graph.is_train[heads].any()):
+        raise ValueError("heads that were trained on can't be scored with their own edges there")
+    peers = graph.peers if float(model.smoothing) > 0 else None
+    with _threads_for(*_size(data)):
+        h = model.encoder(graph.x, graph.messages(), only={graph.target[0], graph.target[2]})[-1]
+        return model.score_all(h, heads, peers)
+
+
 def _folds(graph: MessageGraph, folds: int) -> list[Tensor]:
     """Deal the training heads out by their first tail, so that no fold takes all heads of one."""
     tails = TruePairs(graph.train_edges, graph.is_train.numel(), graph.count[graph.target[2]])

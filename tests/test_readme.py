@@ -18,10 +18,10 @@ QUERIES = re.findall(r"```cypher\n(.*?)```", README, re.DOTALL)
 def test_its_queries_run(library: Library, music: Path) -> None:
     library.ingest(music)
     library.train(TrainOptions(epochs=5))
-    assert len(QUERIES) == 5
+    assert len(QUERIES) == 6
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
     answers = [library.query(cypher, {"title": title}) for cypher in QUERIES]
-    between, alike = answers[2], answers[3]
+    between, alike = answers[3], answers[4]
     assert len(between) == 20
     assert 0 < len(alike) <= 10
 

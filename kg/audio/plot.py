@@ -1,6 +1,5 @@
 """A picture of a song: waveform, log-mel spectrogram, MFCC and chroma over one time axis."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unicodedata import category
@@ -12,17 +11,13 @@ from kg.audio.decode import SAMPLE_RATE, Audio
 from kg.audio.frames import Frames
 from kg.audio.scales import PITCHES, mel_rows
 from kg.audio.spectrum import HOP
-from kg.errors import KgError, WrongUsageError
-from kg.files import expanded
+from kg.pictures import save_picture
 from kg.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
-
-# By suffix, what such a file begins with.
-KINDS: Final = {".png": (b"\x89PNG",), ".pdf": (b"%PDF",), ".svg": (b"<?xml", b"<svg")}
 
 _COLUMNS: Final = 2400  # more of them than a picture has pixels aren't drawn
 _TITLE: Final = 80  # characters
@@ -33,62 +28,13 @@ _HERTZ: Final = (64, 256, 512, 1024, 2048, 4096, 8192)
 Values = NDArray[np.float32]
 
 
-def check_picture(path: Path) -> Path:
-    """Whether a picture can be drawn there, before any work.
-
-    Raises:
-        WrongUsageError: the suffix is of no picture, the folder is missing, or there is something
-            else already.
-        KgError: matplotlib is missing.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise KgError(
-            "Drawing needs matplotlib: install it with pip install 'kg-music[plot]'."
-        ) from error
-    path = expanded(path)
-    name, suffix = printable(path), path.suffix.lower()
-    if suffix not in KINDS:
-        raise WrongUsageError(
-            f"{name} can't be drawn: name a file that ends in .png, .pdf or .svg."
-        )
-    if not path.parent.is_dir():
-        raise WrongUsageError(
-            f"There is no folder {printable(path.parent)} for the picture: make it first."
-        )
-    if path.exists() and not _is_picture(path, suffix):
-        raise WrongUsageError(
-            f"{name} is there already and is no {suffix[1:].upper()} picture, so it is left alone: "
-            "choose another name."
-        )
-    return path
-
-
-def _is_picture(path: Path, suffix: str) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(16)
-    return not head or head.startswith(KINDS[suffix])
-
-
 def draw(audio: Audio, title: str, path: Path) -> None:
     """Draw a song into a file; one that is there is replaced when the new one is whole.
 
     Raises:
         KgError: it can't be written.
     """
-    picture = figure(audio, title)
-    half = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        try:
-            picture.savefig(half, format=path.suffix.lower()[1:], dpi=150)
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
-    except OSError as error:
-        raise KgError(f"{printable(path)} can't be written ({error.strerror}).") from error
+    save_picture(figure(audio, title), path)
 
 
 def figure(audio: Audio, title: str) -> "Figure":

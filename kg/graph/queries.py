@@ -353,6 +353,14 @@ SET r.probability = guess.probability, r.score = guess.score, r.rank = guess.ran
     r.model = $model, r.createdAt = $createdAt
 """
 
+# --- comparisons ---------------------------------------------------------------------------------
+
+MERGE_EXPERIMENTS: Final = """
+UNWIND $rows AS row
+MERGE (e:Experiment {id: row.id})
+SET e += row.properties
+"""
+
 # --- status ------------------------------------------------------------------------------------
 
 COUNT_NODES: Final = {
@@ -376,7 +384,8 @@ RETURN r.model AS model, count(s) AS songs
 
 _OUR_NODES: Final = {
     label: f"MATCH (n:{label}) WHERE n.{key} IS NOT NULL"
-    + (" AND n.featureVersion IS NOT NULL" if label == "Model" else "")
+    # A database shared with others may hold nodes of these labels that aren't ours.
+    + (" AND n.featureVersion IS NOT NULL" if label in ("Model", "Experiment") else "")
     for label, key in KEYS.items()
 }
 _OUR_RELATIONSHIPS: Final = {

@@ -62,17 +62,22 @@ class Labels:
 
 
 class Fitted(Protocol):
-    """A trained baseline.
+    """A trained baseline."""
 
-    Attributes:
-        parameters: trained numbers; for models without any, 0.
-        epochs: how many were run, 0 for models without any.
-        best_epoch: the one that was kept.
-    """
+    @property
+    def parameters(self) -> int:
+        """Trained numbers; for models without any, 0."""
+        ...
 
-    parameters: int
-    epochs: int
-    best_epoch: int
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run; for models without any, 0."""
+        ...
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that was kept."""
+        ...
 
     def scores(self, rows: Tensor) -> Tensor:
         """Score rows int64 [b] against every class: float32 [b, c].

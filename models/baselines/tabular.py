@@ -15,19 +15,23 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
+from models.baselines.fitting import Labels
 from models.training import macro_f1
 
 LOGISTIC, SVM, BOOSTING = "logistic regression", "SVM", "gradient boosting"
+KNN, MAJORITY = "k nearest neighbours", "majority"
 
 # Rows that settings are tried on, learned and told; rows that a kind can learn from in minutes.
 MOST_TO_CHOOSE_BY = 5_000
 MOST_TO_TELL = 2_000
 # An SVM takes four times as long for twice the rows, and there are eight to try.
-MOST_TO_TRY = {LOGISTIC: 5_000, SVM: 2_000, BOOSTING: 5_000}
-MOST_TO_FIT = {LOGISTIC: 50_000, SVM: 5_000, BOOSTING: 20_000}
+MOST_TO_TRY = {LOGISTIC: 5_000, SVM: 2_000, BOOSTING: 5_000, KNN: 5_000}
+MOST_TO_FIT = {LOGISTIC: 50_000, SVM: 5_000, BOOSTING: 20_000, KNN: 50_000}
 # Trees that part fewer rows than this are guesswork.
 FEWEST_TO_BOOST = 200
 # A classifier for each class: more of them leave time for fewer rows.
@@ -90,6 +94,10 @@ CANDIDATES = (
 # Power of a class's rarity by which its rows weigh more, as the net's loss weighs them: tried with
 # the best settings of each kind.
 BALANCE = 0.5
+# Measured against a graph one by one only: what `best_tabular` chooses from stays as it is.
+NEIGHBOURS = tuple(
+    Candidate(KNN, {"n_neighbors": k, "weights": "distance"}) for k in (1, 3, 5, 9, 15, 25)
+)
 # What is fitted where nothing can be tried.
 UNTRIED = Candidate(LOGISTIC, {"C": 0.1})
 
@@ -135,11 +143,86 @@ def best_tabular(
     Raises:
         ValueError: there is nothing to learn from, or a feature isn't finite.
     """
+    classifier, chosen = _best(x_train, truth_train, groups, validation, candidates, seed)
+    with threadpool_limits(1):
+        return replace(chosen, scores=classifier.scores(x))
+
+
+def fit(
+    kind: str, x: Features, labels: Labels, *, groups: Groups | None = None, seed: int = 0
+) -> "FittedTable":
+    """Fit one kind of classifier, its settings chosen as `best_tabular` chooses.
+
+    Args:
+        kind: `MAJORITY`, or the kind of a candidate.
+        x: [n, d] standardised features of all rows.
+        labels: which rows are learned from; validation rows choose where they are enough.
+        groups: group of each row in `labels.train`.
+        seed: of the lot by which many rows are thinned out.
+
+    Raises:
+        ValueError: there is no such kind, or a feature isn't finite.
+    """
+    train, valid = labels.train.numpy(), labels.valid.numpy()
+    truth = labels.truth.numpy()
+    if kind == MAJORITY:
+        return FittedTable(x, majority(truth[train], 1))
+    candidates = [each for each in (*CANDIDATES, *NEIGHBOURS) if each.kind == kind]
+    if not candidates:
+        raise ValueError(f"there is no tabular model called {kind!r}")
+    classifier, _ = _best(
+        x[train],
+        truth[train],
+        groups,
+        (x[valid], truth[valid]) if labels.validated else None,
+        candidates,
+        seed,
+    )
+    return FittedTable(x, classifier)
+
+
+class FittedTable:
+    """A fitted classifier over rows of a table.
+
+    Attributes:
+        parameters: numbers that were fitted: coefficients and intercepts; support vectors and
+            their weights; leaves and thresholds. 0 for neighbours and majority, which fit nothing.
+        epochs: 0.
+        best_epoch: 0.
+    """
+
+    def __init__(self, x: Features, by: "_Classifier | Scores") -> None:
+        self._x, self._by = x, by
+        self.parameters = by.parameters if isinstance(by, _Classifier) else 0
+        self.epochs = self.best_epoch = 0
+
+    def scores(self, rows: Tensor) -> Tensor:
+        """Score rows int64 [b] against every class: float32 [b, c]."""
+        if isinstance(self._by, _Classifier):
+            with threadpool_limits(1):
+                said = self._by.scores(self._x[rows.numpy()])
+        else:
+            said = np.repeat(self._by, rows.numel(), axis=0)
+        return torch.from_numpy(said).float()
+
+
+def _best(
+    x_train: Features,
+    truth_train: Bools,
+    groups: Groups | None,
+    validation: tuple[Features, Bools] | None,
+    candidates: Sequence[Candidate],
+    seed: int,
+) -> "tuple[_Classifier, Tabular]":
+    """Choose the best candidate and fit it; what it says of what is still to be filled in."""
     if len(x_train) == 0:
         raise ValueError("there is no class to learn from")
     multi_label = bool((truth_train.sum(axis=1) > 1).any())
+    only_boosting = all(each.kind == BOOSTING for each in candidates)
     fitting = [
-        each for each in candidates if each.kind != BOOSTING or len(x_train) >= FEWEST_TO_BOOST
+        each
+        for each in candidates
+        if each.kind != BOOSTING or len(x_train) >= FEWEST_TO_BOOST or only_boosting
     ]
     # one thread: sums over several threads may differ in the last bit
     with warnings.catch_warnings(), threadpool_limits(1):
@@ -156,20 +239,27 @@ def best_tabular(
             validation,
         )
         results: list[tuple[Candidate, float]] = []
-        if trial.parts:
+        # so few rows part no better by one setting than by another, and trees take longest
+        guesswork = only_boosting and len(x_train) < FEWEST_TO_BOOST
+        if trial.parts and not guesswork:
             results = [(each, trial.run(each, multi_label, seed)) for each in fitting]
-            balanced = [replace(each, balance=BALANCE) for each in _best_of_kinds(results)]
+            balanced = [
+                replace(each, balance=BALANCE)
+                for each in _best_of_kinds(results)
+                if each.kind != KNN  # which has no weights for rows
+            ]
             results += [(each, trial.run(each, multi_label, seed)) for each in balanced]
-        best = max(results, key=lambda result: result[1])[0] if results else UNTRIED
+        untried = fitting[0] if len({each.kind for each in fitting}) == 1 else UNTRIED
+        best = max(results, key=lambda result: result[1])[0] if results else untried
         rows = _thinned(truth_train, _most(best.kind, truth_train.shape[1]), seed)
-        scores = _scores(best, x_train[rows], truth_train[rows], x, multi_label)
-    return Tabular(
+        classifier = _Classifier(best, x_train[rows], truth_train[rows], multi_label)
+    return classifier, Tabular(
         kind=best.kind,
         settings={**best.settings, **({"balance": best.balance} if best.balance else {})},
         chosen_by=trial.chosen_by if results else "nothing",
         tried={each.kind: dict(results)[each] for each in _best_of_kinds(results)},
         rows=len(rows),
-        scores=scores,
+        scores=np.empty((0, truth_train.shape[1])),
     )
 
 
@@ -223,9 +313,8 @@ class _Trial:
         for fitted, told in self.parts:
             limit = min(_most(candidate.kind, self.truth.shape[1]), MOST_TO_TRY[candidate.kind])
             rows = fitted[_thinned(self.truth[fitted], limit, seed)]
-            scores[told] = _scores(
-                candidate, self.x[rows], self.truth[rows], self.x_check[told], multi_label
-            )
+            classifier = _Classifier(candidate, self.x[rows], self.truth[rows], multi_label)
+            scores[told] = classifier.scores(self.x_check[told])
         return macro_f1(torch.from_numpy(scores), torch.from_numpy(self.check), multi_label)
 
 
@@ -258,28 +347,66 @@ def _thinned(truth: Bools, most: int, seed: int) -> Rows:
     return np.sort(by_class[places])
 
 
-def _scores(
-    candidate: Candidate, x_train: Features, truth: Bools, x: Features, multi_label: bool
-) -> Scores:
-    """Fit a candidate and score x [m, d]: [m, c]."""
-    scores = np.full((len(x), truth.shape[1]), -np.inf)
-    if multi_label:
-        for column in np.flatnonzero(truth.any(axis=0)):
-            own = truth[:, column]
-            scores[:, column] = (
-                1.0 if own.all() else _fitted(candidate, x_train, own).decision_function(x)
-            )
+class _Classifier:
+    """A candidate fitted on rows x [n, d] of classes bool [n, c]."""
+
+    def __init__(self, candidate: Candidate, x: Features, truth: Bools, multi_label: bool) -> None:
+        self._classes = truth.shape[1]
+        self._multi_label = multi_label
+        self._always: Rows = np.flatnonzero(truth.all(axis=0)) if multi_label else np.arange(0)
+        if multi_label:
+            some = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+            self._by = {int(c): _fitted(candidate, x, truth[:, c]) for c in some}
+        else:
+            classes = truth.argmax(axis=1)
+            self._present = np.unique(classes)
+            one = len(self._present) == 1
+            self._by = {} if one else {0: _fitted(candidate, x, classes)}
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were fitted."""
+        return sum(_size(each) for each in self._by.values())
+
+    def scores(self, x: Features) -> Scores:
+        """Score x [m, d]: [m, c]."""
+        scores = np.full((len(x), self._classes), -np.inf)
+        if self._multi_label:
+            scores[:, self._always] = 1.0
+            for column, fitted in self._by.items():
+                scores[:, column] = _decided(fitted, x)
+        elif not self._by:
+            scores[:, self._present] = 0.0
+        else:
+            decided = _decided(self._by[0], x)
+            if len(self._present) == 2:
+                decided = np.stack([-decided, decided], axis=1)
+            scores[:, self._present] = decided
         return scores
-    classes = truth.argmax(axis=1)
-    present = np.unique(classes)
-    if len(present) == 1:
-        scores[:, present] = 0.0
-    elif len(present) == 2:
-        decided = _fitted(candidate, x_train, classes).decision_function(x)
-        scores[:, present] = np.stack([-decided, decided], axis=1)
-    else:
-        scores[:, present] = _fitted(candidate, x_train, classes).decision_function(x)
-    return scores
+
+
+def _decided(fitted: Any, x: Features) -> Scores:
+    """The decision of an estimator: [m] for two classes (above 0: the second), [m, c] for more."""
+    if not isinstance(fitted, KNeighborsClassifier):
+        decided: Scores = fitted.decision_function(x)
+        return decided
+    shares = fitted.predict_proba(x)
+    # no neighbour of a class: as unlikely as a share of one in a million
+    logs: Scores = np.log(np.maximum(shares, 1e-6))
+    return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
+
+
+def _size(fitted: Any) -> int:
+    if isinstance(fitted, LogisticRegression):
+        return int(fitted.coef_.size + fitted.intercept_.size)
+    if isinstance(fitted, SVC):
+        held = fitted.support_vectors_.size + fitted.dual_coef_.size + fitted.intercept_.size
+        return int(held)
+    if isinstance(fitted, HistGradientBoostingClassifier):
+        # a leaf is a value, every other node a threshold
+        trees = (tree for stage in fitted._predictors for tree in stage)
+        return sum(len(tree.nodes) for tree in trees)
+    return 0
 
 
 def _fitted(candidate: Candidate, x: Features, y: Rows | Bools) -> Any:
@@ -294,6 +421,9 @@ def _fitted(candidate: Candidate, x: Features, y: Rows | Bools) -> Any:
         # the width of the kernel, in units of what is usual for so many columns
         spread = x.shape[1] * float(x.var()) or 1.0
         return SVC(gamma=settings.pop("width") / spread, **settings).fit(x, y)
+    if candidate.kind == KNN:
+        settings["n_neighbors"] = min(settings["n_neighbors"], len(x))
+        return KNeighborsClassifier(**settings).fit(x, y)
     return HistGradientBoostingClassifier(
         max_iter=100,
         min_samples_leaf=10,

@@ -12,9 +12,10 @@ from matplotlib.image import imread
 
 from kg.audio.decode import SAMPLE_RATE, Audio, decode
 from kg.audio.frames import Frames
-from kg.audio.plot import check_picture, draw, figure
+from kg.audio.plot import draw, figure
 from kg.audio.scales import mel, mel_hertz, mel_rows, octave_names
 from kg.errors import KgError, WrongUsageError
+from kg.pictures import check_picture
 
 
 def sine(hertz: float, seconds: float = 4.0) -> Audio:

@@ -11,65 +11,21 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 
-from cli.main import SECTIONS, cli, main
+from cli.main import SECTIONS, cli
 from kg import __version__
 from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError
 from kg.graph import embedded
 from kg.settings import Settings
 from models.baselines import tabular
+from tests.cli.conftest import Kg
 
 KG = Path(sysconfig.get_path("scripts")) / "kg"
-
-
-@dataclass
-class Printed:
-    code: int
-    out: str
-    err: str
-
-
-Kg = Callable[..., Printed]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kg:
-    """Run `kg` in this process, through the function that the console script calls."""
-
-    def run(*arguments: str | Path) -> Printed:
-        monkeypatch.setattr(sys, "argv", ["kg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return Printed(int(left.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-@pytest.fixture
-def kg(
-    run: Kg,
-    server: Settings,
-    heard: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Kg:
-    """`kg` on an emptied database, which need not listen to `music` again."""
-    shutil.copytree(heard, server.cache_dir)
-    monkeypatch.setenv("KG_HOME", str(server.kg_home))
-    if server.neo4j_uri:
-        monkeypatch.setenv("NEO4J_URI", server.neo4j_uri)
-        monkeypatch.setenv("NEO4J_USERNAME", server.neo4j_username)
-        monkeypatch.setenv("NEO4J_PASSWORD", server.neo4j_password.get_secret_value())
-        monkeypatch.setenv("NEO4J_DATABASE", server.neo4j_database)
-    return run
 
 
 def commands() -> list[tuple[str, click.Command]]:

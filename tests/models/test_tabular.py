@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from models.baselines import tabular
+from models.baselines.fitting import Labels
 from models.baselines.tabular import (
     BOOSTING,
     CANDIDATES,
@@ -174,3 +176,43 @@ def test_slow_convergence_is_no_warning() -> None:
     chance = np.random.default_rng(0)
     x = 1e4 * chance.normal(size=(40, 30))
     assert best_tabular(x, np.eye(2, dtype=bool)[np.arange(40) % 2], x[:3]).scores.shape == (3, 2)
+
+
+KINDS = [tabular.MAJORITY, tabular.KNN, tabular.LOGISTIC, tabular.SVM, tabular.BOOSTING]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_by_itself_tells_rows_it_has_not_seen(kind: str, several: bool) -> None:
+    chance = np.random.default_rng(0)
+    classes = np.arange(240) % 4
+    x = (np.eye(4)[classes] @ chance.normal(size=(4, 6)) * 2 + chance.normal(size=(240, 6))).astype(
+        np.float32
+    )
+    truth = np.eye(4, dtype=bool)[classes]
+    if several:
+        truth[:, 0] |= classes == 1
+    labels = Labels(
+        torch.from_numpy(truth), torch.arange(200), torch.arange(0), multi_label=several
+    )
+    fitted = tabular.fit(kind, x, labels, groups=np.arange(200) // 2)
+    scores = fitted.scores(torch.arange(200, 240))
+    assert scores.shape == (40, 4)
+    right = truth[200:][np.arange(40), scores.argmax(dim=1).numpy()].mean()
+    if kind == tabular.MAJORITY:
+        assert (scores == scores[0]).all()
+        assert fitted.parameters == 0
+    else:
+        assert right > 0.7
+        assert (fitted.parameters > 0) == (kind != tabular.KNN)
+    if several and kind != tabular.MAJORITY:
+        # above 0 is likelier than not
+        assert ((scores > 0).numpy() == truth[200:]).mean() > 0.8
+    again = tabular.fit(kind, x, labels, groups=np.arange(200) // 2)
+    assert torch.equal(again.scores(torch.arange(200, 240)), scores)
+
+
+def test_a_kind_that_does_not_exist_is_refused() -> None:
+    labels = Labels(torch.eye(2).bool(), torch.arange(2), torch.arange(0), multi_label=False)
+    with pytest.raises(ValueError, match="no tabular model called 'magic'"):
+        tabular.fit("magic", np.zeros((2, 1), np.float32), labels)

@@ -1,0 +1,216 @@
+"""`kg compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cli.options import App, device_option, json_option, pass_app
+
+if TYPE_CHECKING:
+    from kg.compare.figures import Figure
+    from kg.compare.runs import Comparison
+
+
+@click.command()
+@click.option(
+    "--models",
+    metavar="A,B,...",
+    help="Which models: r-gcn, mlp, majority, knn, logistic, svm, boosting (`tabular`: these "
+    "five), label-propagation, lightgcn, seal, rnn, cnn, crnn. Default: all.",
+)
+@click.option(
+    "--features",
+    default="all",
+    show_default=True,
+    metavar="A,B,...",
+    help="What songs are represented by: families such as mfcc and mel, or all of them.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Deal and train everything so many times.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Measure each song in one of so many folds, artists kept together.  [default: 5]",
+)
+@click.option(
+    "--on",
+    "side",
+    type=click.Choice(["valid", "test"]),
+    help="Measure on one side of the library's own split instead; test songs are for the last "
+    "word.",
+)
+@click.option(
+    "--show-inflation",
+    is_flag=True,
+    help="Measure on random folds too, artists on both sides, to see how much they flatter.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of every net.")
+@click.option("--restart", is_flag=True, help="Throw away an unfinished comparison.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the rows into this file (.png, .svg or .pdf).",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@device_option
+@json_option
+@pass_app
+def compare(
+    app: App,
+    models: str | None,
+    features: str,
+    seeds: int,
+    folds: int | None,
+    side: Literal["valid", "test"] | None,
+    show_inflation: bool,
+    epochs: int | None,
+    restart: bool,
+    plot: Path | None,
+    as_csv: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Compare models and representations on the same held-out songs.
+
+    Every model is trained on every representation, fold and seed, and tells songs by artists that
+    it has not heard; the library's test songs stay unseen. Each row has a 95 % interval over
+    artists, and how far it is behind the best one: p is of a paired randomisation test, corrected
+    after Holm for the number of rows, and says how likely so much would be by chance.
+
+    CNN, CRNN and RNN listen to frames of the sound, mel or MFCC; all others take one vector a
+    song. Ctrl-C keeps what is done: the same command goes on. The rows stay in the graph:
+    MATCH (e:Experiment) RETURN e.model, e.features, e.macroF1.
+
+    \b
+    Example:
+      kg compare
+      kg compare --features mfcc,mel --plot models.png
+      kg compare --models r-gcn,mlp,tabular --seeds 10 --show-inflation
+    """
+    from cli.output import print_csv, print_json
+    from kg.compare.runs import CompareOptions
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other: leave one out.")
+    if folds is not None and side is not None:
+        raise click.UsageError("--folds and --on exclude each other: leave one out.")
+    options = CompareOptions(
+        models=None if models is None else _listed(models),
+        features=_listed(features),
+        seeds=seeds,
+        folds=folds or 5,
+        on=side,
+        show_inflation=show_inflation,
+        epochs=epochs,
+        device=device,
+        restart=restart,
+    )
+    if plot is not None:
+        from kg.pictures import check_picture
+
+        plot = check_picture(plot)
+    with app.library() as library:
+        found = library.compare(options)
+    if plot is not None and found.figures:
+        from kg.compare.plot import draw
+
+        draw(found.figures, plot)
+        app.remark(f"Drawn: {plot}")
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        print_csv(_COLUMNS, (_values(row) for row in found.figures))
+    else:
+        print_comparison(found)
+    for each in found.missing:
+        what = "broke" if each.failed else "was left out"
+        click.echo(f"{each.model} on {each.features} {what}: {each.reason}.", err=True)
+    if any(each.failed for each in found.missing) or not found.figures:
+        click.get_current_context().exit(1)
+
+
+def _listed(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+_COLUMNS = (
+    *("model", "features", "protocol", "songs", "seeds"),
+    *("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high"),
+    *("behind", "behind_low", "behind_high", "p"),
+    *("train_seconds", "predict_seconds", "megabytes", "parameters"),
+)
+
+
+def _values(row: "Figure") -> list[object]:
+    behind = row.behind
+    return [
+        *(row.model, row.features, row.protocol, row.songs, row.seeds),
+        *(row.accuracy.value, row.accuracy.low, row.accuracy.high),
+        *(row.macro_f1.value, row.macro_f1.low, row.macro_f1.high),
+        *((None, None, None) if behind is None else (behind.value, behind.low, behind.high)),
+        *(row.p, row.train_seconds, row.predict_seconds, row.megabytes, row.parameters),
+    ]
+
+
+def print_comparison(found: "Comparison") -> None:
+    """A table a protocol, and what it says in plain words."""
+    from cli.output import print_table
+    from kg.evaluate import FEW_SONGS
+
+    click.echo(
+        f"{found.songs} songs of {len(found.genres)} genres, "
+        + (f"{found.folds} folds, " if found.folds > 1 else "")
+        + f"{found.seeds} seed{'s' if found.seeds > 1 else ''}."
+    )
+    if found.left_out:
+        click.echo(f"Left out, as one artist only has songs of it: {', '.join(found.left_out)}.")
+    for protocol in dict.fromkeys(row.protocol for row in found.figures):
+        rows = [row for row in found.figures if row.protocol == protocol]
+        print_table(
+            [
+                *(f"{_HEADINGS[protocol]}", "features", "accuracy [95 %]", "macro-F1 [95 %]"),
+                *("behind the best", "p", "train s", "ms a song", "MB", "parameters"),
+            ],
+            [
+                (
+                    *(row.model, row.features, str(row.accuracy), str(row.macro_f1)),
+                    "" if row.behind is None else str(row.behind),
+                    "" if row.p is None else f"{row.p:.3f}",
+                    f"{row.train_seconds:.1f}",
+                    f"{1000 * row.predict_seconds:.1f}",
+                    f"{row.megabytes:.0f}" if row.megabytes is not None else "",
+                    row.parameters,
+                )
+                for row in rows
+            ],
+        )
+        _print_standing(rows)
+    if found.figures and found.songs < FEW_SONGS:
+        click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
+
+
+_HEADINGS = {
+    "by artist": "by artist",
+    "random": "random folds: these flatter",
+    "valid": "on validation songs",
+    "test": "on test songs",
+}
+
+
+def _print_standing(rows: "list[Figure]") -> None:
+    """Plain words: who can't be told apart from the best."""
+    best, others = rows[0], rows[1:]
+    equal = [f"{r.model} ({r.features})" for r in others if r.p is not None and r.p >= 0.05]
+    name = f"{best.model} ({best.features})"
+    if not others:
+        return
+    if equal:
+        click.echo(f"Best: {name}; not to be told apart from it: {', '.join(equal)}.")
+    else:
+        click.echo(f"Best: {name}, better than all others.")

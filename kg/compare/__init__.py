@@ -1,0 +1,1 @@
+"""Models and representations measured side by side on the same songs."""

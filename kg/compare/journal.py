@@ -1,0 +1,148 @@
+"""What a comparison has come to so far, on disk: it goes on where it was cut off."""
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kg.errors import KgError, WrongUsageError
+from kg.evaluate import Scores
+
+_SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training: one contestant, one representation, one fold, one seed."""
+
+    protocol: str
+    features: str
+    model: str
+    seed: int
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What one training came to.
+
+    Attributes:
+        scores: Of the fold's songs, float32 [m, g].
+        train_seconds: Of the training.
+        predict_seconds: A song.
+        megabytes: Most memory beyond what there was at the start.
+        parameters: Trained numbers.
+    """
+
+    scores: Scores
+    train_seconds: float
+    predict_seconds: float
+    megabytes: float
+    parameters: int
+
+
+class Journal:
+    """The folder of one comparison.
+
+    Args:
+        folder: Where it is kept; there is one comparison at a time.
+        settings: All that decides its numbers.
+        restart: Throw away what an unfinished one of other settings has come to.
+
+    Raises:
+        WrongUsageError: an unfinished comparison with other settings is there.
+        KgError: the folder can't be written to.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+        self._folder = folder
+        wanted = json.loads(json.dumps(settings))
+        there = _read_settings(folder)
+        if there is not None and there != wanted and not restart:
+            changed = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
+            raise WrongUsageError(
+                "An unfinished comparison is there that was started with other settings "
+                f"({_differing(there, wanted, changed)}): give the same again to finish it, or "
+                "--restart to throw it away and begin anew."
+            )
+        self.resumed = there == wanted and not restart
+        if not self.resumed:
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True, exist_ok=True)
+                self._write(_SETTINGS, json.dumps(wanted, indent=1).encode())
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def read(self, cell: Cell) -> Came | None:
+        """What a training came to; None: it hasn't been done, or its file is damaged."""
+        try:
+            with (self._folder / _name(cell)).open("rb") as raw, np.load(raw) as file:
+                return Came(file["scores"], **json.loads(str(file["figures"])))
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+            return None
+
+    def write(self, cell: Cell, came: Came) -> None:
+        """Keep what a training came to: whole, or not at all.
+
+        Raises:
+            KgError: it can't be written.
+        """
+        figures = {name: value for name, value in asdict(came).items() if name != "scores"}
+        try:
+            packed = io.BytesIO()
+            np.savez(packed, scores=came.scores, figures=np.array(json.dumps(figures)))
+            self._write(_name(cell), packed.getvalue())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def finish(self) -> None:
+        """Forget it all: the results are in the graph by now."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        part = self._folder / f"{name}.part"
+        part.write_bytes(content)
+        part.replace(self._folder / name)
+
+    def _unwritable(self, error: OSError) -> KgError:
+        return KgError(
+            f"What the comparison has come to can't be kept in {self._folder} ({error.strerror}): "
+            "make room there, or choose another home with --home DIR or KG_HOME."
+        )
+
+
+def _read_settings(folder: Path) -> Any:
+    try:
+        return json.loads((folder / _SETTINGS).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _differing(there: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
+    """What differs, in the words of the options; songs and versions in plain words."""
+    words = {"library": "other songs, genres or sides", "version": "another version of kg"}
+    return ", ".join(
+        words.get(name) or f"{name} {_shown(there.get(name))}, now {_shown(wanted.get(name))}"
+        for name in names
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _name(cell: Cell) -> str:
+    text = "\n".join(map(str, asdict(cell).values()))
+    return f"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.npz"

@@ -1,0 +1,331 @@
+"""What contestants learn from and are measured on: songs, folds, and the graph of each fold.
+
+Nothing of the songs that a fold is measured on flows into what is fitted: scaler and clusters are
+fitted on its training songs, as `kg ingest` fits them, and the held-out songs hang in the graph
+without a genre.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kg.build import NEIGHBOURS, links
+from kg.clusters import fit_space
+from kg.errors import NotReadyError, WrongUsageError
+from kg.evaluate import Bools, Rows
+from kg.graph.rows import Edges, GraphRows, SongTable
+from kg.hetero import IdMaps, to_hetero
+from kg.neighbours import NeighbourIndex
+from kg.records import FeatureSet
+from kg.schema import cluster_id
+from kg.splits import SplitSong
+from kg.splits.assign import group_songs
+
+if TYPE_CHECKING:
+    from models.baselines.fitting import Labels
+    from models.pyg import HeteroData
+
+Protocol = Literal["by artist", "random", "valid", "test"]
+"""Folds that keep artists and recordings together, folds that don't, or one side of the split."""
+
+ALL = "all"
+
+# Of the songs that aren't measured on, so many are set aside to choose the epoch by, where that is
+# enough to choose by at all.
+VALIDATION_SHARE = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Songs to learn from, to choose the epoch by, and to be measured on, as rows.
+
+    Attributes:
+        protocol: By which rule they were parted.
+        seed: Of the lot that parted them.
+        number: From 0.
+        train: Songs to learn from.
+        valid: Songs that choose the epoch; none where they would be too few.
+        told: Songs to be measured on.
+    """
+
+    protocol: Protocol
+    seed: int
+    number: int
+    train: Rows
+    valid: Rows
+    told: Rows
+
+
+class Material:
+    """The labelled songs of a library, and everything that a fold is made of.
+
+    Args:
+        songs: All songs with their features.
+        keys: The same songs, with what splits know of them.
+        kinds: What the features mean.
+
+    Attributes:
+        songs: All songs.
+        kinds: What their features mean.
+        genres: Names of the genres, sorted.
+        truth: Genres of every song, bool [n, g].
+        group: Songs with one number share an artist or a recording; -1 for one that can't be held
+            apart from others, and takes no part.
+    """
+
+    def __init__(self, songs: SongTable, keys: Sequence[SplitSong], kinds: FeatureSet) -> None:
+        self.songs = songs
+        self.kinds = kinds
+        self.genres = sorted({name for names in songs.genres for name in names})
+        at = {name: column for column, name in enumerate(self.genres)}
+        self.truth: Bools = np.zeros((len(songs), len(self.genres)), dtype=np.bool_)
+        for row, names in enumerate(songs.genres):
+            self.truth[row, [at[name] for name in names]] = True
+        row_of = {id: row for row, id in enumerate(songs.ids)}
+        # By nobody known and no copy of anything: a group of its own.
+        self.group: Rows = np.full(len(songs), -1, dtype=np.int64)
+        for number, members in enumerate(group_songs([key for key in keys if key.genres])):
+            self.group[[row_of[song.id] for song in members if song.id in row_of]] = number
+
+    def side(self, name: str) -> Rows:
+        """Rows of the labelled songs on a side of the library's own split."""
+        sides = np.array([side or "" for side in self.songs.splits])
+        return np.flatnonzero((sides == name) & self.truth.any(axis=1))
+
+    @cached_property
+    def taking_part(self) -> Rows:
+        """Labelled songs that folds are made of: all but the test songs, and but those of genres
+        that have one artist only, which can't be both learned and measured.
+        """
+        rows = np.sort(np.concatenate([self.side("train"), self.side("valid")]))
+        rows = rows[self.group[rows] >= 0]
+        able = np.array([self._groups_of(rows, g) >= 2 for g in range(len(self.genres))])
+        taken: Rows = rows[self.truth[rows][:, able].any(axis=1)]
+        return taken
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """Genres that have songs, but none that takes part."""
+        there = self.truth[self.taking_part]
+        return [name for column, name in enumerate(self.genres) if not there[:, column].any()]
+
+    def folds(self, count: int, protocol: Protocol, seed: int) -> list[Fold]:
+        """Deal the songs that take part into folds, genres evenly; each is measured on once.
+
+        Args:
+            count: How many.
+            protocol: `by artist`, or `random`: each song by itself, whoever it is by.
+            seed: Of the lot.
+
+        Raises:
+            WrongUsageError: there are too few songs for so many folds.
+        """
+        self.check_folds(count)
+        rows = self.taking_part
+        group = self.group[rows] if protocol == "by artist" else rows
+        parts = _parts(self.truth[rows], group, count, seed)
+        return [
+            Fold(protocol, seed, n, *self._held_back(np.setdiff1d(rows, rows[told]), n), rows[told])
+            for n, told in enumerate(parts)
+        ]
+
+    def one_split(self, side: Literal["valid", "test"], seed: int) -> list[Fold]:
+        """The library's own split as a single fold, measured on one side.
+
+        Raises:
+            NotReadyError: no song is on that side.
+        """
+        train, valid, told = self.side("train"), self.side("valid"), self.side(side)
+        if len(told) == 0 or len(train) == 0:
+            raise NotReadyError(
+                f"No song is on the {'validation' if side == 'valid' else 'test'} side of the "
+                "split: leave out --on, so that folds are measured on instead."
+            )
+        return [Fold(side, seed, 0, train, valid, told)]
+
+    def check_folds(self, count: int) -> None:
+        """Refuse more folds than there are artists of some genre.
+
+        Raises:
+            WrongUsageError: there are too few; the message says how many folds would do.
+        """
+        rows = self.taking_part
+        groups = {
+            name: self._groups_of(rows, column)
+            for column, name in enumerate(self.genres)
+            if self.truth[rows, column].any()
+        }
+        if len(groups) < 2:
+            raise NotReadyError(
+                "There is nothing to compare by: at least two genres need songs by two artists "
+                "each that aren't test songs. Ingest more songs with genres, by more artists."
+            )
+        scarcest = min(groups, key=lambda name: groups[name])
+        if groups[scarcest] < count:
+            raise WrongUsageError(
+                f"{count} folds need songs by {count} artists of each genre that aren't test "
+                f"songs, and {scarcest!r} has {groups[scarcest]}: give --folds "
+                f"{groups[scarcest]}, or ingest more."
+            )
+
+    def _groups_of(self, rows: Rows, genre: int) -> int:
+        return len(np.unique(self.group[rows[self.truth[rows, genre]]]))
+
+    def _held_back(self, learn: Rows, seed: int) -> tuple[Rows, Rows]:
+        """Songs to learn from and songs to choose the epoch by: no artist is among both."""
+        from models.training import FEWEST_TO_VALIDATE
+
+        if len(learn) // VALIDATION_SHARE < FEWEST_TO_VALIDATE:
+            return learn, learn[:0]
+        valid = _parts(self.truth[learn], self.group[learn], VALIDATION_SHARE, seed)[0]
+        return np.delete(learn, valid), learn[valid]
+
+
+def _parts(truth: Bools, group: Rows, count: int, seed: int) -> list[Rows]:
+    """Deal rows into parts that keep groups together and (first) genres even."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    first = truth.argmax(axis=1)
+    return [part for _, part in dealer.split(np.zeros(len(group)), first, group)]
+
+
+class Task:
+    """One fold of one representation, as every kind of contestant wants it; made where asked for.
+
+    Args:
+        material: The songs.
+        fold: Which of them are learned from.
+        features: A family, or `all` of them.
+        seed: Of clusters and of training.
+    """
+
+    def __init__(self, material: Material, fold: Fold, features: str, seed: int) -> None:
+        self.material = material
+        self.fold = fold
+        self.features = features
+        self.seed = seed
+
+    @cached_property
+    def graph(self) -> GraphRows:
+        """The graph as `kg ingest` would make it of these features and this split."""
+        fit = np.zeros(len(self.material.songs), dtype=np.bool_)
+        fit[self.fold.train] = True
+        kinds, columns = restricted(self.material.kinds, self.features)
+        songs = self.material.songs
+        sides: list[str | None] = [None] * len(songs)
+        for name, rows in (("test", self.fold.told), ("valid", self.fold.valid)):
+            for row in rows:
+                sides[row] = name
+        for row in self.fold.train:
+            sides[row] = "train"
+        known = np.zeros(len(songs), dtype=np.bool_)
+        known[np.concatenate([self.fold.train, self.fold.valid])] = True
+        return graph_of(
+            songs.ids,
+            np.ascontiguousarray(songs.features[:, columns]),
+            kinds,
+            fit,
+            sides,
+            self.material.genres,
+            self.material.truth & known[:, None],
+            self.seed,
+        )
+
+    @cached_property
+    def hetero(self) -> "tuple[HeteroData, IdMaps]":
+        """The same as tensors."""
+        return to_hetero(self.graph)
+
+    @property
+    def labels(self) -> "Labels":
+        """Genres by song, and who is learned from."""
+        import torch
+
+        from models.baselines.fitting import Labels
+
+        truth = self.material.truth
+        return Labels(
+            torch.from_numpy(truth),
+            torch.from_numpy(self.fold.train),
+            torch.from_numpy(self.fold.valid),
+            bool((truth[self.fold.train].sum(axis=1) > 1).any()),
+        )
+
+
+def restricted(kinds: FeatureSet, features: str) -> tuple[FeatureSet, NDArray[np.int64]]:
+    """One family of a feature set (or `all`), and which columns that is.
+
+    Raises:
+        WrongUsageError: there is no such family.
+    """
+    if features == ALL:
+        return kinds, np.arange(len(kinds.columns))
+    if features not in kinds.families:
+        raise WrongUsageError(
+            f"This library has no features called {features!r}: it has "
+            f"{', '.join(kinds.families)}, and {ALL}."
+        )
+    part = kinds.families[features]
+    families = {features: slice(0, part.stop - part.start)}
+    own = FeatureSet(f"{kinds.version}/{features}", families, kinds.columns[part], kinds.excerpt)
+    return own, np.arange(part.start, part.stop)
+
+
+def graph_of(
+    ids: list[str],
+    features: NDArray[np.float32],
+    kinds: FeatureSet,
+    fit: Bools,
+    sides: Sequence[str | None],
+    genres: list[str],
+    truth: Bools,
+    seed: int,
+) -> GraphRows:
+    """Make the graph of songs in memory, without a database.
+
+    Args:
+        ids: Their keys.
+        features: Raw features, float32 [n, d].
+        kinds: What these mean.
+        fit: Songs that scaler and clusters are fitted on, bool [n].
+        sides: Side of the split of each.
+        genres: Names of all genres.
+        truth: Genres of each song, bool [n, g]; a song without one hangs in the graph all the same.
+        seed: Of k-means.
+    """
+    space = fit_space(features, fit, kinds, seed=seed)
+    standard = space.standardise(features)
+    index = NeighbourIndex(ids, space.metric(standard), "")
+    similar = index.of_members(NEIGHBOURS)
+    placed: Mapping[str, SplitSong] = {
+        id: SplitSong(id, (), split=side) for id, side in zip(ids, sides, strict=True)
+    }
+    clusters = [cluster_id(f, i) for f, c in space.centroids.items() for i in range(len(c))]
+    row_of = {id: row for row, id in enumerate(ids)}
+    cluster_row = {id: row for row, id in enumerate(clusters)}
+    has: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
+    near: list[tuple[int, int]] = []
+    for song in links(ids, space.assign(standard), ids, similar, placed):
+        for cluster, family, _ in song.clusters:
+            has[family].append((row_of[song.id], cluster_row[cluster]))
+        near += [(row_of[song.id], row_of[other]) for other, _ in song.similar]
+    named = [tuple(genres[column] for column in np.flatnonzero(own)) for own in truth]
+    return GraphRows(
+        songs=SongTable(ids, features, named, [None] * len(ids), list(sides)),
+        space=space,
+        build="",
+        genres=genres,
+        cluster_ids=clusters,
+        has_feature={family: _edges(pairs) for family, pairs in has.items()},
+        similar_to=_edges(near),
+        in_genre=np.stack(np.nonzero(truth)).astype(np.int64),
+    )
+
+
+def _edges(pairs: Sequence[tuple[int, int]]) -> Edges:
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T.copy()

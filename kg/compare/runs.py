@@ -1,0 +1,393 @@
+"""Every contestant on every representation, fold and seed: the comparison itself."""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from kg._version import __version__
+from kg.compare.contestants import FRAMES_OF, Contestant, FrameKind, Given, chosen, heard_as
+from kg.compare.figures import Figure, Outcome, figures
+from kg.compare.journal import Came, Cell, Journal
+from kg.compare.material import ALL, Fold, Material, Task, restricted
+from kg.errors import KgError, WrongUsageError
+from kg.evaluate import Rows, Scores
+from kg.progress import SILENT, Progress
+
+logger = logging.getLogger(__name__)
+
+Frames = Sequence[NDArray[np.float16]]
+FramesOf = Callable[[FrameKind], "Frames"]
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What a user may choose about a comparison.
+
+    Attributes:
+        models: Names of the contestants; None: all.
+        features: Representations: families of the library, or `all` of them.
+        seeds: How many times everything is dealt and trained; they run from 0.
+        folds: Into how many folds the songs are dealt, where `on` is None.
+        on: Measure on one side of the library's own split instead of folds.
+        show_inflation: Measure on random folds too, which flatter.
+        epochs: The most epochs of every net; None: its own.
+        device: Where nets are trained.
+        restart: Throw away an unfinished comparison.
+    """
+
+    models: Sequence[str] | None = None
+    features: Sequence[str] = (ALL,)
+    seeds: int = 3
+    folds: int = 5
+    on: Literal["valid", "test"] | None = None
+    show_inflation: bool = False
+    epochs: int | None = None
+    device: str = "cpu"
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A contestant that has no row, and why.
+
+    Attributes:
+        model: Its title.
+        features: What it was to learn from.
+        reason: In plain words.
+        failed: It broke; else there was nothing that it could have learned from.
+    """
+
+    model: str
+    features: str
+    reason: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison came to.
+
+    Attributes:
+        run: Its id.
+        created_at: When it was finished.
+        songs: How many songs were measured on.
+        genres: Names of the genres that they have.
+        left_out: Genres that took no part, as one artist only has songs of them.
+        seeds: How many.
+        folds: How many; 1 where one side of the split was measured on.
+        figures: A row a contestant, representation and protocol, the best ones first.
+        missing: Contestants without a row.
+        resumed: Some trainings were done by an earlier run that was cut off.
+    """
+
+    run: str
+    created_at: datetime
+    songs: int
+    genres: Sequence[str]
+    left_out: Sequence[str]
+    seeds: int
+    folds: int
+    figures: Sequence[Figure]
+    missing: Sequence[Missing]
+    resumed: bool
+
+
+class NoFramesError(KgError):
+    """There are no frame sequences of some songs."""
+
+
+def compare(
+    material: Material,
+    folder: Path,
+    frames_of: FramesOf,
+    options: CompareOptions | None = None,
+    progress: Progress = SILENT,
+) -> Comparison:
+    """Train every contestant on every representation, fold and seed, and measure them.
+
+    Args:
+        material: The songs.
+        folder: Where what it has come to is kept until it is done.
+        frames_of: Frame sequences of all songs, in their order; may raise NoFramesError.
+        options: What the user chose.
+        progress: Told how far it is.
+
+    Raises:
+        WrongUsageError: an option can't be used, or an unfinished comparison of other settings is
+            there.
+        NotReadyError: there are too few songs.
+        KgError: what it comes to can't be kept.
+    """
+    options = options or CompareOptions()
+    if options.seeds < 1 or options.folds < 2:
+        raise WrongUsageError("A comparison needs at least 1 seed and 2 folds.")
+    if options.on is not None and options.show_inflation:
+        raise WrongUsageError(
+            "--show-inflation compares folds by artist with random ones: leave out --on."
+        )
+    entries = _entries(chosen(options.models), options.features, material)
+    rounds = list(_rounds(material, options))
+    settings = {
+        "models": list(dict.fromkeys(entry.contestant.name for entry in entries)),
+        "features": list(dict.fromkeys(options.features)),
+        "seeds": options.seeds,
+        "folds": 1 if options.on else options.folds,
+        "on": options.on,
+        "random folds": options.show_inflation,
+        "epochs": options.epochs,
+        "library": _fingerprint(material),
+        "version": __version__,
+    }
+    journal = Journal(folder, settings, restart=options.restart)
+    if journal.resumed:
+        progress.say("Going on with the comparison that was cut off.")
+    trainings = _Trainings(material, journal, frames_of, options)
+    with progress.stage("Comparing", sum(len(folds) for folds in rounds) * len(entries)) as advance:
+        for folds in rounds:
+            for fold in folds:
+                for features in dict.fromkeys(entry.features for entry in entries):
+                    task = trainings.task(fold, features)
+                    for entry in entries:
+                        if entry.features == features:
+                            advance(0, note=f"{entry.contestant.title}, {features}")
+                            trainings.run(entry, task)
+                            advance(1)
+    measured = rounds[0]
+    rows = np.sort(np.concatenate([fold.told for fold in measured]))
+    found = Comparison(
+        run=hashlib.blake2b(repr((settings, time.time_ns())).encode(), digest_size=6).hexdigest(),
+        created_at=datetime.now(UTC),
+        songs=len(rows),
+        genres=[material.genres[c] for c in np.flatnonzero(material.truth[rows].any(axis=0))],
+        left_out=material.left_out if options.on is None else [],
+        seeds=options.seeds,
+        folds=len(measured),
+        figures=figures(
+            material.truth[rows],
+            trainings.outcomes(entries, rounds, rows),
+            [f"group {material.group[row]}" for row in rows],
+            multi_label=bool((material.truth[rows].sum(axis=1) > 1).any()),
+            seed=0,
+        ),
+        missing=list(trainings.missing.values()),
+        resumed=journal.resumed,
+    )
+    journal.finish()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A contestant on one representation."""
+
+    contestant: Contestant
+    features: str
+
+
+def _entries(
+    wanted: Sequence[Contestant], features: Sequence[str], material: Material
+) -> list[_Entry]:
+    """Every contestant on every representation that it can take, each once."""
+    for name in features:
+        restricted(material.kinds, name)
+    found = [
+        _Entry(contestant, heard)
+        for contestant in wanted
+        for name in features
+        if (heard := heard_as(contestant, name)) is not None
+    ]
+    if not found:
+        raise WrongUsageError(
+            f"None of these models can learn from {', '.join(features)}: those that take frames "
+            f"know {' and '.join(FRAMES_OF)} only."
+        )
+    return list(dict.fromkeys(found))
+
+
+def _rounds(material: Material, options: CompareOptions) -> Iterator[list[Fold]]:
+    """The folds of every protocol and seed; all folds of a round together tell each song once."""
+    for seed in range(options.seeds):
+        if options.on is not None:
+            yield material.one_split(options.on, seed)
+        else:
+            yield material.folds(options.folds, "by artist", seed)
+    if options.show_inflation:
+        folds = options.folds
+        yield from (material.folds(folds, "random", seed) for seed in range(options.seeds))
+
+
+class _Trainings:
+    """Runs trainings, and remembers what they came to and who broke."""
+
+    def __init__(
+        self,
+        material: Material,
+        journal: Journal,
+        frames_of: FramesOf,
+        options: CompareOptions,
+    ) -> None:
+        self.missing: dict[tuple[str, str], Missing] = {}
+        self._material, self._journal = material, journal
+        self._frames_of, self._epochs = frames_of, options.epochs
+        self._device = _device(options.device)
+        self._frames: dict[str, Frames] = {}
+
+    def task(self, fold: Fold, features: str) -> Task:
+        known = features == ALL or features in self._material.kinds.families
+        return Task(self._material, fold, features if known else ALL, fold.seed)
+
+    def run(self, entry: _Entry, task: Task) -> None:
+        """Train once, unless that was done; what breaks costs this contestant its row only."""
+        key = entry.contestant.name, entry.features
+        cell = _cell(entry, task.fold)
+        if key in self.missing or self._journal.read(cell) is not None:
+            return
+        try:
+            self._journal.write(cell, self._train(entry.contestant, entry.features, task))
+        except NoFramesError as error:
+            self._miss(entry, str(error), failed=False)
+        except KgError:
+            raise  # the disk is full, the graph is gone: the same for all of them
+        except MemoryError as error:
+            self._miss(entry, f"there is too little memory ({error})", failed=True)
+        except Exception as error:  # one that breaks must not cost the others
+            logger.debug("%s on %s broke", *key, exc_info=True)
+            memory = "memory" in str(error).lower() and isinstance(error, RuntimeError)
+            said = f"{type(error).__name__}: {error}"
+            self._miss(
+                entry, f"there is too little memory ({said})" if memory else said, failed=True
+            )
+
+    def outcomes(
+        self, entries: Sequence[_Entry], rounds: Sequence[Sequence[Fold]], rows: Rows
+    ) -> list[Outcome]:
+        """What every contestant said of all songs, by seed."""
+        found = []
+        protocols = dict.fromkeys(folds[0].protocol for folds in rounds)
+        for protocol in protocols:
+            own = [folds for folds in rounds if folds[0].protocol == protocol]
+            found += [
+                self._outcome(entry, own, rows)
+                for entry in entries
+                if (entry.contestant.name, entry.features) not in self.missing
+            ]
+        return found
+
+    def _outcome(self, entry: _Entry, rounds: Sequence[Sequence[Fold]], rows: Rows) -> Outcome:
+        came: list[Came] = []
+        runs: list[Scores] = []
+        for folds in rounds:
+            scores = np.empty((len(rows), len(self._material.genres)), dtype=np.float32)
+            for fold in folds:
+                one = self._journal.read(_cell(entry, fold))
+                if one is None:
+                    raise KgError(
+                        "What a training came to has gone from the home folder while the "
+                        "comparison went on: run it again to fill the gap."
+                    )
+                scores[np.searchsorted(rows, fold.told)] = one.scores
+                came.append(one)
+            runs.append(scores)
+        return Outcome(
+            model=entry.contestant.title,
+            features=entry.features,
+            scores=runs,
+            train_seconds=float(np.mean([each.train_seconds for each in came])),
+            predict_seconds=float(np.mean([each.predict_seconds for each in came])),
+            megabytes=max(each.megabytes for each in came),
+            parameters=max(each.parameters for each in came),
+            protocol=rounds[0][0].protocol,
+        )
+
+    def _train(self, contestant: Contestant, features: str, task: Task) -> Came:
+        import torch
+
+        frames = None
+        if contestant.takes == "frames":
+            kind = FRAMES_OF[features]
+            if kind not in self._frames:
+                self._frames[kind] = self._frames_of(kind)
+            frames = self._frames[kind]
+        elif contestant.takes != "nothing":
+            _ = task.hetero  # made for all contestants: no part of a training's time
+        given = Given(self._device, self._epochs, frames)
+        with _most_memory() as megabytes:
+            start = time.perf_counter()
+            fitted = contestant.fit(task, given)
+            trained = time.perf_counter()
+            told = fitted.scores(torch.from_numpy(task.fold.told)).numpy()
+            end = time.perf_counter()
+        return Came(
+            scores=told.astype(np.float32),
+            train_seconds=trained - start,
+            predict_seconds=(end - trained) / len(told),
+            megabytes=megabytes[0],
+            parameters=fitted.parameters,
+        )
+
+    def _miss(self, entry: _Entry, reason: str, *, failed: bool) -> None:
+        key = entry.contestant.name, entry.features
+        self.missing[key] = Missing(entry.contestant.title, entry.features, reason, failed)
+
+
+def _device(name: str) -> str:
+    """The device of that name, as torch calls it."""
+    from models.devices import DeviceError, pick_device
+
+    try:
+        return str(pick_device(name))
+    except DeviceError as error:
+        raise WrongUsageError(str(error)) from error
+
+
+def _cell(entry: _Entry, fold: Fold) -> Cell:
+    return Cell(fold.protocol, entry.features, entry.contestant.name, fold.seed, fold.number)
+
+
+@contextmanager
+def _most_memory() -> Iterator[list[float]]:
+    """Megabytes that the process has at most in the block, beyond those at its start.
+
+    Yields:
+        A list whose only number is right after the block.
+    """
+    process, over, most = psutil.Process(), threading.Event(), [0.0]
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            most[0] = max(most[0], (process.memory_info().rss - before) / MEBIBYTE)
+
+    watcher = threading.Thread(target=watch, name="memory", daemon=True)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        watcher.join()
+        most[0] = max(most[0], (process.memory_info().rss - before) / MEBIBYTE)
+
+
+def _fingerprint(material: Material) -> str:
+    """Hash of the songs, their genres, groups, sides and features: all that numbers come from."""
+    digest = hashlib.blake2b(material.kinds.version.encode(), digest_size=8)
+    songs = material.songs
+    for row, id in enumerate(songs.ids):
+        digest.update(
+            f"{id} {songs.genres[row]} {material.group[row]} {songs.splits[row]}\n".encode()
+        )
+    digest.update(songs.features.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,65 @@
+"""`kg compare`: its table, its files, its exit codes."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from tests.cli.conftest import Kg
+
+QUICK = ("compare", "--models", "knn,majority,logistic", "--folds", "2", "--seeds", "1")
+
+
+def test_a_table_a_picture_json_and_csv(kg: Kg, music: Path, tmp_path: Path) -> None:
+    kg("ingest", music)
+    picture = tmp_path / "models.svg"
+    printed = kg(*QUICK, "--features", "mfcc,mel", "--show-inflation", "--plot", picture)
+    assert printed.code == 0
+    for words in ("16 songs of 4 genres, 2 folds, 1 seed.", "random folds: these flatter"):
+        assert words in printed.out
+    assert "Best: " in printed.out
+    assert "Only 16 songs were measured on" in printed.out
+    assert f"Drawn: {picture}" in printed.err
+    assert picture.read_text().startswith("<?xml")
+
+    document = json.loads(kg(*QUICK, "--json").out)
+    assert [row["model"] for row in document["figures"]][-1] == "majority"
+    assert document["missing"] == []
+    rows = list(csv.DictReader(io.StringIO(kg(*QUICK, "--csv").out)))
+    assert [row["model"] for row in rows] == [row["model"] for row in document["figures"]]
+    assert float(rows[0]["macro_f1"]) == document["figures"][0]["macro_f1"]["value"]
+
+    asked = kg("query", "MATCH (e:Experiment) RETURN count(DISTINCT e.run) AS runs", "--json")
+    assert json.loads(asked.out) == [{"runs": 3}]
+
+
+def test_refusals(kg: Kg, music: Path, tmp_path: Path) -> None:
+    assert "kg ingest" in kg(*QUICK).err
+    kg("ingest", music)
+    for arguments, words in (
+        (("--models", "ligthgcn"), "no model 'ligthgcn': did you mean lightgcn"),
+        (("--features", "mffc"), "no features called 'mffc': it has mfcc"),
+        (("--folds", "9"), "give --folds 2"),
+        (("--on", "valid"), "--folds and --on exclude each other"),
+        (("--csv", "--json"), "--csv and --json exclude each other"),
+        (("--plot", str(tmp_path / "a.txt")), "ends in .png, .pdf or .svg"),
+        (("--device", "tpu"), "tpu"),
+    ):
+        printed = kg(*QUICK, *arguments)
+        assert printed.code == 2, arguments
+        assert words in printed.err
+        assert printed.out == ""
+
+
+def test_an_unfinished_comparison_is_not_mixed_with_another(kg: Kg, music: Path) -> None:
+    kg("ingest", music)
+    folder = Path(os.environ["KG_HOME"]) / "comparison"
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps({"seeds": 9}))
+    printed = kg(*QUICK)
+    assert printed.code == 2
+    assert "seeds 9, now 1" in printed.err
+    printed = kg(*QUICK, "--restart")
+    assert printed.code == 0
+    assert not folder.exists()

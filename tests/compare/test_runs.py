@@ -1,0 +1,195 @@
+"""The comparison: who takes part, what a row says, and what one that breaks costs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kg.compare import contestants as registry
+from kg.compare import runs
+from kg.compare.contestants import Contestant, chosen, contestants, heard_as
+from kg.compare.runs import CompareOptions, Comparison, NoFramesError, compare
+from kg.errors import KgError, WrongUsageError
+from tests.compare.songs import material
+
+QUICK = CompareOptions(models=("knn", "majority"), features=("good", "bad"), seeds=2, folds=3)
+
+
+def no_frames(kind: str) -> Sequence[NDArray[np.float16]]:
+    raise NoFramesError(f"there are no {kind} frames of a table")
+
+
+def noisy_frames(kind: str) -> Sequence[NDArray[np.float16]]:
+    songs = material()
+    chance = np.random.default_rng(0)
+    bands = {"mfcc": 20, "log_mel": 128}[kind]
+    loud = songs.truth.argmax(axis=1)
+    return [
+        (chance.normal(size=(140, bands)) + np.arange(bands) % 3 * loud[row]).astype(np.float16)
+        for row in range(len(songs.songs))
+    ]
+
+
+def rows(found: Comparison) -> dict[tuple[str, str, str], float]:
+    return {(r.protocol, r.model, r.features): r.macro_f1.value for r in found.figures}
+
+
+def test_features_that_tell_the_genre_are_told_from_those_that_do_not(tmp_path: Path) -> None:
+    found = compare(material(), tmp_path / "c", no_frames, QUICK)
+    by = rows(found)
+    assert by["by artist", "k nearest neighbours", "good"] > 0.9
+    assert by["by artist", "k nearest neighbours", "bad"] < 0.6
+    assert set(by) == {
+        ("by artist", "k nearest neighbours", "good"),
+        ("by artist", "k nearest neighbours", "bad"),
+        ("by artist", "majority", "none"),
+    }
+    best, *others = found.figures
+    assert (best.features, best.behind, best.p) == ("good", None, None)
+    assert all(row.p is not None and row.p < 0.05 for row in others)
+    assert (found.songs, found.seeds, found.folds) == (81, 2, 3)
+    assert not (tmp_path / "c").exists()
+
+
+def test_random_folds_stand_beside_those_by_artist(tmp_path: Path) -> None:
+    options = replace(QUICK, models=("knn",), features=("good",), show_inflation=True)
+    found = compare(material(), tmp_path / "c", no_frames, options)
+    assert {row.protocol for row in found.figures} == {"by artist", "random"}
+
+
+def test_the_library_s_own_split_can_be_measured_on(tmp_path: Path) -> None:
+    options = replace(QUICK, models=("knn",), on="valid")
+    songs = material()
+    found = compare(songs, tmp_path / "c", no_frames, options)
+    assert found.songs == len(songs.side("valid"))
+    assert {row.protocol for row in found.figures} == {"valid"}
+    with pytest.raises(WrongUsageError, match="leave out --on"):
+        compare(songs, tmp_path / "c", no_frames, replace(options, show_inflation=True))
+
+
+def test_one_that_breaks_costs_its_own_row_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise MemoryError("9 GB are needed and 2 GB are free")
+
+    def wrong(*_: object) -> None:
+        raise ValueError("a shape doesn't fit")
+
+    listed = {
+        **contestants(),
+        "hungry": Contestant("hungry", "hungry", "features", breaks),  # type: ignore[arg-type]
+        "wrong": Contestant("wrong", "wrong", "features", wrong),  # type: ignore[arg-type]
+    }
+    monkeypatch.setattr(registry, "contestants", lambda: listed)
+    options = replace(QUICK, models=("hungry", "wrong", "knn", "cnn"), features=("good", "mel"))
+    songs = material()
+    with pytest.raises(WrongUsageError, match="no features called 'mel'"):
+        compare(songs, tmp_path / "c", no_frames, options)
+    options = replace(options, features=("good", "all"))
+    found = compare(songs, tmp_path / "c", no_frames, options)
+    assert {row.model for row in found.figures} == {"k nearest neighbours"}
+    missing = {(each.model, each.features): each for each in found.missing}
+    assert missing["hungry", "good"].reason.startswith("there is too little memory (9 GB")
+    assert missing["wrong", "all"].reason == "ValueError: a shape doesn't fit"
+    assert all(each.failed for each in found.missing if each.model in ("hungry", "wrong"))
+    assert not missing["CNN", "mel"].failed
+    assert "no log_mel frames of a table" in missing["CNN", "mel"].reason
+
+
+def test_a_comparison_that_is_cut_off_goes_on_and_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = compare(material(), tmp_path / "whole", no_frames, QUICK)
+    train = runs._Trainings._train
+    done: list[tuple[str, str]] = []
+
+    def interrupted(self: object, contestant: Contestant, features: str, task: object) -> object:
+        if len(done) == 7:
+            raise KeyboardInterrupt
+        done.append((contestant.name, features))
+        return train(self, contestant, features, task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runs._Trainings, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(material(), tmp_path / "cut", no_frames, QUICK)
+    with pytest.raises(WrongUsageError, match="seeds 2, now 3"):
+        compare(material(), tmp_path / "cut", no_frames, replace(QUICK, seeds=3))
+
+    again: list[tuple[str, str]] = []
+
+    def counted(self: object, contestant: Contestant, features: str, task: object) -> object:
+        again.append((contestant.name, features))
+        return train(self, contestant, features, task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runs._Trainings, "_train", counted)
+    found = compare(material(), tmp_path / "cut", no_frames, QUICK)
+    assert found.resumed
+    assert len(again) == 2 * 3 * 3 - 7
+    assert rows(found) == rows(whole)
+
+
+def test_models_are_known_by_name_and_the_nearest_are_offered() -> None:
+    assert [each.name for each in chosen(None)] == list(contestants())
+    assert [each.name for each in chosen(["svm", "tabular"])] == [
+        *("svm", "majority", "knn", "logistic", "boosting")
+    ]
+    with pytest.raises(WrongUsageError, match=r"no model 'lightgnc': did you mean lightgcn"):
+        chosen(["lightgnc"])
+    with pytest.raises(WrongUsageError, match=r"no model 'zzz': take r-gcn, mlp"):
+        chosen(["zzz"])
+    with pytest.raises(WrongUsageError, match="Name a model"):
+        chosen([])
+
+
+def test_who_listens_to_frames_hears_what_there_are_frames_of() -> None:
+    by_name = contestants()
+    assert heard_as(by_name["cnn"], "all") == "mel"
+    assert heard_as(by_name["rnn"], "all") == "mfcc"
+    assert heard_as(by_name["cnn"], "mfcc") == "mfcc"
+    assert heard_as(by_name["cnn"], "chroma") is None
+    assert heard_as(by_name["svm"], "chroma") == "chroma"
+    assert heard_as(by_name["majority"], "chroma") == "none"
+
+
+def test_features_that_nobody_asked_can_hear_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsageError, match="None of these models can learn from good"):
+        compare(
+            material(), tmp_path, no_frames, replace(QUICK, models=("cnn",), features=("good",))
+        )
+
+
+def test_numbers_of_seeds_and_folds_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsageError, match="at least 1 seed and 2 folds"):
+        compare(material(), tmp_path, no_frames, replace(QUICK, folds=1))
+
+
+def test_a_full_disk_ends_it_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(KgError, match=r"can't be kept in .*No space left"):
+        compare(material(), tmp_path / "c", no_frames, QUICK)
+
+
+@pytest.mark.slow
+def test_every_model_that_kg_has_beats_chance(tmp_path: Path) -> None:
+    options = CompareOptions(features=("all",), seeds=1, folds=3)
+    found = compare(material(), tmp_path / "c", noisy_frames, options)
+    assert found.missing == []
+    assert {row.model for row in found.figures} == {each.title for each in chosen(None)}
+    for row in found.figures:
+        assert row.train_seconds > 0
+        assert row.predict_seconds > 0
+        if row.model == "majority":
+            assert row.macro_f1.value < 0.3
+        else:
+            assert row.accuracy.low > 1 / 3, f"{row.model}: {row.accuracy}"
+            trained = row.model not in ("k nearest neighbours", "label propagation")
+            assert (row.parameters > 0) == trained
