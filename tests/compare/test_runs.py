@@ -188,7 +188,7 @@ def test_every_model_that_kg_has_beats_chance(tmp_path: Path) -> None:
         assert row.train_seconds > 0
         assert row.predict_seconds > 0
         if row.model == "majority":
-            assert row.macro_f1.value < 0.3
+            assert row.accuracy.value < 0.45
         else:
             assert row.accuracy.low > 1 / 3, f"{row.model}: {row.accuracy}"
             trained = row.model not in ("k nearest neighbours", "label propagation")
