@@ -1,5 +1,6 @@
 """`kg train`, `kg predict`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -7,14 +8,17 @@ import click
 from cli.options import (
     App,
     allow_leaks_option,
+    config_option,
     device_option,
     hidden_option,
     json_option,
     negatives_option,
     pass_app,
 )
+from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.compare.settings_file import Settings
     from kg.learning import TrainReport
     from kg.splits.protocol import Asked
 
@@ -44,6 +48,7 @@ RULES = {
 )
 @allow_leaks_option
 @hidden_option
+@config_option
 @device_option
 @json_option
 @pass_app
@@ -55,6 +60,7 @@ def train(
     split: "Asked | None",
     allow_leaks: bool,
     hidden: int | None,
+    config: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -73,18 +79,46 @@ def train(
     Example:
       kg train
       kg train --seed 1 --negatives 5
+      kg tune && kg train --config r-gcn.json
       kg train --split random --allow-leaks
     """
     from cli.output import print_json
     from kg.learning import TrainOptions
 
-    options = TrainOptions(epochs, negatives, seed, device, split, allow_leaks, hidden)
+    tuned = None
+    if config is not None:
+        from kg.compare.settings_file import read
+
+        tuned = read(config, "r-gcn")
+    settings = {} if tuned is None else tuned.settings
+    options = TrainOptions(epochs, negatives, seed, device, split, allow_leaks, hidden, settings)
     with app.library() as library:
         report = library.train(options)
     if as_json:
         print_json(report)
-    else:
-        _print_training(report)
+        return
+    if tuned is not None and config is not None:
+        _print_settings(config, tuned, report)
+    _print_training(report)
+
+
+def _print_settings(file: Path, tuned: "Settings", report: "TrainReport") -> None:
+    """What a settings file changed, and what won over it."""
+    used = {name: report.settings[name] for name in tuned.settings}
+    told = ", ".join(f"{name} {_setting(value)}" for name, value in used.items())
+    click.echo(f"Settings of {printable(file)}: {told or 'none'}.")
+    over = [name for name, value in tuned.settings.items() if used[name] != value]
+    if over:
+        click.echo(f"Given otherwise on the command line: {', '.join(over)}.")
+    if tuned.features not in (None, "all"):
+        click.echo(
+            f"Careful: they were chosen for {printable(str(tuned.features))} alone, and this "
+            "training takes all features."
+        )
+
+
+def _setting(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _print_training(report: "TrainReport") -> None:

@@ -21,6 +21,7 @@ from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.removing import forget
 from cli.saved_models import models
+from cli.tuning import tune
 from kg._version import __version__
 from kg.errors import KgError
 from kg.text import printable
@@ -28,7 +29,7 @@ from kg.text import printable
 SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "forget", "status", "inspect"],
-    "Learning": ["train", "predict", "evaluate", "compare", "models"],
+    "Learning": ["train", "predict", "evaluate", "compare", "tune", "models"],
     "Asking": ["query"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -73,8 +74,8 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 
 for command in (
-    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, models),
-    *(query, server, export, dump, load),
+    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, tune),
+    *(models, query, server, export, dump, load),
 ):
     cli.add_command(command)
 

@@ -108,6 +108,17 @@ def hidden_option(command: F) -> F:
     )(command)
 
 
+def config_option(command: F) -> F:
+    """`--config`: settings from a file."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Take settings from a file that `kg tune` wrote; --epochs, --hidden and --negatives "
+        "win over it.",
+    )(command)
+
+
 def allow_leaks_option(command: F) -> F:
     """`--allow-leaks`: train on a split that flatters."""
     return click.option(

@@ -4,10 +4,10 @@ The modules of `kg` that import `models` do so on first need.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.pyg import HeteroData
+    from models.rgcn import EncoderConfig
     from models.training import TrainConfig, TrainResult
 
 
@@ -79,6 +80,8 @@ class TrainOptions:
         split: Rule by which songs are split from now on; None: as until now.
         allow_leaks: Whether to train where an artist or a recording is on several sides.
         hidden: Width of the net's layers; None: the default of `models`.
+        settings: Settings of the R-GCN that are to be other than its defaults, as `kg tune` finds
+            them; what is chosen above wins.
     """
 
     epochs: int | None = None
@@ -88,6 +91,7 @@ class TrainOptions:
     split: Asked | None = None
     allow_leaks: bool = False
     hidden: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class TrainReport:
         interrupted: Ctrl-C ended the training: the best epoch so far was kept, and what it has to
             beat was left out.
         device: Where it was trained.
+        settings: Those that were chosen by the user or for them, where they aren't the defaults.
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
         scores: The model and what it has to beat on the test songs; empty without any.
@@ -130,6 +135,7 @@ class TrainReport:
     epochs: tuple[int, int]
     interrupted: bool
     device: str
+    settings: Mapping[str, Any]
     selected_by: str
     validation_f1: float | None
     scores: Sequence[Score]
@@ -175,10 +181,11 @@ def train(
 
     Raises:
         NotReadyError: there is nothing to learn from.
-        WrongUsageError: there is no such device.
+        WrongUsageError: there is no such device, or a setting can't be used.
         KgError: the checkpoint can't be written.
     """
     options = options or TrainOptions()
+    _configs(options, messages=True)  # a wrong setting is said before anything is read
 
     def read() -> tuple[GraphRows, SplitRule, Leaks]:
         before()
@@ -246,6 +253,7 @@ def train(
         epochs=(result.epochs, result.best_epoch),
         interrupted=result.interrupted,
         device=result.device,
+        settings=_chosen(options),
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
         scores=test.scores,
@@ -279,18 +287,14 @@ def fit(
         name: What the progress is called.
 
     Raises:
-        WrongUsageError: there is no such device.
+        WrongUsageError: there is no such device, or a setting can't be used.
         KgError: there is too little memory.
     """
     from models import training
     from models.devices import DeviceError
     from models.memory import OutOfMemoryError
-    from models.rgcn import EncoderConfig
 
-    config = _train_config(options)
-    encoder = EncoderConfig(messages=messages)
-    if options.hidden is not None:
-        encoder = replace(encoder, hidden=options.hidden)
+    config, encoder = _configs(options, messages=messages)
     most = config.most_epochs(training.validation_heads(data, GENRE_EDGE))
     with progress.stage(name, most) as advance:
         try:
@@ -428,15 +432,27 @@ def _rivals(
     return found, choice, said
 
 
-def _train_config(options: TrainOptions) -> "TrainConfig":
-    from models.training import TrainConfig
+def _chosen(options: TrainOptions) -> dict[str, Any]:
+    """Settings that are other than the defaults, by name."""
+    said = {
+        "epochs": options.epochs,
+        "epochs_unvalidated": options.epochs,
+        "negatives": options.negatives,
+        "hidden": options.hidden,
+    }
+    return {**options.settings, **{name: own for name, own in said.items() if own is not None}}
 
-    config = TrainConfig(seed=options.seed)
-    if options.epochs is not None:
-        config = replace(config, epochs=options.epochs, epochs_unvalidated=options.epochs)
-    if options.negatives is not None:
-        config = replace(config, negatives=options.negatives)
-    return config
+
+def _configs(options: TrainOptions, *, messages: bool) -> "tuple[TrainConfig, EncoderConfig]":
+    """How the net is trained and what it looks like.
+
+    Raises:
+        WrongUsageError: a setting is unknown or can't be as it is.
+    """
+    from kg.compare.settings_file import configured
+
+    config, encoder = configured("r-gcn", _chosen(options))
+    return replace(config, seed=options.seed), replace(encoder, messages=messages)
 
 
 def _write_back(

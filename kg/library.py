@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kg.compare.runs import CompareOptions, Comparison
+    from kg.compare.tuning import Tuned, TuneOptions
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -422,6 +423,36 @@ class Library:
             self.store,
             kinds,
             settings.kg_home / "comparison",
+            settings.cache_dir,
+            options,
+            self.progress,
+            workers=workers,
+            in_turn=self._in_turn,
+        )
+
+    def tune(self, options: "TuneOptions | None" = None, *, workers: int | None = None) -> "Tuned":
+        """Look for better settings of a model on held-out songs, none of them a test song.
+
+        A tuning that was cut off goes on when it is asked for again with the same options, and
+        with more trials it goes further. `TrainOptions(settings=...)` takes what it finds.
+
+        Args:
+            options: Which model, on what, how many trials.
+            workers: Processes that extract frame sequences; None: one a core.
+
+        Raises:
+            NotReadyError: there are too few songs.
+            WrongUsageError: an option can't be used.
+            KgError: Optuna is missing, or another command tunes the same.
+        """
+        from kg.tuning import tune_model
+
+        kinds = self._require_songs()
+        settings = self.settings
+        return tune_model(
+            self.store,
+            kinds,
+            settings.kg_home / "tuning",
             settings.cache_dir,
             options,
             self.progress,
