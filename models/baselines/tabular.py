@@ -12,19 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from models.baselines.classifiers import (
+    BOOSTING,
+    KNN,
+    LOGISTIC,
+    MAJORITY,
+    SVM,
+    Bools,
+    Candidate,
+    Classifier,
+    Features,
+    Rows,
+    Scores,
+)
 from models.baselines.fitting import Labels
 from models.training import macro_f1
-
-LOGISTIC, SVM, BOOSTING = "logistic regression", "SVM", "gradient boosting"
-KNN, MAJORITY = "k nearest neighbours", "majority"
 
 # Rows that settings are tried on, learned and told; rows that a kind can learn from in minutes.
 MOST_TO_CHOOSE_BY = 5_000
@@ -38,26 +44,7 @@ FEWEST_TO_BOOST = 200
 MOST_BOOSTED = 100_000
 FOLDS = 5
 
-Features = NDArray[np.float32] | NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Scores = NDArray[np.float64]
-Rows = NDArray[np.int64]
 Groups = Sequence[str] | NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A kind of classifier with its settings.
-
-    Attributes:
-        kind: what it is.
-        settings: its own.
-        balance: power of a class's rarity by which its rows weigh more; 0: all rows alike.
-    """
-
-    kind: str
-    settings: Mapping[str, Any]
-    balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -191,14 +178,14 @@ class FittedTable:
         best_epoch: 0.
     """
 
-    def __init__(self, x: Features, by: "_Classifier | Scores") -> None:
+    def __init__(self, x: Features, by: Classifier | Scores) -> None:
         self._x, self._by = x, by
-        self.parameters = by.parameters if isinstance(by, _Classifier) else 0
+        self.parameters = by.parameters if isinstance(by, Classifier) else 0
         self.epochs = self.best_epoch = 0
 
     def scores(self, rows: Tensor) -> Tensor:
         """Score rows int64 [b] against every class: float32 [b, c]."""
-        if isinstance(self._by, _Classifier):
+        if isinstance(self._by, Classifier):
             with threadpool_limits(1):
                 said = self._by.scores(self._x[rows.numpy()])
         else:
@@ -213,7 +200,7 @@ def _best(
     validation: tuple[Features, Bools] | None,
     candidates: Sequence[Candidate],
     seed: int,
-) -> "tuple[_Classifier, Tabular]":
+) -> tuple[Classifier, Tabular]:
     """Choose the best candidate and fit it; what it says of what is still to be filled in."""
     if len(x_train) == 0:
         raise ValueError("there is no class to learn from")
@@ -252,7 +239,7 @@ def _best(
         untried = fitting[0] if len({each.kind for each in fitting}) == 1 else UNTRIED
         best = max(results, key=lambda result: result[1])[0] if results else untried
         rows = _thinned(truth_train, _most(best.kind, truth_train.shape[1]), seed)
-        classifier = _Classifier(best, x_train[rows], truth_train[rows], multi_label)
+        classifier = Classifier(best, x_train[rows], truth_train[rows], multi_label)
     return classifier, Tabular(
         kind=best.kind,
         settings={**best.settings, **({"balance": best.balance} if best.balance else {})},
@@ -313,7 +300,7 @@ class _Trial:
         for fitted, told in self.parts:
             limit = min(_most(candidate.kind, self.truth.shape[1]), MOST_TO_TRY[candidate.kind])
             rows = fitted[_thinned(self.truth[fitted], limit, seed)]
-            classifier = _Classifier(candidate, self.x[rows], self.truth[rows], multi_label)
+            classifier = Classifier(candidate, self.x[rows], self.truth[rows], multi_label)
             scores[told] = classifier.scores(self.x_check[told])
         return macro_f1(torch.from_numpy(scores), torch.from_numpy(self.check), multi_label)
 
@@ -345,90 +332,3 @@ def _thinned(truth: Bools, most: int, seed: int) -> Rows:
     by_class = order[np.argsort(truth[order].argmax(axis=1), kind="stable")]
     places = np.linspace(0, len(truth) - 1, most).round().astype(np.int64)
     return np.sort(by_class[places])
-
-
-class _Classifier:
-    """A candidate fitted on rows x [n, d] of classes bool [n, c]."""
-
-    def __init__(self, candidate: Candidate, x: Features, truth: Bools, multi_label: bool) -> None:
-        self._classes = truth.shape[1]
-        self._multi_label = multi_label
-        self._always: Rows = np.flatnonzero(truth.all(axis=0)) if multi_label else np.arange(0)
-        if multi_label:
-            some = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
-            self._by = {int(c): _fitted(candidate, x, truth[:, c]) for c in some}
-        else:
-            classes = truth.argmax(axis=1)
-            self._present = np.unique(classes)
-            one = len(self._present) == 1
-            self._by = {} if one else {0: _fitted(candidate, x, classes)}
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that were fitted."""
-        return sum(_size(each) for each in self._by.values())
-
-    def scores(self, x: Features) -> Scores:
-        """Score x [m, d]: [m, c]."""
-        scores = np.full((len(x), self._classes), -np.inf)
-        if self._multi_label:
-            scores[:, self._always] = 1.0
-            for column, fitted in self._by.items():
-                scores[:, column] = _decided(fitted, x)
-        elif not self._by:
-            scores[:, self._present] = 0.0
-        else:
-            decided = _decided(self._by[0], x)
-            if len(self._present) == 2:
-                decided = np.stack([-decided, decided], axis=1)
-            scores[:, self._present] = decided
-        return scores
-
-
-def _decided(fitted: Any, x: Features) -> Scores:
-    """The decision of an estimator: [m] for two classes (above 0: the second), [m, c] for more."""
-    if not isinstance(fitted, KNeighborsClassifier):
-        decided: Scores = fitted.decision_function(x)
-        return decided
-    shares = fitted.predict_proba(x)
-    # no neighbour of a class: as unlikely as a share of one in a million
-    logs: Scores = np.log(np.maximum(shares, 1e-6))
-    return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
-
-
-def _size(fitted: Any) -> int:
-    if isinstance(fitted, LogisticRegression):
-        return int(fitted.coef_.size + fitted.intercept_.size)
-    if isinstance(fitted, SVC):
-        held = fitted.support_vectors_.size + fitted.dual_coef_.size + fitted.intercept_.size
-        return int(held)
-    if isinstance(fitted, HistGradientBoostingClassifier):
-        # a leaf is a value, every other node a threshold
-        trees = (tree for stage in fitted._predictors for tree in stage)
-        return sum(len(tree.nodes) for tree in trees)
-    return 0
-
-
-def _fitted(candidate: Candidate, x: Features, y: Rows | Bools) -> Any:
-    settings = dict(candidate.settings)
-    if candidate.balance:
-        classes, count = np.unique(y, return_counts=True)
-        weights = (len(y) / (len(classes) * count)) ** candidate.balance
-        settings["class_weight"] = dict(zip(classes.tolist(), weights.tolist(), strict=True))
-    if candidate.kind == LOGISTIC:
-        return LogisticRegression(max_iter=2000, **settings).fit(x, y)
-    if candidate.kind == SVM:
-        # the width of the kernel, in units of what is usual for so many columns
-        spread = x.shape[1] * float(x.var()) or 1.0
-        return SVC(gamma=settings.pop("width") / spread, **settings).fit(x, y)
-    if candidate.kind == KNN:
-        settings["n_neighbors"] = min(settings["n_neighbors"], len(x))
-        return KNeighborsClassifier(**settings).fit(x, y)
-    return HistGradientBoostingClassifier(
-        max_iter=100,
-        min_samples_leaf=10,
-        max_features=0.3,
-        early_stopping=False,
-        random_state=0,
-        **settings,
-    ).fit(x, y)
