@@ -1,11 +1,13 @@
 """`kg compare`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from cli.options import App, device_option, json_option, pass_app
+from kg.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from kg.compare.figures import Figure
@@ -51,6 +53,14 @@ if TYPE_CHECKING:
     help="Measure on random folds too, artists on both sides, to see how much they flatter.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of every net.")
+@click.option(
+    "--config",
+    "configs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    help="Take a model's settings from a file that `kg tune` wrote; may be repeated.",
+)
 @click.option("--restart", is_flag=True, help="Throw away an unfinished comparison.")
 @click.option(
     "--plot",
@@ -70,6 +80,7 @@ def compare(
     side: Literal["valid", "test"] | None,
     show_inflation: bool,
     epochs: int | None,
+    configs: tuple[Path, ...],
     restart: bool,
     plot: Path | None,
     as_csv: bool,
@@ -87,11 +98,15 @@ def compare(
     song. Ctrl-C keeps what is done: the same command goes on. The rows stay in the graph:
     MATCH (e:Experiment) RETURN e.model, e.features, e.macroF1.
 
+    Settings that `kg tune` found on the same songs flatter their model a little here: it chose by
+    what is measured.
+
     \b
     Example:
       kg compare
       kg compare --features mfcc,mel --plot models.png
       kg compare --models r-gcn,mlp,tabular --seeds 10 --show-inflation
+      kg compare --models cnn,crnn,r-gcn --config cnn.json
     """
     from cli.output import print_csv, print_json
     from kg.compare.runs import CompareOptions
@@ -110,6 +125,7 @@ def compare(
         epochs=epochs,
         device=device,
         restart=restart,
+        settings=_settings(configs),
     )
     if plot is not None:
         from kg.pictures import check_picture
@@ -133,6 +149,25 @@ def compare(
         click.echo(f"{each.model} on {each.features} {what}: {each.reason}.", err=True)
     if any(each.failed for each in found.missing) or not found.figures:
         click.get_current_context().exit(1)
+
+
+def _settings(files: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
+    """Settings by model, from files.
+
+    Raises:
+        WrongUsageError: a file can't be used, or two are of one model.
+    """
+    from kg.compare.settings_file import read
+
+    found: dict[str, Mapping[str, Any]] = {}
+    for file in files:
+        own = read(file)
+        if own.model in found:
+            raise WrongUsageError(
+                f"Two files hold settings of {own.model}: name one of them with --config."
+            )
+        found[own.model] = own.settings
+    return found
 
 
 def _listed(text: str) -> list[str]:
@@ -191,6 +226,9 @@ def print_comparison(found: "Comparison") -> None:
             ],
         )
         _print_standing(rows)
+    tuned = dict.fromkeys(row.model for row in found.figures if row.settings)
+    if tuned:
+        click.echo(f"With other settings than the defaults: {', '.join(tuned)}.")
     if found.figures and found.songs < FEW_SONGS:
         click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
 

@@ -68,7 +68,7 @@ def tune(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find better settings of a model, for `kg train --config`.
+    """Find better settings of a model, for `kg train` and `kg compare` to take.
 
     Every trial is trained on folds by artist, as in `kg compare`, and ends early where it is worse
     than most were; test songs are never looked at. The defaults are the first trial, so the result
@@ -130,8 +130,8 @@ def print_tuned(found: "Tuned", path: Path) -> None:
         click.echo("Nothing that was tried is better than the defaults.")
     for reason in sorted(set(found.broke)):
         click.echo(f"Could not be trained ({found.broke.count(reason)}): {reason}", err=True)
-    use = f": kg train --config {printable(path)}" if found.model == "r-gcn" else ""
-    click.echo(f"Written to {printable(path)}{use}")
+    use = "kg train" if found.model == "r-gcn" else f"kg compare --models {found.model},r-gcn"
+    click.echo(f"Written to {printable(path)}: {use} --config {printable(path)}")
 
 
 def _endings(found: "Tuned") -> str:

@@ -1,28 +1,18 @@
 """`kg compare` on a library: its songs from the graph, its sounds from the cache, its rows kept."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kg.compare.contestants import FrameKind
 from kg.compare.material import Material
-from kg.compare.runs import CompareOptions, Comparison, NoFramesError, compare
-from kg.graph import queries
+from kg.compare.runs import CompareOptions, Comparison, compare
+from kg.frames import frames_of
 from kg.graph.experiments import write as write_experiments
 from kg.graph.store import GraphStore
-from kg.graph.transactions import read_rows
 from kg.learning import InTurn, refuse_unlearnable
 from kg.progress import SILENT, Progress
-from kg.text import unstored
 
 if TYPE_CHECKING:
     from kg.records import FeatureSet
-
-# Files that a sentence names.
-LISTED = 2
 
 
 def compare_models(
@@ -60,7 +50,7 @@ def compare_models(
         refuse_unlearnable(rows)
         there = store.feature_set() or kinds
     material = Material(rows.songs, keys, there)
-    frames = _frames_of(store, material, cache_dir, workers, progress)
+    frames = frames_of(store, material, cache_dir, workers, progress)
     found = compare(material, folder, frames, options, progress)
     if options.on == "test":
         _remember_looks(store, material, found, in_turn)
@@ -77,55 +67,6 @@ def compare_models(
         )
     )
     return found
-
-
-def _frames_of(
-    store: GraphStore,
-    material: Material,
-    cache_dir: Path,
-    workers: int | None,
-    progress: Progress,
-) -> Callable[[FrameKind], Sequence[NDArray[np.float16]]]:
-    """How frame sequences of all songs are come by: from the cache, or extracted into it once."""
-
-    def frames(kind: FrameKind) -> Sequence[NDArray[np.float16]]:
-        from kg.audio.sequences import sequences
-
-        paths = {
-            row["id"]: path
-            for row in read_rows(store.connection, queries.ALL_PATHS)
-            if (path := _there(row["paths"])) is not None
-        }
-        ids = material.songs.ids
-        _refuse_missing([id for id in ids if id not in paths], len(ids), "has no audio file here")
-        found = sequences(
-            [(id, paths[id]) for id in ids],
-            cache_dir,
-            kind,
-            workers=workers,
-            excerpt=material.kinds.excerpt,
-            progress=progress,
-        )
-        unread = [f"{each.path} ({each.reason})" for each in found.rejected]
-        _refuse_missing(unread, len(ids), "can't be read any more")
-        return [found[id] for id in ids]
-
-    return frames
-
-
-def _there(paths: Sequence[str]) -> Path | None:
-    """The first of a song's files that exists."""
-    for path in paths:
-        for name in (path, unstored(path)):
-            if Path(name).is_file():
-                return Path(name)
-    return None
-
-
-def _refuse_missing(songs: Sequence[str], of: int, what: str) -> None:
-    if songs:
-        named = ", ".join(songs[:LISTED]) + (", ..." if len(songs) > LISTED else "")
-        raise NoFramesError(f"{len(songs)} of {of} songs: each {what} ({named})")
 
 
 def _remember_looks(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kg.compare.material import Material
 from kg.compare.tuning import Tuned, TuneOptions, tune
-from kg.comparing import _frames_of
+from kg.frames import frames_of
 from kg.graph.store import GraphStore
 from kg.learning import InTurn, refuse_unlearnable
 from kg.progress import SILENT, Progress
@@ -47,5 +47,5 @@ def tune_model(
         refuse_unlearnable(rows)
         there = store.feature_set() or kinds
     material = Material(rows.songs, keys, there)
-    frames = _frames_of(store, material, cache_dir, workers, progress)
+    frames = frames_of(store, material, cache_dir, workers, progress)
     return tune(material, folder, frames, options, progress)

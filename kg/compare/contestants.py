@@ -136,6 +136,20 @@ def heard_as(contestant: Contestant, features: str) -> str | None:
     return features if features in FRAMES_OF else None
 
 
+def training_device(name: str) -> str:
+    """The device of that name, as torch calls it.
+
+    Raises:
+        WrongUsageError: there is none.
+    """
+    from models.devices import DeviceError, pick_device
+
+    try:
+        return str(pick_device(name))
+    except DeviceError as error:
+        raise WrongUsageError(str(error)) from error
+
+
 class _Net:
     """A trained R-GCN (or the same net without relations) as a comparison takes it."""
 
@@ -183,8 +197,9 @@ def _net(*, messages: bool) -> Fit:
 def _tabular(kind: str) -> Fit:
     def fit(task: Task, _: Given) -> "Fitted":
         from models.baselines import tabular
+        from models.baselines.classifiers import MAJORITY
 
-        if kind == tabular.MAJORITY:  # looks at no features: no graph has to be made for it
+        if kind == MAJORITY:  # looks at no features: no graph has to be made for it
             x = np.zeros((len(task.material.songs), 1), dtype=np.float32)
         else:
             x = task.hetero[0][SONG_NODE].x.numpy()

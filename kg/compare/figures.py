@@ -1,7 +1,8 @@
 """The rows of a comparison: how good, how certainly, how far behind the best, and at what cost."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from kg.evaluate import Bools, Difference, Estimate, Score, Scores, compare
 from kg.significance import holm, randomisation_p
@@ -20,6 +21,7 @@ class Outcome:
         megabytes: Most memory beyond what there was at the start.
         parameters: Trained numbers.
         protocol: How songs were held out.
+        settings: Those that were other than the defaults.
     """
 
     model: str
@@ -30,6 +32,7 @@ class Outcome:
     megabytes: float
     parameters: int
     protocol: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Figure:
         predict_seconds: Of a song.
         megabytes: Most memory beyond what there was at the start.
         parameters: Trained numbers.
+        settings: Those that were other than the defaults.
     """
 
     model: str
@@ -66,6 +70,7 @@ class Figure:
     predict_seconds: float
     megabytes: float
     parameters: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def figures(
@@ -131,6 +136,7 @@ def _of_protocol(
             predict_seconds=each.predict_seconds,
             megabytes=each.megabytes,
             parameters=each.parameters,
+            settings=each.settings,
         )
         for each, score, gap, p in zip(
             [best, *others], scores, behind, [None, *p_values], strict=True

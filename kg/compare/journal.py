@@ -128,7 +128,11 @@ def _read_settings(folder: Path) -> Any:
 
 def _differing(there: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
     """What differs, in the words of the options; songs and versions in plain words."""
-    words = {"library": "other songs, genres or sides", "version": "another version of kg"}
+    words = {
+        "library": "other songs, genres or sides",
+        "settings": "other settings of a model",
+        "version": "another version of kg",
+    }
     return ", ".join(
         words.get(name) or f"{name} {_shown(there.get(name))}, now {_shown(wanted.get(name))}"
         for name in names

@@ -5,6 +5,7 @@ fitted on its training songs, as `kg ingest` fits them, and the held-out songs h
 without a genre.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +91,18 @@ class Material:
         self.group: Rows = np.full(len(songs), -1, dtype=np.int64)
         for number, members in enumerate(group_songs([key for key in keys if key.genres])):
             self.group[[row_of[song.id] for song in members if song.id in row_of]] = number
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the songs, their genres, groups, sides and features: all numbers come from it."""
+        digest = hashlib.blake2b(self.kinds.version.encode(), digest_size=8)
+        songs = self.songs
+        for row, id in enumerate(songs.ids):
+            digest.update(
+                f"{id} {songs.genres[row]} {self.group[row]} {songs.splits[row]}\n".encode()
+            )
+        digest.update(songs.features.tobytes())
+        return digest.hexdigest()
 
     def side(self, name: str) -> Rows:
         """Rows of the labelled songs on a side of the library's own split."""

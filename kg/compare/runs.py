@@ -4,22 +4,31 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
 from kg._version import __version__
-from kg.compare.contestants import FRAMES_OF, Contestant, FrameKind, Given, chosen, heard_as
+from kg.compare.contestants import (
+    FRAMES_OF,
+    Contestant,
+    FrameKind,
+    Given,
+    chosen,
+    heard_as,
+    training_device,
+)
 from kg.compare.figures import Figure, Outcome, figures
 from kg.compare.journal import Came, Cell, Journal
 from kg.compare.material import ALL, Fold, Material, Task, restricted
+from kg.compare.settings_file import configured
 from kg.errors import KgError, WrongUsageError
 from kg.evaluate import Rows, Scores
 from kg.progress import SILENT, Progress
@@ -46,6 +55,7 @@ class CompareOptions:
         epochs: The most epochs of every net; None: its own.
         device: Where nets are trained.
         restart: Throw away an unfinished comparison.
+        settings: Settings that are to be other than the defaults, by name of the contestant.
     """
 
     models: Sequence[str] | None = None
@@ -57,6 +67,7 @@ class CompareOptions:
     epochs: int | None = None
     device: str = "cpu"
     restart: bool = False
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,8 @@ def compare(
             "--show-inflation compares folds by artist with random ones: leave out --on."
         )
     entries = _entries(chosen(options.models), options.features, material)
+    _refuse_settings(options.settings, entries)
+    device = training_device(options.device)
     rounds = list(_rounds(material, options))
     settings = {
         "models": list(dict.fromkeys(entry.contestant.name for entry in entries)),
@@ -148,13 +161,14 @@ def compare(
         "on": options.on,
         "random folds": options.show_inflation,
         "epochs": options.epochs,
-        "library": _fingerprint(material),
+        "settings": {name: dict(own) for name, own in options.settings.items() if own},
+        "library": material.fingerprint,
         "version": __version__,
     }
     journal = Journal(folder, settings, restart=options.restart)
     if journal.resumed:
         progress.say("Going on with the comparison that was cut off.")
-    trainings = _Trainings(material, journal, frames_of, options)
+    trainings = _Trainings(material, journal, frames_of, options, device)
     with progress.stage("Comparing", sum(len(folds) for folds in rounds) * len(entries)) as advance:
         for folds in rounds:
             for fold in folds:
@@ -217,6 +231,18 @@ def _entries(
     return list(dict.fromkeys(found))
 
 
+def _refuse_settings(settings: Mapping[str, Mapping[str, Any]], entries: Sequence[_Entry]) -> None:
+    """Refuse settings of who takes no part, and such as can't be used."""
+    models = {entry.contestant.name for entry in entries}
+    for name, own in settings.items():
+        if name not in models:
+            raise WrongUsageError(
+                f"There are settings of {name}, which takes no part: name it among the models, or "
+                "leave its settings out."
+            )
+        configured(name, own)
+
+
 def _rounds(material: Material, options: CompareOptions) -> Iterator[list[Fold]]:
     """The folds of every protocol and seed; all folds of a round together tell each song once."""
     for seed in range(options.seeds):
@@ -238,11 +264,12 @@ class _Trainings:
         journal: Journal,
         frames_of: FramesOf,
         options: CompareOptions,
+        device: str,
     ) -> None:
         self.missing: dict[tuple[str, str], Missing] = {}
         self._material, self._journal = material, journal
-        self._frames_of, self._epochs = frames_of, options.epochs
-        self._device = _device(options.device)
+        self._frames_of, self._options = frames_of, options
+        self._device = device
         self._frames: dict[str, Frames] = {}
 
     def task(self, fold: Fold, features: str) -> Task:
@@ -304,6 +331,7 @@ class _Trainings:
         return Outcome(
             model=entry.contestant.title,
             features=entry.features,
+            settings=self._options.settings.get(entry.contestant.name, {}),
             scores=runs,
             train_seconds=float(np.mean([each.train_seconds for each in came])),
             predict_seconds=float(np.mean([each.predict_seconds for each in came])),
@@ -323,7 +351,8 @@ class _Trainings:
             frames = self._frames[kind]
         elif contestant.takes != "nothing":
             _ = task.hetero  # made for all contestants: no part of a training's time
-        given = Given(self._device, self._epochs, frames)
+        settings = self._options.settings.get(contestant.name, {})
+        given = Given(self._device, self._options.epochs, frames, settings)
         with _most_memory() as megabytes:
             start = time.perf_counter()
             fitted = contestant.fit(task, given)
@@ -341,16 +370,6 @@ class _Trainings:
     def _miss(self, entry: _Entry, reason: str, *, failed: bool) -> None:
         key = entry.contestant.name, entry.features
         self.missing[key] = Missing(entry.contestant.title, entry.features, reason, failed)
-
-
-def _device(name: str) -> str:
-    """The device of that name, as torch calls it."""
-    from models.devices import DeviceError, pick_device
-
-    try:
-        return str(pick_device(name))
-    except DeviceError as error:
-        raise WrongUsageError(str(error)) from error
 
 
 def _cell(entry: _Entry, fold: Fold) -> Cell:
@@ -379,15 +398,3 @@ def _most_memory() -> Iterator[list[float]]:
         over.set()
         watcher.join()
         most[0] = max(most[0], (process.memory_info().rss - before) / MEBIBYTE)
-
-
-def _fingerprint(material: Material) -> str:
-    """Hash of the songs, their genres, groups, sides and features: all that numbers come from."""
-    digest = hashlib.blake2b(material.kinds.version.encode(), digest_size=8)
-    songs = material.songs
-    for row, id in enumerate(songs.ids):
-        digest.update(
-            f"{id} {songs.genres[row]} {material.group[row]} {songs.splits[row]}\n".encode()
-        )
-    digest.update(songs.features.tobytes())
-    return digest.hexdigest()

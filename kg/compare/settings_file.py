@@ -1,4 +1,5 @@
-"""Settings of a model in a JSON file: what `kg tune` writes and `kg train --config` takes."""
+"""Settings of a model in a JSON file: what `kg tune` writes; `kg train --config` and
+`kg compare --config` take it."""
 
 import difflib
 import json
@@ -14,7 +15,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 from pydantic import TypeAdapter, ValidationError
 
 from kg._version import __version__
-from kg.compare.spaces import NOT_SETTINGS, configs_of
+from kg.compare.spaces import NOT_SETTINGS, SPACES, configs_of
 from kg.errors import KgError, WrongUsageError
 from kg.files import expanded, open_file, why_unreadable
 from kg.text import printable
@@ -41,12 +42,12 @@ class Settings:
 _KEYS = ("kg", "model", "features", "settings", "macroF1", "defaults", "trials", "folds", "seed")
 
 
-def read(path: Path, model: str) -> Settings:
+def read(path: Path, model: str | None = None) -> Settings:
     """Read the settings of a model.
 
     Args:
         path: The file.
-        model: Whose settings they have to be.
+        model: Whose settings they have to be; None: any model's that has some.
 
     Raises:
         WrongUsageError: it can't be read, isn't such a file, is of another model, or a setting is
@@ -58,19 +59,25 @@ def read(path: Path, model: str) -> Settings:
     _refuse_unknown(document, _KEYS, name, "entry")
     there, settings = document.get("model"), document.get("settings")
     if not isinstance(there, str) or not isinstance(settings, dict):
+        example = model or "r-gcn"
         raise WrongUsageError(
-            f'{name} is no settings file: write {{"model": "{model}", "settings": {{...}}}}, or '
-            f"let `kg tune --model {model}` write it."
+            f'{name} is no settings file: write {{"model": "{example}", "settings": {{...}}}}, or '
+            f"let `kg tune --model {example}` write it."
         )
-    if there != model:
+    if model is not None and there != model:
         raise WrongUsageError(
             f"{name} holds settings of {printable(there)}, and those of {model} are wanted: "
             f"`kg tune --model {model}` finds some."
         )
-    configs = configured(model, settings, name)
+    if there not in SPACES:
+        raise WrongUsageError(
+            f"{name} holds settings of {printable(there)}, which has none to choose: take "
+            f"{', '.join(SPACES)}."
+        )
+    configs = configured(there, settings, name)
     features = document.get("features")
     return Settings(
-        model,
+        there,
         features if isinstance(features, str) else None,
         {field: _of(configs, field) for field in settings},
     )

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from kg._version import __version__
-from kg.compare import runs
 from kg.compare.contestants import (
     FRAMES_OF,
     Contestant,
@@ -22,9 +21,10 @@ from kg.compare.contestants import (
     chosen,
     contestants,
     heard_as,
+    training_device,
 )
 from kg.compare.material import ALL, Fold, Material, Task, restricted
-from kg.compare.runs import FramesOf
+from kg.compare.runs import Frames, FramesOf
 from kg.compare.spaces import SPACES, Space, defaults_of
 from kg.compare.study import Attempt, Study, open_study
 from kg.errors import KgError, WrongUsageError
@@ -256,9 +256,9 @@ class _Measure:
         self.genres = [material.genres[column] for column in np.flatnonzero(truth.any(axis=0))]
         self._material, self._options = material, options
         self._multi_label = bool((truth.sum(axis=1) > 1).any())
-        self._device = runs._device(options.device)
+        self._device = training_device(options.device)
         self._features, self._frames_of = features, frames_of
-        self._frames: runs.Frames | None = None
+        self._frames: Frames | None = None
         # The graph of a fold is the same for all trials: made once, where it is first asked for.
         self._tasks = [self._task(fold) for fold in folds]
 
@@ -289,7 +289,7 @@ class _Measure:
         known = self._features == ALL or self._features in self._material.kinds.families
         return Task(self._material, fold, self._features if known else ALL, self._options.seed)
 
-    def _heard(self) -> "runs.Frames | None":
+    def _heard(self) -> Frames | None:
         if self.contestant.takes == "frames" and self._frames is None:
             self._frames = self._frames_of(FRAMES_OF[self._features])
         return self._frames
@@ -304,6 +304,7 @@ def _name(
 ) -> str:
     """What the study is called: all that its numbers come from."""
     told = (features, options.folds, options.seed, options.epochs, repr(space), __version__)
-    library = runs._fingerprint(material)
-    digest = hashlib.blake2b(repr((*told, library)).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(
+        repr((*told, material.fingerprint)).encode(), digest_size=8
+    ).hexdigest()
     return f"{contestant.name}-{digest}"

@@ -1,5 +1,6 @@
 """Comparisons in the graph: an `Experiment` node for every row, to be asked for in Cypher."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -87,4 +88,5 @@ def _properties(row: "Figure") -> Mapping[str, Any]:
         "predictSeconds": row.predict_seconds,
         "megabytes": row.megabytes,
         "parameters": row.parameters,
+        "settings": json.dumps(row.settings) if row.settings else None,
     }

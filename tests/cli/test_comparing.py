@@ -34,6 +34,34 @@ def test_a_table_a_picture_json_and_csv(kg: Kg, music: Path, tmp_path: Path) -> 
     assert json.loads(asked.out) == [{"runs": 3}]
 
 
+def test_settings_from_files(kg: Kg, music: Path, tmp_path: Path) -> None:
+    kg("ingest", music)
+    file, other = tmp_path / "gcn.json", tmp_path / "other.json"
+    file.write_text(json.dumps({"model": "lightgcn", "settings": {"dim": 16}}))
+    other.write_text(json.dumps({"model": "svm", "settings": {}}))
+    quick = ("compare", "--models", "lightgcn,knn", "--folds", "2", "--seeds", "1", "--epochs", "2")
+    printed = kg(*quick, "--config", file)
+    assert printed.code == 0
+    assert "With other settings than the defaults: LightGCN." in printed.out
+    asked = kg(
+        "query", "MATCH (e:Experiment) RETURN e.model, e.settings ORDER BY e.model", "--json"
+    )
+    assert json.loads(asked.out) == [
+        {"e.model": "LightGCN", "e.settings": '{"dim": 16}'},
+        {"e.model": "k nearest neighbours", "e.settings": None},
+    ]
+    for arguments, words in (
+        (("--config", file, "--config", file), "Two files hold settings of lightgcn"),
+        (("--config", other), "holds settings of svm, which has none to choose: take r-gcn"),
+        (("--config", tmp_path / "none"), "is not there"),
+        (("--config", file, "--models", "knn"), "settings of lightgcn, which takes no part"),
+    ):
+        refused = kg(*quick, *arguments)
+        assert refused.code == 2, arguments
+        assert words in refused.err
+        assert refused.out == ""
+
+
 def test_refusals(kg: Kg, music: Path, tmp_path: Path) -> None:
     assert "kg ingest" in kg(*QUICK).err
     kg("ingest", music)

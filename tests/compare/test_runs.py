@@ -132,6 +132,37 @@ def test_a_comparison_that_is_cut_off_goes_on_and_comes_to_the_same(
     assert rows(found) == rows(whole)
 
 
+def test_settings_of_a_model_can_be_others_than_its_defaults(tmp_path: Path) -> None:
+    options = replace(QUICK, models=("label-propagation", "lightgcn"), features=("good",), epochs=5)
+    narrow = replace(options, settings={"lightgcn": {"dim": 16}})
+    plain, tuned = (
+        {row.model: row for row in compare(material(), tmp_path / "c", no_frames, each).figures}
+        for each in (options, narrow)
+    )
+    assert tuned["LightGCN"].parameters < plain["LightGCN"].parameters
+    assert tuned["LightGCN"].settings == {"dim": 16}
+    assert tuned["label propagation"].settings == {}
+    assert tuned["label propagation"].macro_f1 == plain["label propagation"].macro_f1
+    for settings, words in (
+        ({"cnn": {"blocks": 3}}, "settings of cnn, which takes no part"),
+        ({"lightgcn": {"dims": 16}}, "unknown setting 'dims': did you mean dim"),
+    ):
+        with pytest.raises(WrongUsageError, match=words):
+            compare(material(), tmp_path / "c", no_frames, replace(options, settings=settings))
+    assert not (tmp_path / "c").exists()
+
+
+def test_one_that_needs_more_memory_than_there_is_costs_its_own_row_only(tmp_path: Path) -> None:
+    vast = {"lightgcn": {"dim": 10**12}}
+    options = replace(QUICK, models=("lightgcn", "knn"), features=("good",), settings=vast)
+    found = compare(material(), tmp_path / "c", no_frames, options)
+    assert [row.model for row in found.figures] == ["k nearest neighbours"]
+    (missing,) = found.missing
+    assert missing.model == "LightGCN"
+    assert missing.failed
+    assert missing.reason.startswith("there is too little memory")
+
+
 def test_models_are_known_by_name_and_the_nearest_are_offered() -> None:
     assert [each.name for each in chosen(None)] == list(contestants())
     assert [each.name for each in chosen(["svm", "tabular"])] == [
