@@ -1,7 +1,9 @@
 """`kg`: the command group, its global options and how errors become exit codes."""
 
+import contextlib
 import io
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -79,6 +81,9 @@ for command in (
 ):
     cli.add_command(command)
 
+# No path or name that somebody means is longer.
+_ENDLESS = re.compile(r"\S{300,}")
+
 
 def main() -> None:
     """Run `kg`: exit with 0 when done, 1 when it failed, 2 for wrong usage, 130 after Ctrl-C."""
@@ -99,10 +104,12 @@ def main() -> None:
         code = cli.main(prog_name="kg", standalone_mode=False) or 0
         sys.stdout.flush()
     except KgError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {_readable(str(error))}", err=True)
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(_readable(shown.getvalue()), nl=False, err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo(
@@ -113,10 +120,16 @@ def main() -> None:
     except OSError as error:
         # A full disk, output that nobody reads: nothing of ours to mend, so no traceback either.
         where = f": {printable(error.filename)}" if error.filename else ""
-        click.echo(f"Error: {error.strerror or error}{where}.", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(_readable(f"Error: {error.strerror or error}{where}."), err=True)
+        with contextlib.suppress(io.UnsupportedOperation):  # no file: nothing that could be flushed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def _readable(message: str) -> str:
+    """A message whose endless words (a path, whatever was typed) are cut in their middle."""
+    return _ENDLESS.sub(lambda word: f"{word[0][:140]}\u2026{word[0][-140:]}", message)
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:
