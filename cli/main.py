@@ -15,6 +15,7 @@ import click
 from cli.asking import query
 from cli.comparing import compare
 from cli.demo import demo
+from cli.experiments import experiments
 from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
@@ -31,7 +32,7 @@ from kg.text import printable
 SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "forget", "status", "inspect"],
-    "Learning": ["train", "predict", "evaluate", "compare", "tune", "models"],
+    "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
     "Asking": ["query"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -77,7 +78,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 for command in (
     *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, tune),
-    *(models, query, server, export, dump, load),
+    *(experiments, models, query, server, export, dump, load),
 ):
     cli.add_command(command)
 

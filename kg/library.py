@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
+    from kg.graph.experiments import Experiment
     from kg.graph.store import GraphStore
     from kg.hetero import IdMaps
     from kg.inspection import Inspection
@@ -429,6 +430,26 @@ class Library:
             workers=workers,
             in_turn=self._in_turn,
         )
+
+    def experiments(self) -> "list[Experiment]":
+        """All comparisons whose rows are in the graph, the newest first."""
+        from kg.graph.experiments import read
+
+        return read(self.connection)
+
+    def remove_experiments(self, runs: str | Iterable[str]) -> "list[Experiment]":
+        """Take the rows of comparisons out of the graph, and say which.
+
+        Args:
+            runs: Their ids, or what these begin with.
+
+        Raises:
+            WrongUsageError: there is no such comparison, or several; nothing was removed.
+        """
+        from kg.experiments import remove_experiments
+
+        listed = [runs] if isinstance(runs, str) else list(runs)
+        return self._in_turn(lambda: remove_experiments(self.connection, listed))
 
     def tune(self, options: "TuneOptions | None" = None, *, workers: int | None = None) -> "Tuned":
         """Look for better settings of a model on held-out songs, none of them a test song.

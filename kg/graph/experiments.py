@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kg.graph import queries
 from kg.graph.connection import Connection
-from kg.graph.transactions import run
+from kg.graph.transactions import read_rows, run
 
 if TYPE_CHECKING:
     from kg.compare.figures import Figure
@@ -67,6 +68,69 @@ def write(
         for each in missing
     ]
     connection.write(lambda tx: run(tx, queries.MERGE_EXPERIMENTS, rows=rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A comparison that is kept in the graph.
+
+    Attributes:
+        run: Its id.
+        created_at: When it was finished.
+        rows: How many `Experiment` nodes it has, those of contestants that broke among them.
+        songs: How many songs were measured on; None where no contestant came to anything.
+        protocol: How the best row's songs were held out.
+        model: Title of the contestant that was best, on honest folds where there are any.
+        features: What it learned from.
+        macro_f1: What it came to.
+    """
+
+    run: str
+    created_at: datetime
+    rows: int
+    songs: int | None
+    protocol: str | None
+    model: str | None
+    features: str | None
+    macro_f1: float | None
+
+
+def read(connection: Connection) -> list[Experiment]:
+    """All comparisons, the newest first.
+
+    Raises:
+        GraphError: the server refuses it or doesn't answer.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for row in read_rows(connection, queries.EXPERIMENTS):
+        runs.setdefault(row["run"], []).append(row)
+    return [_experiment(run, rows) for run, rows in runs.items()]
+
+
+def remove(connection: Connection, runs: Iterable[str]) -> None:
+    """Delete all rows of comparisons, in one transaction.
+
+    Raises:
+        GraphError: the server refuses it or doesn't answer.
+    """
+    listed = list(runs)
+    connection.write(lambda tx: run(tx, queries.DELETE_EXPERIMENTS, runs=listed))
+
+
+def _experiment(run: str, rows: list[dict[str, Any]]) -> Experiment:
+    measured = [row for row in rows if row["macroF1"] is not None]
+    honest = [row for row in measured if row["protocol"] != "random"] or measured
+    best: dict[str, Any] = max(honest, key=lambda row: float(row["macroF1"]), default={})
+    return Experiment(
+        run=run,
+        created_at=rows[0]["createdAt"].to_native(),
+        rows=len(rows),
+        songs=best.get("songs"),
+        protocol=best.get("protocol"),
+        model=best.get("model"),
+        features=best.get("features"),
+        macro_f1=best.get("macroF1"),
+    )
 
 
 def _properties(row: "Figure") -> Mapping[str, Any]:

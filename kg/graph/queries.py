@@ -361,6 +361,20 @@ MERGE (e:Experiment {id: row.id})
 SET e += row.properties
 """
 
+# A database shared with others may hold Experiment nodes that aren't ours.
+EXPERIMENTS: Final = """
+MATCH (e:Experiment)
+WHERE e.featureVersion IS NOT NULL
+RETURN e.run AS run, e.createdAt AS createdAt, e.songs AS songs, e.protocol AS protocol,
+       e.model AS model, e.features AS features, e.macroF1 AS macroF1
+ORDER BY createdAt DESC, run, macroF1 DESC, model, features
+"""
+DELETE_EXPERIMENTS: Final = """
+MATCH (e:Experiment)
+WHERE e.featureVersion IS NOT NULL AND e.run IN $runs
+DETACH DELETE e
+"""
+
 # --- status ------------------------------------------------------------------------------------
 
 COUNT_NODES: Final = {

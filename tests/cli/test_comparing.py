@@ -62,6 +62,43 @@ def test_settings_from_files(kg: Kg, music: Path, tmp_path: Path) -> None:
         assert refused.out == ""
 
 
+def test_comparisons_are_listed_and_removed(kg: Kg, music: Path) -> None:
+    assert "no comparisons yet: `kg compare`" in kg("experiments", "list").out
+    kg("ingest", music)
+    knn = ("compare", "--models", "knn", "--folds", "2", "--seeds", "1")
+    kg(*knn, "--features", "mfcc,mel", "--show-inflation")
+    kg(*knn)
+    last, first = listed = json.loads(kg("experiments", "list", "--json").out)
+    assert [each["rows"] for each in listed] == [1, 4]
+    assert first["protocol"] == "by artist"
+    assert first["songs"] == 16
+    best = json.loads(
+        kg(
+            "query", f"{ROWS} RETURN max(e.macroF1) AS best", "-p", f"run={first['run']}", "--json"
+        ).out
+    )
+    assert best == [{"best": first["macro_f1"]}]
+    shown = kg("experiments", "list").out
+    assert first["run"] in shown
+    assert "k nearest neighbours" in shown
+
+    for name, words in (("zzz", "no comparison 'zzz'"), ("", "no comparison ''")):
+        refused = kg("experiments", "remove", first["run"], name)
+        assert refused.code == 2
+        assert words in refused.err
+    assert len(json.loads(kg("experiments", "list", "--json").out)) == 2
+    assert (
+        f"Removed comparison {first['run']} (4 rows)."
+        in kg("experiments", "remove", first["run"][:11]).out
+    )
+    document = json.loads(kg("experiments", "list", "--json").out)
+    assert document == [last]
+    assert json.loads(kg("experiments", "remove", last["run"], "--json").out) == [last]
+
+
+ROWS = "MATCH (e:Experiment {run: $run, protocol: 'by artist'})"
+
+
 def test_refusals(kg: Kg, music: Path, tmp_path: Path) -> None:
     assert "kg ingest" in kg(*QUICK).err
     kg("ingest", music)
