@@ -246,7 +246,9 @@ def status(app: App, as_json: bool) -> None:
     print_table(["", ""], [(name, show(value)) for name, value in rows], header=False)
     for line in found.stale:
         click.echo(f"! {line}")
-    if not found.stale:
+    if found.busy:
+        click.echo("A kg command works on this graph right now: ask again when it is done.")
+    elif not found.stale:
         click.echo("Everything is up to date.")
 
 

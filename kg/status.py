@@ -9,6 +9,7 @@ from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
+from kg.graph.turns import is_taken
 from kg.records import FeatureSet
 from kg.rejects import read_rejects
 from kg.saved_models import (
@@ -36,6 +37,7 @@ class Status:
         model: The model in use.
         split: By which rule songs are split; None where nothing was built yet.
         stale: What is out of date, each with the command that mends it.
+        busy: A command works on the graph at this moment, so that all of this may be changing.
         paths: Where things lie on disk.
     """
 
@@ -47,11 +49,13 @@ class Status:
     model: ModelRow | None
     split: SplitRule | None
     stale: Sequence[str]
+    busy: bool
     paths: Mapping[str, Path]
 
 
 def status_of(store: GraphStore, settings: Settings) -> Status:
     """Look at everything; changes nothing."""
+    busy = is_taken(store.connection)  # before the rest: what it does later is cut off by nobody
     counts, kinds = store.counts(), store.feature_set()
     rejected = len(read_rejects(settings.rejects_file))
     model = latest_model(store)
@@ -72,7 +76,8 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         rejected=rejected,
         model=model,
         split=store.split_rule(),
-        stale=_stale(store, counts, model, kinds, settings.models_dir),
+        stale=_stale(store, counts, model, kinds, settings.models_dir, busy=busy),
+        busy=busy,
         paths=paths,
     )
 
@@ -83,12 +88,14 @@ def _stale(
     model: ModelRow | None,
     kinds: FeatureSet | None,
     models_dir: Path,
+    *,
+    busy: bool,
 ) -> list[str]:
     if counts.songs == 0:
-        return ["The graph is empty: run `kg ingest FOLDER`."]
+        return [] if busy else ["The graph is empty: run `kg ingest FOLDER`."]
     stale = []
     build = store.build()
-    if build is None:
+    if build is None and not busy:
         stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
     if kinds is None or kinds.version != feature_version(kinds.excerpt):
         stale.append("The features are of another version of kg: ingest into a new home.")
@@ -112,8 +119,8 @@ def _stale(
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")
     elif build is not None and model.build != build:
         stale.append("The graph was rebuilt after the training: run `kg train`.")
-    elif model.state == "writing":
+    elif model.state == "writing" and not busy:
         stale.append("Writing predictions was cut off: run `kg predict`.")
-    elif missing > 0:
+    elif missing > 0 and model.state != "writing":
         stale.append(f"{missing} songs have no prediction of this model: run `kg predict`.")
     return stale

@@ -159,6 +159,26 @@ def test_a_living_command_is_waited_for(
     assert connection.ask("MATCH (t:Turn) RETURN t").rows == []
 
 
+def test_status_tells_a_command_at_work_from_one_that_was_cut_off(
+    server: Settings, connection: Connection, heard: Path, music: Path
+) -> None:
+    shutil.copytree(heard, server.cache_dir)
+    GraphStore(connection).prepare()
+    with Library(server) as library:
+        with Turn(connection, "another home"):
+            assert library.status().busy
+            assert library.status().stale == []
+        assert library.status().stale == ["The graph is empty: run `kg ingest FOLDER`."]
+        library.ingest(music)
+        connection.write(lambda tx: tx.run("MATCH (f:FeatureSpace) SET f.state = 'building'"))
+        cut_off = "An ingest was cut off: run `kg ingest` again on the same folders."
+        assert cut_off in library.status().stale
+        with Turn(connection, "another home"):
+            assert cut_off not in library.status().stale
+            assert library.status().busy
+        assert not library.status().busy
+
+
 def test_a_long_write_is_not_disturbed_by_its_own_turn(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
