@@ -207,9 +207,9 @@ def test_a_timeout_that_is_no_time(connection: Connection, seconds: float) -> No
 
 @pytest.mark.parametrize("seconds", [float("inf"), 1e300, 1e-6])
 def test_an_odd_timeout(connection: Connection, seconds: float) -> None:
-    if seconds < 1:
+    if seconds < 1:  # Neo4j looks every two seconds who has had his time
         with pytest.raises(GraphError, match="longer than it may"):
-            connection.ask("UNWIND range(1, 3000000) AS a RETURN sum(a)", timeout=seconds)
+            connection.ask(ENDLESS, timeout=seconds)
     else:
         assert connection.ask("RETURN 1", timeout=seconds).rows == [[1]]
 
