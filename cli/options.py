@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from kg.text import printable
+
 if TYPE_CHECKING:
     from kg.library import Library
     from kg.settings import Settings
@@ -54,7 +56,7 @@ class App:
     def remark(self, text: str) -> None:
         """A line on stderr that is not data; nothing with --quiet."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

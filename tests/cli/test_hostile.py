@@ -27,7 +27,7 @@ ELSE = {
     "evaluate": ("--epochs", "1", "--seeds", "1"),
     "forget": ("--yes",),
     "ingest": ("MUSIC",),
-    "inspect": ("MUSIC/blues/blues-0.flac",),
+    "inspect": ("SONG", "--family=rhythm"),
     "query": ("RETURN 1",),
     "train": ("--epochs", "1"),
     "tune": ("--trials", "2", "--folds", "2", "--epochs", "1"),
@@ -60,9 +60,10 @@ ORDER BY key
 
 
 def arguments_of(name: str, option: str | None, hostile: str, music: Path) -> Sequence[str]:
-    given = [part.replace("MUSIC", str(music)) for part in ELSE.get(name, ())]
+    there = {"MUSIC": str(music), "SONG": str(next(music.rglob("*.flac")))}
+    given = [there.get(part, part) for part in ELSE.get(name, ())]
     if option is None:  # instead of what stands for it there
-        options = [part for part in given if part.startswith("--") or name in ("compare", "tune")]
+        options = [part for part in given if part.startswith("--")]
         return [*name.split(), *options, "--", hostile]
     if name == "inspect" and option == "--plot":
         hostile = f"{hostile}.png"
