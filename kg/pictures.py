@@ -1,11 +1,10 @@
 """Pictures as files: whether one can be drawn there, and writing it whole or not at all."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kg.errors import KgError, WrongUsageError
-from kg.files import expanded
+from kg.outputs import appearing, check_target
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -29,16 +28,12 @@ def check_picture(path: Path) -> Path:
         raise KgError(
             "Drawing needs matplotlib: install it with pip install 'kg-music[plot]'."
         ) from error
-    path = expanded(path)
     name, suffix = printable(path), path.suffix.lower()
     if suffix not in KINDS:
         raise WrongUsageError(
             f"{name} can't be drawn: name a file that ends in .png, .pdf or .svg."
         )
-    if not path.parent.is_dir():
-        raise WrongUsageError(
-            f"There is no folder {printable(path.parent)} for the picture: make it first."
-        )
+    path = check_target(path, "the picture")
     if path.exists() and not _is_picture(path, suffix):
         raise WrongUsageError(
             f"{name} is there already and is no {suffix[1:].upper()} picture, so it is left alone: "
@@ -48,8 +43,6 @@ def check_picture(path: Path) -> Path:
 
 
 def _is_picture(path: Path, suffix: str) -> bool:
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
         head = file.read(16)
     return not head or head.startswith(KINDS[suffix])
@@ -61,12 +54,8 @@ def save_picture(picture: "Figure", path: Path) -> None:
     Raises:
         KgError: it can't be written.
     """
-    half = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        try:
-            picture.savefig(half, format=path.suffix.lower()[1:], dpi=150)
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
+        with appearing(path) as file:
+            picture.savefig(file, format=path.suffix.lower()[1:], dpi=150)
     except OSError as error:
         raise KgError(f"{printable(path)} can't be written ({error.strerror}).") from error

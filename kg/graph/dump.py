@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from kg.graph.manifest import (
     nodes_part,
     relationships_part,
 )
+from kg.outputs import appearing, check_target
 from kg.progress import SILENT, Advance, Progress
 from kg.schema import KEYS
 from kg.text import printable
@@ -273,41 +273,20 @@ def _now() -> tuple[int, int, int, int, int, int]:
 
 
 def _check_target(file: Path, *, force: bool) -> None:
-    if file.is_dir():
+    check_target(file, "the dump")
+    if not force and os.path.lexists(file):
         raise WrongUsageError(
-            f"{printable(file)} is a folder: name a file, such as library.kg.zip."
+            f"{printable(file)} is there already: choose another name, or replace it with --force."
         )
-    if not file.parent.is_dir():
-        raise WrongUsageError(f"There is no folder {printable(file.parent)} to write the dump to.")
-    if os.path.lexists(file):
-        if not force:
-            raise WrongUsageError(
-                f"{printable(file)} is there already: choose another name, or replace it with "
-                "--force."
-            )
-        if not file.is_file():
-            raise WrongUsageError(f"{printable(file)} is not a file, so no dump can be there.")
 
 
 @contextmanager
 def _appearing(file: Path, *, force: bool) -> Iterator[BinaryIO]:
     """A private file that takes its name when all is written, or leaves nothing behind."""
     try:
-        # In the same folder, so that it can be renamed; nobody else may read it (mode 0600).
-        number, name = tempfile.mkstemp(
-            prefix=f".{file.name[:50]}-", suffix=".part", dir=file.parent
-        )
-        part = Path(name)
-        try:
-            with os.fdopen(number, "w+b") as target:
-                yield target
-                target.flush()
-                os.fsync(target.fileno())
+        with appearing(file, private=True) as target:
+            yield target
             _check_target(file, force=force)  # somebody else may have written it meanwhile
-            part.replace(file)
-        finally:
-            with suppress(FileNotFoundError):
-                part.unlink()
     except OSError as error:
         raise KgError(
             f"The dump can't be written to {printable(file)} ({error.strerror or error}): make "

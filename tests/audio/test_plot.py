@@ -1,5 +1,6 @@
 """Pictures of songs: what is drawn where, and where none is drawn."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def test_where_no_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(WrongUsageError, match=r"is no PNG picture, so it is left alone"):
         check_picture(tmp_path / "notes.png")
     (tmp_path / "folder.svg").mkdir()
-    with pytest.raises(WrongUsageError, match=r"is no SVG picture"):
+    with pytest.raises(WrongUsageError, match="is a folder: name a file for the picture"):
         check_picture(tmp_path / "folder.svg")
     (tmp_path / "empty.pdf").touch()
     assert check_picture(tmp_path / "empty.pdf").name == "empty.pdf"
@@ -157,10 +158,13 @@ def test_a_picture_is_replaced_when_the_new_one_is_whole(
     draw(sine(440.0, 1.0), "second", check_picture(path))
     second = path.read_bytes()
     assert first != second
-    if Path("/dev/full").exists():
-        (tmp_path / f".{os.getpid()}.song.PNG").symlink_to("/dev/full")
-        with pytest.raises(KgError, match=r"song\.PNG can't be written \(No space left"):
-            draw(sine(440.0, 1.0), "third", path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(KgError, match=r"song\.PNG can't be written \(No space left"):
+        draw(sine(440.0, 1.0), "third", path)
     assert path.read_bytes() == second
     assert [each.name for each in tmp_path.iterdir()] == ["song.PNG"]
 
