@@ -18,8 +18,11 @@ those of a logistic regression of the hidden heads' answers on their inner produ
 fitted anew each epoch, true pairs of rare classes weighing up.
 """
 
+import inspect
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,7 +110,12 @@ def _convolution() -> nn.Module:
             product: Tensor = _Symmetric.apply(matrix, x)
             return product
 
-    return Convolution(normalize=False)
+    made = Convolution(normalize=False)
+    # PyG writes the code of a layer's `propagate` into a file of its own, and leaves it there.
+    written = Path(inspect.getfile(made.propagate))
+    if written.parent == Path(tempfile.gettempdir()):
+        written.unlink(missing_ok=True)
+    return made
 
 
 class Embeddings(nn.Module):

@@ -1,6 +1,10 @@
 """LightGCN: its propagation by hand, and on graphs where it has to tell something."""
 
 import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +21,8 @@ from models.baselines.lightgcn import (
 )
 from tests.models.baseline_graphs import baseline_labels, right
 from tests.models.graphs import TARGET, class_graph, multi_graph
+
+REPOSITORY = Path(__file__).parent.parent.parent
 
 
 def test_propagation_by_hand() -> None:
@@ -105,3 +111,15 @@ def test_bad_input() -> None:
     labels = baseline_labels(data)
     with pytest.raises(ValueError, match="shape"):
         fit(data, TARGET, Labels(labels.truth[:, :3], labels.train, labels.valid, False))
+
+
+def test_no_file_of_pyg_s_is_left_behind() -> None:
+    program = (
+        "import tempfile, sys; tempfile.tempdir = sys.argv[1]\n"
+        "import models.baselines.lightgcn as lightgcn; lightgcn._convolution()"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-c", program, folder], check=True, cwd=REPOSITORY, timeout=120
+        )
+        assert list(Path(folder).iterdir()) == []
