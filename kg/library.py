@@ -708,9 +708,8 @@ class Library:
             return
         from kg.graph.locks import FileLock
 
-        file = self.settings.kg_home / "write.lock"
         try:
-            lock = FileLock(file)
+            lock = FileLock(self.settings.lock_file)
         except OSError as error:
             raise KgError(
                 f"The home folder {self.settings.kg_home} can't be used any more "

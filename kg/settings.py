@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         """Files of the embedded server."""
         return self.kg_home / "server"
 
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one command of this home that writes to the graph."""
+        return self.kg_home / "write.lock"
+
     def make_home(self) -> Path:
         """Create the home folder.
 

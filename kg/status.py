@@ -55,7 +55,7 @@ class Status:
 
 def status_of(store: GraphStore, settings: Settings) -> Status:
     """Look at everything; changes nothing."""
-    busy = is_taken(store.connection)  # before the rest: what it does later is cut off by nobody
+    busy = is_taken(store.connection, settings.lock_file)
     counts, kinds = store.counts(), store.feature_set()
     rejected = len(read_rejects(settings.rejects_file))
     model = latest_model(store)
@@ -68,6 +68,10 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         paths["rejected files"] = settings.rejects_file
     if settings.embedded:
         paths["server"] = settings.server_dir
+    stale = _stale(store, counts, model, kinds, settings.models_dir, busy=busy)
+    if not busy and is_taken(store.connection, settings.lock_file):  # it came meanwhile
+        busy = True
+        stale = _stale(store, counts, model, kinds, settings.models_dir, busy=busy)
     return Status(
         server=store.connection.server,
         counts=counts,
@@ -76,7 +80,7 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         rejected=rejected,
         model=model,
         split=store.split_rule(),
-        stale=_stale(store, counts, model, kinds, settings.models_dir, busy=busy),
+        stale=stale,
         busy=busy,
         paths=paths,
     )

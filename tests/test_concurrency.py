@@ -12,11 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kg import Library
+from kg import Library, status
 from kg.errors import GraphError, RebuiltError
 from kg.graph import turns
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
+from kg.graph.locks import FileLock
 from kg.graph.store import GraphStore
 from kg.graph.turns import Turn, is_taken
 from kg.learning import TrainOptions
@@ -177,6 +178,38 @@ def test_status_tells_a_command_at_work_from_one_that_was_cut_off(
             assert cut_off not in library.status().stale
             assert library.status().busy
         assert not library.status().busy
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_status_knows_at_once_that_a_command_of_its_home_was_killed(
+    server: Settings, connection: Connection
+) -> None:
+    GraphStore(connection).prepare()
+    with Library(server) as library:
+        lock = FileLock(server.lock_file)
+        lock.take(wait=True)
+        with Turn(connection, lock.name()):
+            assert library.status().busy
+            lock.release()  # as the system does for one that is killed
+            assert not library.status().busy
+            assert library.status().stale == ["The graph is empty: run `kg ingest FOLDER`."]
+
+
+def test_status_tells_of_a_command_that_began_while_it_looked(
+    server: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GraphStore(connection).prepare()
+    asked: list[bool] = []
+
+    def began(*_: object) -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    monkeypatch.setattr(status, "is_taken", began)
+    with Library(server) as library:
+        found = library.status()
+    assert found.busy
+    assert found.stale == []
 
 
 def test_a_long_write_is_not_disturbed_by_its_own_turn(

@@ -1,9 +1,8 @@
 """The trials of one tuning, kept on disk by Optuna: it goes on where it was cut off."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from kg.compare.spaces import Choice, Real, Setting, Space
 from kg.errors import KgError
+from kg.graph.locks import held_alone
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Trials that are never ended early: against fewer a median says nothing.
 UNPRUNED = 5
 
+_BUSY = (
+    "Another kg command tunes the same model on the same songs: wait for it, or give --seed "
+    "another number."
+)
 _BROKE = "broke"
 _DEFAULTS = "defaults"
 
@@ -164,8 +168,9 @@ def open_study(
     file = folder / f"{name}.log"
     with _kept():
         folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f"{name}.lock"):
+    with ExitStack() as held:
         with _kept():
+            held.enter_context(held_alone(folder / f"{name}.lock", _BUSY))
             _mend(file)
         try:
             backend = JournalFileBackend(str(file), JournalFileOpenLock(str(file)))
@@ -217,31 +222,6 @@ def _mend(file: Path) -> None:
     if whole < len(written):
         with file.open("r+b") as cut:
             cut.truncate(whole)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep all other commands from the study.
-
-    Raises:
-        KgError: one works on it.
-    """
-    if sys.platform == "win32":  # no such locks
-        yield
-        return
-    from kg.graph.locks import FileLock
-
-    with _kept():
-        lock = FileLock(path)
-    try:
-        if not lock.take(wait=False):
-            raise KgError(
-                "Another kg command tunes the same model on the same songs: wait for it, or give "
-                "--seed another number."
-            )
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from kg.errors import GraphError
+from kg.errors import GraphError, KgError
 
 if sys.platform != "win32":
     import fcntl
@@ -80,3 +82,38 @@ class FileLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def name_if_free(path: Path) -> str | None:
+    """What a lock is called, if nobody holds it alone; None: somebody does, or there is no lock."""
+    if sys.platform == "win32" or not path.exists():
+        return None
+    lock = FileLock(path)
+    try:
+        return lock.name() if lock.share(wait=False) else None
+    finally:
+        lock.release()
+
+
+@contextmanager
+def held_alone(path: Path, busy: str) -> Iterator[None]:
+    """Keep other commands from something for as long as a `with` statement; on Windows nothing is.
+
+    Args:
+        path: The lock file.
+        busy: What is said where another command holds it.
+
+    Raises:
+        KgError: another command holds it.
+        OSError: the file can't be opened.
+    """
+    if sys.platform == "win32":  # no such locks
+        yield
+        return
+    lock = FileLock(path)
+    try:
+        if not lock.take(wait=False):
+            raise KgError(busy)
+        yield
+    finally:
+        lock.release()

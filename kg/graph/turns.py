@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from kg.errors import GraphError, RebuiltError
 from kg.graph import queries
 from kg.graph.connection import Connection, Transaction
 from kg.graph.driver import neo4j
+from kg.graph.locks import name_if_free
 from kg.progress import SILENT, Progress
 
 RENEW_SECONDS: Final = 2.0
@@ -140,10 +142,18 @@ class _TakenError(Exception):
     """Somebody else was faster."""
 
 
-def is_taken(connection: Connection) -> bool:
-    """Whether a command is at work on the graph."""
+def is_taken(connection: Connection, lock: Path | None = None) -> bool:
+    """Whether a command is at work on the graph.
+
+    Args:
+        connection: The graph.
+        lock: File that a command of our home holds as long as its turn lasts: one that was killed
+            is known by that at once. None: only by its silence, after a while.
+    """
     there = connection.read(_look)
-    return there is not None and there.idle <= DEAD_SECONDS
+    if there is None or there.idle > DEAD_SECONDS:
+        return False
+    return there.home is None or lock is None or there.home != name_if_free(lock)
 
 
 def _look(tx: neo4j.ManagedTransaction) -> _Holder | None:
