@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,6 +12,7 @@ from kg.errors import WrongUsageError
 if TYPE_CHECKING:
     from kg.compare.figures import Figure
     from kg.compare.runs import Comparison
+    from kg.compare.settings_file import Settings
 
 
 @click.command()
@@ -115,6 +116,7 @@ def compare(
         raise click.UsageError("--csv and --json exclude each other: leave one out.")
     if folds is not None and side is not None:
         raise click.UsageError("--folds and --on exclude each other: leave one out.")
+    tuned = _tuned(configs)
     options = CompareOptions(
         models=None if models is None else _listed(models),
         features=_listed(features),
@@ -125,7 +127,7 @@ def compare(
         epochs=epochs,
         device=device,
         restart=restart,
-        settings=_settings(configs),
+        settings={model: own.settings for model, own in tuned.items()},
     )
     if plot is not None:
         from kg.pictures import check_picture
@@ -144,6 +146,7 @@ def compare(
         print_csv(_COLUMNS, (_values(row) for row in found.figures))
     else:
         print_comparison(found)
+    _print_cautions(tuned, found)
     for each in found.missing:
         what = "broke" if each.failed else "was left out"
         click.echo(f"{each.model} on {each.features} {what}: {each.reason}.", err=True)
@@ -151,7 +154,7 @@ def compare(
         click.get_current_context().exit(1)
 
 
-def _settings(files: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
+def _tuned(files: Sequence[Path]) -> "dict[str, Settings]":
     """Settings by model, from files.
 
     Raises:
@@ -159,15 +162,28 @@ def _settings(files: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
     """
     from kg.compare.settings_file import read
 
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Settings] = {}
     for file in files:
         own = read(file)
         if own.model in found:
             raise WrongUsageError(
                 f"Two files hold settings of {own.model}: name one of them with --config."
             )
-        found[own.model] = own.settings
+        found[own.model] = own
     return found
+
+
+def _print_cautions(tuned: "Mapping[str, Settings]", found: "Comparison") -> None:
+    """What is to be known of settings that were chosen for something else."""
+    from kg.compare.contestants import contestants
+
+    titles = {name: each.title for name, each in contestants().items()}
+    for model, own in tuned.items():
+        rows = [row for row in found.figures if row.model == titles[model] and row.settings]
+        if rows:
+            features = list(dict.fromkeys(row.features for row in rows))
+            for caution in own.caution(features, found.test_split):
+                click.echo(f"Careful: {caution}", err=True)
 
 
 def _listed(text: str) -> list[str]:
@@ -228,7 +244,8 @@ def print_comparison(found: "Comparison") -> None:
         _print_standing(rows)
     tuned = dict.fromkeys(row.model for row in found.figures if row.settings)
     if tuned:
-        click.echo(f"With other settings than the defaults: {', '.join(tuned)}.")
+        flatters = "" if found.test_split else "; where `kg tune` chose by these songs, it flatters"
+        click.echo(f"With other settings than the defaults: {', '.join(tuned)}{flatters}.")
     if found.figures and found.songs < FEW_SONGS:
         click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
 

@@ -14,6 +14,7 @@ from cli.options import (
     json_option,
     negatives_option,
     pass_app,
+    seed_option,
 )
 from kg.text import printable
 
@@ -36,9 +37,7 @@ RULES = {
 @click.command()
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs.")
 @negatives_option
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
-)
+@seed_option
 @click.option(
     "--split",
     type=click.Choice(["auto", "artist", "given", "gtzan", "random"]),
@@ -94,6 +93,9 @@ def train(
     options = TrainOptions(epochs, negatives, seed, device, split, allow_leaks, hidden, settings)
     with app.library() as library:
         report = library.train(options)
+    if tuned is not None:
+        for caution in tuned.caution(["all"], report.model.test_split):
+            click.echo(f"Careful: {caution}", err=True)
     if as_json:
         print_json(report)
         return
@@ -104,17 +106,14 @@ def train(
 
 def _print_settings(file: Path, tuned: "Settings", report: "TrainReport") -> None:
     """What a settings file changed, and what won over it."""
-    used = {name: report.settings[name] for name in tuned.settings}
-    told = ", ".join(f"{name} {_setting(value)}" for name, value in used.items())
+    from kg.compare.spaces import defaults_of
+
+    used = {**defaults_of(tuned.model), **report.settings}
+    told = ", ".join(f"{name} {_setting(used[name])}" for name in tuned.settings)
     click.echo(f"Settings of {printable(file)}: {told or 'none'}.")
     over = [name for name, value in tuned.settings.items() if used[name] != value]
     if over:
         click.echo(f"Given otherwise on the command line: {', '.join(over)}.")
-    if tuned.features not in (None, "all"):
-        click.echo(
-            f"Careful: they were chosen for {printable(str(tuned.features))} alone, and this "
-            "training takes all features."
-        )
 
 
 def _setting(value: object) -> str:

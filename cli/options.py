@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from kg.chance import MOST_SEED
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 def json_option(command: F) -> F:
     """`--json`: one JSON document on stdout and nothing else."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def seed_option(command: F) -> F:
+    """`--seed`: of all chance."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, MOST_SEED),
+        default=0,
+        show_default=True,
+        help="Of all chance.",
+    )(command)
 
 
 def device_option(command: F) -> F:

@@ -1,12 +1,13 @@
 """`kg tune`."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import App, device_option, json_option, pass_app
+from cli.options import App, device_option, json_option, pass_app, seed_option
 
 if TYPE_CHECKING:
     from kg.compare.tuning import Tuned
@@ -41,9 +42,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="What songs are represented by: a family such as mfcc or mel, or all of them.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
-)
+@seed_option
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of every training.")
 @click.option(
     "--out",
@@ -130,8 +129,20 @@ def print_tuned(found: "Tuned", path: Path) -> None:
         click.echo("Nothing that was tried is better than the defaults.")
     for reason in sorted(set(found.broke)):
         click.echo(f"Could not be trained ({found.broke.count(reason)}): {reason}", err=True)
-    use = "kg train" if found.model == "r-gcn" else f"kg compare --models {found.model},r-gcn"
-    click.echo(f"Written to {printable(path)}: {use} --config {printable(path)}")
+    click.echo(f"Written to {printable(path)}: {_use(found, path)}")
+
+
+def _use(found: "Tuned", path: Path) -> str:
+    """The command that takes the settings, as it is typed into a shell."""
+    from kg.text import printable
+
+    file = f"./{path}" if str(path).startswith("-") else str(path)
+    if found.model == "r-gcn" and found.features == "all":
+        command = ["kg", "train"]
+    else:
+        models = dict.fromkeys([found.model, "r-gcn"])
+        command = ["kg", "compare", "--models", ",".join(models), "--features", found.features]
+    return printable(shlex.join([*command, "--config", file]))
 
 
 def _endings(found: "Tuned") -> str:

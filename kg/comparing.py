@@ -1,5 +1,6 @@
 """`kg compare` on a library: its songs from the graph, its sounds from the cache, its rows kept."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,42 +45,30 @@ def compare_models(
             there.
         KgError: something can't be kept on disk.
     """
-    options = options or CompareOptions()
     with progress.stage("Reading the graph", None):
         rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
         refuse_unlearnable(rows)
         there = store.feature_set() or kinds
     material = Material(rows.songs, keys, there)
     frames = frames_of(store, material, cache_dir, workers, progress)
-    found = compare(material, folder, frames, options, progress)
-    if options.on == "test":
-        _remember_looks(store, material, found, in_turn)
-    in_turn(
-        lambda: write_experiments(
-            store.connection,
-            found.run,
-            found.created_at,
-            found.figures,
-            found.missing,
-            folds=found.folds,
-            feature_version=there.version,
-            build=rows.build,
+
+    def looks(training: str) -> None:
+        # Each counts as a model that has seen the test songs, and counts once.
+        songs, now = len(material.side("test")), datetime.now(UTC)
+        in_turn(lambda: store.open_test_split(material.test_split, songs, [training], now))
+
+    def keep(found: Comparison) -> None:
+        in_turn(
+            lambda: write_experiments(
+                store.connection,
+                found.run,
+                found.created_at,
+                found.figures,
+                found.missing,
+                folds=found.folds,
+                feature_version=there.version,
+                build=rows.build,
+            )
         )
-    )
-    return found
 
-
-def _remember_looks(
-    store: GraphStore, material: Material, found: Comparison, in_turn: InTurn
-) -> None:
-    """Every training that was measured on the test songs counts as a model that has seen them."""
-    from kg.measuring import fingerprint_of_songs
-
-    test = material.side("test")
-    split = fingerprint_of_songs([material.songs.ids[row] for row in test])
-    looked = [
-        f"{found.run}:{row.model}:{row.features}:{seed}"
-        for row in found.figures
-        for seed in range(found.seeds)
-    ]
-    in_turn(lambda: store.open_test_split(split, len(test), looked, found.created_at))
+    return compare(material, folder, frames, options, progress, keep=keep, looks=looks)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from kg.chance import check_seed
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
 from kg.graph.rows import GraphRows, Looks, ModelRow
@@ -288,7 +289,7 @@ def fit(
 
     Raises:
         WrongUsageError: there is no such device, or a setting can't be used.
-        KgError: there is too little memory.
+        KgError: there is too little memory, or the training ran away.
     """
     from models import training
     from models.devices import DeviceError
@@ -298,7 +299,7 @@ def fit(
     most = config.most_epochs(training.validation_heads(data, GENRE_EDGE))
     with progress.stage(name, most) as advance:
         try:
-            return training.train(
+            result = training.train(
                 data,
                 GENRE_EDGE,
                 groups=maps.families,
@@ -312,6 +313,13 @@ def fit(
         except OutOfMemoryError as error:
             narrower = f" (`kg train --hidden {error.hidden}`)" if error.hidden else ""
             raise KgError(f"There is too little memory: {error}{narrower}.") from error
+    # Before anybody looks at a test song.
+    if not all(bool(weights.isfinite().all()) for weights in result.model.parameters()):
+        raise KgError(
+            f"{name} came to weights that are no numbers: it ran away. Train without --config, or "
+            "with a lower learning_rate."
+        )
+    return result
 
 
 def _standing(loss: float, score: float | None) -> str:
@@ -433,14 +441,21 @@ def _rivals(
 
 
 def _chosen(options: TrainOptions) -> dict[str, Any]:
-    """Settings that are other than the defaults, by name."""
+    """Settings that are other than the defaults, by name.
+
+    Raises:
+        WrongUsageError: a setting is unknown or can't be as it is.
+    """
+    from kg.compare.settings_file import others
+
     said = {
         "epochs": options.epochs,
         "epochs_unvalidated": options.epochs,
         "negatives": options.negatives,
         "hidden": options.hidden,
     }
-    return {**options.settings, **{name: own for name, own in said.items() if own is not None}}
+    wanted = {**options.settings, **{name: own for name, own in said.items() if own is not None}}
+    return others("r-gcn", wanted)
 
 
 def _configs(options: TrainOptions, *, messages: bool) -> "tuple[TrainConfig, EncoderConfig]":
@@ -451,6 +466,7 @@ def _configs(options: TrainOptions, *, messages: bool) -> "tuple[TrainConfig, En
     """
     from kg.compare.settings_file import configured
 
+    check_seed(options.seed)
     config, encoder = configured("r-gcn", _chosen(options))
     return replace(config, seed=options.seed), replace(encoder, messages=messages)
 

@@ -1,13 +1,15 @@
 """`kg compare` on a library: its sounds from the cache, its rows and looks kept in the graph."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from kg import Library
+from kg import Library, comparing
 from kg.compare.runs import CompareOptions
-from kg.errors import NotReadyError, WrongUsageError
+from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
+from kg.graph.locks import held_alone
 
 QUICK = CompareOptions(models=("knn", "majority", "rnn"), seeds=1, folds=2, epochs=3)
 
@@ -59,6 +61,42 @@ def test_each_training_that_sees_the_test_songs_is_on_record(library: Library, m
     library.compare(CompareOptions(models=("knn",), seeds=1, folds=2))
     (looks,) = library.query("MATCH (t:TestSplit) RETURN size(t.looks) AS n")["n"]
     assert looks == 4
+
+
+def test_a_comparison_whose_rows_could_not_be_kept_is_finished_and_looks_once(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    options = CompareOptions(models=("knn", "majority"), seeds=1, on="test")
+
+    def gone(*_: object, **__: object) -> None:
+        raise GraphError("the server is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparing, "write_experiments", gone)
+        with pytest.raises(GraphError):
+            library.compare(options)
+    assert len(library.query(EXPERIMENTS)) == 0
+    (looks,) = library.query("MATCH (t:TestSplit) RETURN size(t.looks) AS n")["n"]
+    assert looks == 2
+    found = library.compare(options)
+    assert found.resumed
+    assert list(library.query(EXPERIMENTS)["run"]) == [found.run] * 2
+    (looks,) = library.query("MATCH (t:TestSplit) RETURN size(t.looks) AS n")["n"]
+    assert looks == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_two_comparisons_at_once_do_not_mix(library: Library, music: Path) -> None:
+    library.ingest(music)
+    with (
+        held_alone(library.settings.kg_home / "comparison.lock", "busy"),
+        pytest.raises(KgError, match="Another kg command compares models in this home"),
+    ):
+        library.compare(QUICK)
+
+
+EXPERIMENTS = "MATCH (e:Experiment) RETURN e.run AS run"
 
 
 def test_what_cannot_be_compared_is_said(library: Library, music: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from kg import Library
 from kg.audio.synth import GENRES, write_song
-from kg.errors import GraphError, NotReadyError, WrongUsageError
+from kg.compare.tuning import TuneOptions
+from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
 from kg.graph.rows import Looks
 from kg.learning import TrainOptions
 from kg.measuring import recorded
@@ -243,3 +244,25 @@ def test_songs_of_several_genres(library: Library, music: Path) -> None:
     assert found is not None
     assert sum(each.songs for each in found.genres) > found.songs
     assert library.evaluate(1, options=QUICK).seeds is not None
+
+
+def test_a_training_that_runs_away_sees_no_test_song(library: Library, music: Path) -> None:
+    library.ingest(music)
+    kept = library.train(QUICK).model.id
+    wild = TrainOptions(epochs=5, settings={"learning_rate": 1e6, "weight_decay": 1e6})
+    with pytest.raises(KgError, match="Training came to weights that are no numbers"):
+        library.train(wild)
+    (looks,) = library.query("MATCH (t:TestSplit) RETURN t.looks AS looks")["looks"]
+    assert looks == [kept]
+    assert [model.id for model in library.models()] == [kept]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 5_000_000_000_000_000_000_000])
+def test_seeds_that_no_lot_can_be_drawn_with(library: Library, music: Path, seed: int) -> None:
+    library.ingest(music)
+    for do in (
+        lambda: library.train(TrainOptions(seed=seed)),
+        lambda: library.tune(TuneOptions(seed=seed)),
+    ):
+        with pytest.raises(WrongUsageError, match="A seed is a number from 0 to 4294967295"):
+            do()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kg.compare.material import ALL, Task
 from kg.errors import WrongUsageError
+from kg.evaluate import Rows
 from kg.schema import GENRE_EDGE, SONG_NODE
 
 if TYPE_CHECKING:
@@ -148,6 +149,20 @@ def training_device(name: str) -> str:
         return str(pick_device(name))
     except DeviceError as error:
         raise WrongUsageError(str(error)) from error
+
+
+def told_by(fitted: "Fitted", rows: Rows) -> NDArray[np.float32]:
+    """What a trained contestant says of songs: float32 [m, g].
+
+    Raises:
+        ValueError: it says what is no number: its training ran away.
+    """
+    import torch
+
+    told: NDArray[np.float32] = fitted.scores(torch.from_numpy(rows)).float().numpy()
+    if not np.isfinite(told).all():
+        raise ValueError("it came to scores that are no numbers: a lower learning rate may help")
+    return told
 
 
 class _Net:

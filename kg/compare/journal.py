@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import secrets
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,13 @@ import numpy as np
 
 from kg.errors import KgError, WrongUsageError
 from kg.evaluate import Scores
+from kg.graph.locks import held_alone
 
 _SETTINGS = "settings.json"
+_BUSY = (
+    "Another kg command compares models in this home: wait for it, or choose another home with "
+    "--home DIR or KG_HOME."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +56,17 @@ class Came:
 
 
 class Journal:
-    """The folder of one comparison.
+    """The folder of one comparison; `open_journal` opens it.
 
-    Args:
-        folder: Where it is kept; there is one comparison at a time.
-        settings: All that decides its numbers.
-        restart: Throw away what an unfinished one of other settings has come to.
-
-    Raises:
-        WrongUsageError: an unfinished comparison with other settings is there.
-        KgError: the folder can't be written to.
+    Attributes:
+        run: Id of the comparison: the same when it goes on.
+        resumed: It goes on.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, restart: bool) -> None:
         self._folder = folder
         wanted = json.loads(json.dumps(settings))
-        there = _read_settings(folder)
+        run, there = _read_settings(folder)
         if there is not None and there != wanted and not restart:
             changed = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
             raise WrongUsageError(
@@ -72,19 +74,21 @@ class Journal:
                 f"({_differing(there, wanted, changed)}): give the same again to finish it, or "
                 "--restart to throw it away and begin anew."
             )
-        self.resumed = there == wanted and not restart
+        self.resumed = run is not None and there == wanted and not restart
+        self.run = run if run is not None and self.resumed else secrets.token_hex(6)
         if not self.resumed:
             try:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True, exist_ok=True)
-                self._write(_SETTINGS, json.dumps(wanted, indent=1).encode())
+                kept = {"run": self.run, "settings": wanted}
+                self._write(_SETTINGS, json.dumps(kept, indent=1).encode())
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise _unwritable(folder, error) from error
 
     def read(self, cell: Cell) -> Came | None:
         """What a training came to; None: it hasn't been done, or its file is damaged."""
         try:
-            with (self._folder / _name(cell)).open("rb") as raw, np.load(raw) as file:
+            with (self._folder / self._name(cell)).open("rb") as raw, np.load(raw) as file:
                 return Came(file["scores"], **json.loads(str(file["figures"])))
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
             return None
@@ -99,12 +103,13 @@ class Journal:
         try:
             packed = io.BytesIO()
             np.savez(packed, scores=came.scores, figures=np.array(json.dumps(figures)))
-            self._write(_name(cell), packed.getvalue())
+            self._write(self._name(cell), packed.getvalue())
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self._folder, error) from error
 
     def finish(self) -> None:
         """Forget it all: the results are in the graph by now."""
+        (self._folder / _SETTINGS).unlink(missing_ok=True)  # first: cut off here, it is forgotten
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -112,18 +117,50 @@ class Journal:
         part.write_bytes(content)
         part.replace(self._folder / name)
 
-    def _unwritable(self, error: OSError) -> KgError:
-        return KgError(
-            f"What the comparison has come to can't be kept in {self._folder} ({error.strerror}): "
-            "make room there, or choose another home with --home DIR or KG_HOME."
-        )
+    def _name(self, cell: Cell) -> str:
+        # With the run: what a deletion left behind of another comparison is none of ours.
+        text = "\n".join([self.run, *map(str, asdict(cell).values())])
+        return f"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.npz"
 
 
-def _read_settings(folder: Path) -> Any:
+@contextmanager
+def open_journal(
+    folder: Path, settings: Mapping[str, Any], *, restart: bool = False
+) -> Iterator[Journal]:
+    """Go on with a comparison, or begin it; there is one at a time.
+
+    Args:
+        folder: Where it is kept.
+        settings: All that decides its numbers.
+        restart: Throw away what an unfinished one of other settings has come to.
+
+    Raises:
+        WrongUsageError: an unfinished comparison with other settings is there.
+        KgError: another command is at work on it, or the folder can't be written to.
+    """
+    with ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(held_alone(folder.with_name(f"{folder.name}.lock"), _BUSY))
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        yield Journal(folder, settings, restart=restart)
+
+
+def _unwritable(folder: Path, error: OSError) -> KgError:
+    return KgError(
+        f"What the comparison has come to can't be kept in {folder} ({error.strerror}): "
+        "make room there, or choose another home with --home DIR or KG_HOME."
+    )
+
+
+def _read_settings(folder: Path) -> tuple[str | None, Any]:
+    """Id and settings of the comparison that is there."""
     try:
-        return json.loads((folder / _SETTINGS).read_text())
-    except (OSError, ValueError):
-        return None
+        kept = json.loads((folder / _SETTINGS).read_text())
+        return str(kept["run"]), dict(kept["settings"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None, None
 
 
 def _differing(there: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
@@ -145,8 +182,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _name(cell: Cell) -> str:
-    text = "\n".join(map(str, asdict(cell).values()))
-    return f"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.npz"

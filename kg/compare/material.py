@@ -20,6 +20,7 @@ from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Bools, Rows
 from kg.graph.rows import Edges, GraphRows, SongTable
 from kg.hetero import IdMaps, to_hetero
+from kg.measuring import fingerprint_of_songs
 from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
 from kg.schema import cluster_id
@@ -104,6 +105,12 @@ class Material:
         digest.update(songs.features.tobytes())
         return digest.hexdigest()
 
+    @property
+    def test_split(self) -> str:
+        """Fingerprint of the test songs; empty where there are none."""
+        rows = self.side("test")
+        return fingerprint_of_songs([self.songs.ids[row] for row in rows]) if len(rows) else ""
+
     def side(self, name: str) -> Rows:
         """Rows of the labelled songs on a side of the library's own split."""
         sides = np.array([side or "" for side in self.songs.splits])
@@ -158,6 +165,8 @@ class Material:
                 f"No song is on the {'validation' if side == 'valid' else 'test'} side of the "
                 "split: leave out --on, so that folds are measured on instead."
             )
+        if side == "valid":  # measured on, these choose nothing
+            train, valid = self._held_back(train, seed)
         return [Fold(side, seed, 0, train, valid, told)]
 
     def check_folds(self, count: int) -> None:

@@ -1,12 +1,12 @@
 """Every contestant on every representation, fold and seed: the comparison itself."""
 
-import hashlib
+import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +23,13 @@ from kg.compare.contestants import (
     Given,
     chosen,
     heard_as,
+    told_by,
     training_device,
 )
 from kg.compare.figures import Figure, Outcome, figures
-from kg.compare.journal import Came, Cell, Journal
+from kg.compare.journal import Came, Cell, Journal, open_journal
 from kg.compare.material import ALL, Fold, Material, Task, restricted
-from kg.compare.settings_file import configured
+from kg.compare.settings_file import others
 from kg.errors import KgError, WrongUsageError
 from kg.evaluate import Rows, Scores
 from kg.progress import SILENT, Progress
@@ -102,6 +103,7 @@ class Comparison:
         figures: A row a contestant, representation and protocol, the best ones first.
         missing: Contestants without a row.
         resumed: Some trainings were done by an earlier run that was cut off.
+        test_split: Fingerprint of the test songs where these were measured on; else empty.
     """
 
     run: str
@@ -114,6 +116,7 @@ class Comparison:
     figures: Sequence[Figure]
     missing: Sequence[Missing]
     resumed: bool
+    test_split: str
 
 
 class NoFramesError(KgError):
@@ -126,6 +129,9 @@ def compare(
     frames_of: FramesOf,
     options: CompareOptions | None = None,
     progress: Progress = SILENT,
+    *,
+    keep: Callable[[Comparison], None] = lambda _: None,
+    looks: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Train every contestant on every representation, fold and seed, and measure them.
 
@@ -135,12 +141,16 @@ def compare(
         frames_of: Frame sequences of all songs, in their order; may raise NoFramesError.
         options: What the user chose.
         progress: Told how far it is.
+        keep: Given what it came to, before the folder is deleted: where this fails, the same
+            comparison can be finished later. May be given the same run again.
+        looks: Given the name of every training that is about to be measured on test songs; the
+            same name is given again where a comparison goes on.
 
     Raises:
         WrongUsageError: an option can't be used, or an unfinished comparison of other settings is
             there.
         NotReadyError: there are too few songs.
-        KgError: what it comes to can't be kept.
+        KgError: what it comes to can't be kept, or another comparison is under way in the folder.
     """
     options = options or CompareOptions()
     if options.seeds < 1 or options.folds < 2:
@@ -150,7 +160,7 @@ def compare(
             "--show-inflation compares folds by artist with random ones: leave out --on."
         )
     entries = _entries(chosen(options.models), options.features, material)
-    _refuse_settings(options.settings, entries)
+    options = replace(options, settings=_settings(options.settings, entries))
     device = training_device(options.device)
     rounds = list(_rounds(material, options))
     settings = {
@@ -161,46 +171,52 @@ def compare(
         "on": options.on,
         "random folds": options.show_inflation,
         "epochs": options.epochs,
-        "settings": {name: dict(own) for name, own in options.settings.items() if own},
+        "settings": options.settings,
         "library": material.fingerprint,
         "version": __version__,
     }
-    journal = Journal(folder, settings, restart=options.restart)
-    if journal.resumed:
-        progress.say("Going on with the comparison that was cut off.")
-    trainings = _Trainings(material, journal, frames_of, options, device)
-    with progress.stage("Comparing", sum(len(folds) for folds in rounds) * len(entries)) as advance:
-        for folds in rounds:
-            for fold in folds:
-                for features in dict.fromkeys(entry.features for entry in entries):
-                    task = trainings.task(fold, features)
-                    for entry in entries:
-                        if entry.features == features:
-                            advance(0, note=f"{entry.contestant.title}, {features}")
-                            trainings.run(entry, task)
-                            advance(1)
+    with open_journal(folder, settings, restart=options.restart) as journal:
+        if journal.resumed:
+            progress.say("Going on with the comparison that was cut off.")
+        trainings = _Trainings(material, journal, frames_of, options, device, looks)
+        trainings.run_all(entries, rounds, progress)
+        found = _comparison(material, journal, trainings, entries, rounds, options)
+        keep(found)
+        journal.finish()
+    return found
+
+
+def _comparison(
+    material: Material,
+    journal: Journal,
+    trainings: "_Trainings",
+    entries: "Sequence[_Entry]",
+    rounds: Sequence[Sequence[Fold]],
+    options: CompareOptions,
+) -> Comparison:
+    """What the trainings came to together."""
     measured = rounds[0]
     rows = np.sort(np.concatenate([fold.told for fold in measured]))
-    found = Comparison(
-        run=hashlib.blake2b(repr((settings, time.time_ns())).encode(), digest_size=6).hexdigest(),
+    truth = material.truth[rows]
+    return Comparison(
+        run=journal.run,
         created_at=datetime.now(UTC),
         songs=len(rows),
-        genres=[material.genres[c] for c in np.flatnonzero(material.truth[rows].any(axis=0))],
+        genres=[material.genres[c] for c in np.flatnonzero(truth.any(axis=0))],
         left_out=material.left_out if options.on is None else [],
         seeds=options.seeds,
         folds=len(measured),
         figures=figures(
-            material.truth[rows],
+            truth,
             trainings.outcomes(entries, rounds, rows),
             [f"group {material.group[row]}" for row in rows],
-            multi_label=bool((material.truth[rows].sum(axis=1) > 1).any()),
+            multi_label=bool((truth.sum(axis=1) > 1).any()),
             seed=0,
         ),
         missing=list(trainings.missing.values()),
         resumed=journal.resumed,
+        test_split=material.test_split if options.on == "test" else "",
     )
-    journal.finish()
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +247,19 @@ def _entries(
     return list(dict.fromkeys(found))
 
 
-def _refuse_settings(settings: Mapping[str, Mapping[str, Any]], entries: Sequence[_Entry]) -> None:
-    """Refuse settings of who takes no part, and such as can't be used."""
+def _settings(
+    settings: Mapping[str, Mapping[str, Any]], entries: Sequence[_Entry]
+) -> dict[str, dict[str, Any]]:
+    """Settings that aren't the defaults; refuses those of who takes no part, and unusable ones."""
     models = {entry.contestant.name for entry in entries}
-    for name, own in settings.items():
+    for name in settings:
         if name not in models:
             raise WrongUsageError(
                 f"There are settings of {name}, which takes no part: name it among the models, or "
                 "leave its settings out."
             )
-        configured(name, own)
+    found = {name: others(name, own) for name, own in settings.items()}
+    return {name: own for name, own in found.items() if own}
 
 
 def _rounds(material: Material, options: CompareOptions) -> Iterator[list[Fold]]:
@@ -265,12 +284,28 @@ class _Trainings:
         frames_of: FramesOf,
         options: CompareOptions,
         device: str,
+        looks: Callable[[str], None],
     ) -> None:
         self.missing: dict[tuple[str, str], Missing] = {}
         self._material, self._journal = material, journal
         self._frames_of, self._options = frames_of, options
-        self._device = device
+        self._device, self._looks = device, looks
         self._frames: dict[str, Frames] = {}
+
+    def run_all(
+        self, entries: Sequence[_Entry], rounds: Sequence[Sequence[Fold]], progress: Progress
+    ) -> None:
+        """Run what hasn't been run yet, a fold's graph after the other."""
+        total = sum(len(folds) for folds in rounds) * len(entries)
+        with progress.stage("Comparing", total) as advance:
+            for fold in itertools.chain.from_iterable(rounds):
+                for features in dict.fromkeys(entry.features for entry in entries):
+                    task = self.task(fold, features)
+                    for entry in entries:
+                        if entry.features == features:
+                            advance(0, note=f"{entry.contestant.title}, {features}")
+                            self.run(entry, task)
+                            advance(1)
 
     def task(self, fold: Fold, features: str) -> Task:
         known = features == ALL or features in self._material.kinds.families
@@ -283,7 +318,10 @@ class _Trainings:
         if key in self.missing or self._journal.read(cell) is not None:
             return
         try:
-            self._journal.write(cell, self._train(entry.contestant, entry.features, task))
+            came = self._train(entry.contestant, entry.features, task)
+            if task.fold.protocol == "test":
+                self._looks(f"{self._journal.run}:{':'.join(key)}:{task.seed}")
+            self._journal.write(cell, came)
         except NoFramesError as error:
             self._miss(entry, str(error), failed=False)
         except KgError:
@@ -341,8 +379,6 @@ class _Trainings:
         )
 
     def _train(self, contestant: Contestant, features: str, task: Task) -> Came:
-        import torch
-
         frames = None
         if contestant.takes == "frames":
             kind = FRAMES_OF[features]
@@ -357,7 +393,7 @@ class _Trainings:
             start = time.perf_counter()
             fitted = contestant.fit(task, given)
             trained = time.perf_counter()
-            told = fitted.scores(torch.from_numpy(task.fold.told)).numpy()
+            told = told_by(fitted, task.fold.told)
             end = time.perf_counter()
         return Came(
             scores=told.astype(np.float32),

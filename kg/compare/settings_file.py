@@ -3,10 +3,9 @@
 
 import difflib
 import json
-import os
-import tempfile
+import reprlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -14,14 +13,23 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 
 from pydantic import TypeAdapter, ValidationError
 
+from kg import outputs
 from kg._version import __version__
-from kg.compare.spaces import NOT_SETTINGS, SPACES, configs_of
+from kg.compare.spaces import NOT_SETTINGS, SPACES, configs_of, defaults_of
 from kg.errors import KgError, WrongUsageError
 from kg.files import expanded, open_file, why_unreadable
 from kg.text import printable
 
 # Far more than any settings take.
 MOST_BYTES = 1 << 20
+# Beyond these, numbers don't fit where torch counts and computes (int32, float32).
+MOST_WHOLE = 2**31 - 1
+MOST_REAL = 1e6
+
+# A wrong value is shown, but not a megabyte of it.
+MOST_SHOWN = 60
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = MOST_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +40,42 @@ class Settings:
         model: Whose settings.
         features: What it learned from when they were chosen; None: nobody says.
         settings: The settings, as the model's config takes them.
+        test_split: Fingerprint of the library's test songs when they were chosen, which none of
+            these had a part in; None: nobody says.
     """
 
     model: str
     features: str | None
     settings: Mapping[str, Any]
+    test_split: str | None = None
+
+    def caution(self, features: Sequence[str], test_split: str) -> list[str]:
+        """What is to be known where they are used, in plain words.
+
+        Args:
+            features: What the model learns from now.
+            test_split: Fingerprint of the test songs that it is measured on now; empty where it
+                is measured on none.
+        """
+        said = []
+        others = [name for name in features if name != self.features]
+        if self.features is not None and others:
+            said.append(
+                f"the settings of {self.model} were chosen for {_brief(self.features)}, and here "
+                f"it learns from {', '.join(others)}."
+            )
+        if test_split and self.test_split is not None and test_split != self.test_split:
+            said.append(
+                f"the settings of {self.model} were chosen when other songs were test songs: some "
+                "of today's may have had a part in it, which flatters. `kg tune` chooses anew."
+            )
+        return said
 
 
-_KEYS = ("kg", "model", "features", "settings", "macroF1", "defaults", "trials", "folds", "seed")
+_KEYS = (
+    *("kg", "model", "features", "settings", "macroF1", "defaults", "trials", "folds", "seed"),
+    "testSplit",
+)
 
 
 def read(path: Path, model: str | None = None) -> Settings:
@@ -66,21 +102,30 @@ def read(path: Path, model: str | None = None) -> Settings:
         )
     if model is not None and there != model:
         raise WrongUsageError(
-            f"{name} holds settings of {printable(there)}, and those of {model} are wanted: "
+            f"{name} holds settings of {_brief(there)}, and those of {model} are wanted: "
             f"`kg tune --model {model}` finds some."
         )
-    if there not in SPACES:
-        raise WrongUsageError(
-            f"{name} holds settings of {printable(there)}, which has none to choose: take "
-            f"{', '.join(SPACES)}."
-        )
     configs = configured(there, settings, name)
-    features = document.get("features")
+    features, split = document.get("features"), document.get("testSplit")
     return Settings(
         there,
         features if isinstance(features, str) else None,
         {field: _of(configs, field) for field in settings},
+        split if isinstance(split, str) else None,
     )
+
+
+def others(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that aren't the model's defaults, as its config takes them.
+
+    Raises:
+        WrongUsageError: a setting is unknown, of the wrong type or out of range.
+    """
+    if not settings:
+        return {}
+    configs, defaults = configured(model, settings), defaults_of(model)
+    found = {name: _of(configs, name) for name in settings}
+    return {name: value for name, value in found.items() if value != defaults[name]}
 
 
 def configured(model: str, settings: Mapping[str, Any], where: str = "settings") -> tuple[Any, ...]:
@@ -94,6 +139,10 @@ def configured(model: str, settings: Mapping[str, Any], where: str = "settings")
     Raises:
         WrongUsageError: a setting is unknown, of the wrong type or out of range.
     """
+    if model not in SPACES:
+        raise WrongUsageError(
+            f"{where}: {_brief(model)} has no settings to choose: take {', '.join(SPACES)}."
+        )
     configs = configs_of(model)
     known = [
         field.name
@@ -126,29 +175,14 @@ def check_target(path: Path, model: str, *, force: bool = False) -> Path:
         Where to.
 
     Raises:
-        WrongUsageError: there is another file already, the folder is missing or can't be written
-            to.
+        WrongUsageError: there is another file already, or none can be written there.
     """
-    path = expanded(path)
-    name = printable(path)
-    if path.is_dir():
-        raise WrongUsageError(f"{name} is a folder: name a file with --out FILE.")
-    if not path.parent.is_dir():
-        raise WrongUsageError(
-            f"There is no folder {printable(path.parent)} for the settings: make it first."
-        )
+    path = outputs.check_target(path, "the settings")
     if not force and path.exists() and not _holds_settings_of(path, model):
         raise WrongUsageError(
-            f"{name} is there already and holds no settings of {model}, so it is left alone: "
-            "choose another name with --out FILE, or replace it with --force."
+            f"{printable(path)} is there already and holds no settings of {model}, so it is left "
+            "alone: choose another name with --out FILE, or replace it with --force."
         )
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise WrongUsageError(
-            f"{name} can't be written ({error.strerror}): choose another place with --out FILE."
-        ) from error
     return path
 
 
@@ -163,13 +197,9 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         KgError: it can't be written.
     """
     text = json.dumps({"kg": __version__, **document}, indent=2, ensure_ascii=False)
-    half = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        try:
-            half.write_text(text + "\n", encoding="utf-8")
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
+        with outputs.appearing(path) as file:
+            file.write(f"{text}\n".encode())
     except OSError as error:
         raise KgError(
             f"{printable(path)} can't be written ({error.strerror}): the trials are kept, and the "
@@ -232,7 +262,11 @@ def _refuse_unknown(
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
             offered = f"did you mean {' or '.join(near)}?" if near else f"take {', '.join(names)}."
-            raise WrongUsageError(f"{where} has an unknown {what} {name!r}: {offered}")
+            raise WrongUsageError(f"{where} has an unknown {what} {_SHORT.repr(name)}: {offered}")
+
+
+def _brief(name: str) -> str:
+    return printable(name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}...")
 
 
 def _of(configs: tuple[Any, ...], name: str) -> Any:
@@ -250,12 +284,24 @@ def _value(name: str, value: Any, hint: Any, where: str) -> Any:
         text = json.dumps(value, allow_nan=False)
         found = _adapter(hint).validate_json(text, strict=True)
     except (ValidationError, TypeError, ValueError) as error:
-        raise WrongUsageError(f"{where}: {name} must be {_words(hint)}, not {value!r}.") from error
+        raise WrongUsageError(
+            f"{where}: {name} must be {_words(hint)}, not {_SHORT.repr(value)}."
+        ) from error
     # Not every config refuses what can't be learned with.
-    if isinstance(found, int | float) and (found < 0 or (name == "learning_rate" and found == 0)):
-        least = "above 0" if name == "learning_rate" else "at least 0"
-        raise WrongUsageError(f"{where}: {name} must be {least}, not {value!r}.")
+    for number in found if isinstance(found, tuple) else (found,):
+        if isinstance(number, int | float):
+            _refuse_range(name, number, where)
     return found
+
+
+def _refuse_range(name: str, number: float, where: str) -> None:
+    shown = _SHORT.repr(number)
+    if number < 0 or (name == "learning_rate" and number == 0):
+        least = "above 0" if name == "learning_rate" else "at least 0"
+        raise WrongUsageError(f"{where}: {name} must be {least}, not {shown}.")
+    most = MOST_WHOLE if isinstance(number, int) else MOST_REAL
+    if not number <= most:
+        raise WrongUsageError(f"{where}: {name} must be at most {most:,.0f}, not {shown}.")
 
 
 def _words(hint: Any) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kg._version import __version__
+from kg.chance import check_seed
 from kg.compare.contestants import (
     FRAMES_OF,
     Contestant,
@@ -21,6 +23,7 @@ from kg.compare.contestants import (
     chosen,
     contestants,
     heard_as,
+    told_by,
     training_device,
 )
 from kg.compare.material import ALL, Fold, Material, Task, restricted
@@ -74,6 +77,7 @@ class Tuned:
         songs: How many songs were told, none of them a test song.
         genres: Names of the genres that they have.
         left_out: Genres that took no part, as one artist only has songs of them.
+        test_split: Fingerprint of the test songs, which weren't looked at.
         folds: How many.
         seed: Of all chance.
         epochs: The most epochs, where the user chose that.
@@ -93,6 +97,7 @@ class Tuned:
     songs: int
     genres: Sequence[str]
     left_out: Sequence[str]
+    test_split: str
     folds: int
     seed: int
     epochs: int | None
@@ -115,6 +120,7 @@ class Tuned:
             "trials": self.trials,
             "folds": self.folds,
             "seed": self.seed,
+            "testSplit": self.test_split,
         }
 
 
@@ -157,6 +163,7 @@ def tune(
     """
     options = options or TuneOptions()
     contestant = tunable(options.model)
+    check_seed(options.seed)
     if options.trials < 2 or options.folds < 2:
         raise WrongUsageError("A tuning needs at least 2 trials and 2 folds.")
     restricted(material.kinds, options.features)
@@ -192,6 +199,7 @@ def tune(
             songs=len(measure.rows),
             genres=measure.genres,
             left_out=material.left_out,
+            test_split=material.test_split,
             folds=options.folds,
             seed=options.seed,
             epochs=options.epochs,
@@ -264,16 +272,14 @@ class _Measure:
 
     def __call__(self, attempt: Attempt, on_fold: Callable[[int], None]) -> float | None:
         """Macro-F1 over the songs of all folds; None: it was hopeless before the last one."""
-        import torch
-
         given = Given(self._device, self._options.epochs, self._heard(), attempt.settings)
         told: list[Rows] = []
-        scores = []
+        scores: list[NDArray[np.float32]] = []
         for number, task in enumerate(self._tasks, start=1):
             on_fold(number)
             fitted = self.contestant.fit(task, given)
             told.append(task.fold.told)
-            scores.append(fitted.scores(torch.from_numpy(task.fold.told)).numpy())
+            scores.append(told_by(fitted, task.fold.told))
             measured = by_genre(
                 self._material.truth[np.concatenate(told)],
                 np.concatenate(scores),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kg.graph import queries
 from kg.graph.connection import Connection
+from kg.graph.driver import neo4j
 from kg.graph.transactions import read_rows, run
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def write(
     build: str,
 ) -> None:
     """Keep the rows of a comparison, and who has none and why, in one transaction.
+
+    Rows of the same comparison that are there go.
 
     Args:
         connection: The graph.
@@ -67,7 +70,12 @@ def write(
         }
         for each in missing
     ]
-    connection.write(lambda tx: run(tx, queries.MERGE_EXPERIMENTS, rows=rows))
+
+    def replace(tx: neo4j.ManagedTransaction) -> None:
+        run(tx, queries.DELETE_EXPERIMENTS, runs=[id])
+        run(tx, queries.MERGE_EXPERIMENTS, rows=rows)
+
+    connection.write(replace)
 
 
 @dataclass(frozen=True, slots=True)

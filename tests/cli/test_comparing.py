@@ -42,7 +42,8 @@ def test_settings_from_files(kg: Kg, music: Path, tmp_path: Path) -> None:
     quick = ("compare", "--models", "lightgcn,knn", "--folds", "2", "--seeds", "1", "--epochs", "2")
     printed = kg(*quick, "--config", file)
     assert printed.code == 0
-    assert "With other settings than the defaults: LightGCN." in printed.out
+    assert "With other settings than the defaults: LightGCN; where `kg tune`" in printed.out
+    assert printed.err.count("Careful") == 0
     asked = kg(
         "query", "MATCH (e:Experiment) RETURN e.model, e.settings ORDER BY e.model", "--json"
     )
@@ -50,9 +51,19 @@ def test_settings_from_files(kg: Kg, music: Path, tmp_path: Path) -> None:
         {"e.model": "LightGCN", "e.settings": '{"dim": 16}'},
         {"e.model": "k nearest neighbours", "e.settings": None},
     ]
+    chosen = {"model": "lightgcn", "settings": {"dim": 16}, "features": "mel", "testSplit": "x"}
+    file.write_text(json.dumps(chosen))
+    printed = kg(*quick, "--config", file, "--features", "mfcc,mel")
+    assert "settings of lightgcn were chosen for mel, and here it learns from mfcc." in printed.err
+    assert "other songs were test songs" not in printed.err
+    on_test = ("compare", "--models", "lightgcn", "--features", "mel", "--epochs", "2")
+    printed = kg(*on_test, "--on", "test", "--config", file)
+    assert "With other settings than the defaults: LightGCN.\n" in printed.out
+    (said,) = [line for line in printed.err.splitlines() if "Careful" in line]
+    assert said.startswith("Careful: the settings of lightgcn were chosen when other songs were")
     for arguments, words in (
         (("--config", file, "--config", file), "Two files hold settings of lightgcn"),
-        (("--config", other), "holds settings of svm, which has none to choose: take r-gcn"),
+        (("--config", other), "svm has no settings to choose: take r-gcn"),
         (("--config", tmp_path / "none"), "is not there"),
         (("--config", file, "--models", "knn"), "settings of lightgcn, which takes no part"),
     ):
@@ -121,7 +132,7 @@ def test_an_unfinished_comparison_is_not_mixed_with_another(kg: Kg, music: Path)
     kg("ingest", music)
     folder = Path(os.environ["KG_HOME"]) / "comparison"
     folder.mkdir()
-    (folder / "settings.json").write_text(json.dumps({"seeds": 9}))
+    (folder / "settings.json").write_text(json.dumps({"run": "a", "settings": {"seeds": 9}}))
     printed = kg(*QUICK)
     assert printed.code == 2
     assert "seeds 9, now 1" in printed.err

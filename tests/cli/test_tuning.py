@@ -1,11 +1,13 @@
 """`kg tune`, and `kg train --config`: the file between them, what is printed, exit codes."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from kg import Library
+from kg.compare.spaces import defaults_of
 from kg.compare.tuning import TuneOptions
 from kg.errors import WrongUsageError
 from kg.learning import TrainOptions
@@ -38,7 +40,8 @@ def test_what_is_tuned_is_trained(
     assert json.loads(file.read_text()) == written
 
     document = json.loads(kg("train", "--config", file, "--json").out)
-    assert document["settings"] == written["settings"]
+    others = {n: v for n, v in written["settings"].items() if defaults_of("r-gcn")[n] != v}
+    assert document["settings"] == others
     assert document["epochs"][0] == 4
     assert encoder(document)["hidden"] == written["settings"]["hidden"]
 
@@ -50,12 +53,36 @@ def test_what_is_tuned_is_trained(
     assert f"Settings of {file}: " in printed.out
     assert "hidden 48" in printed.out
     assert "Given otherwise on the command line: epochs, epochs_unvalidated." in printed.out
-    assert "chosen for mfcc alone, and this training takes all features" in printed.out
+    assert "were chosen for mfcc, and here it learns from all." in printed.err
+    assert "other songs were test songs" not in printed.err
     assert "Trained 2 epochs" in printed.out
+    written["testSplit"] = "another"
+    file.write_text(json.dumps(written))
     kept = kg("train", "--config", file, "--hidden", "32", "--json")
+    assert "chosen when other songs were test songs" in kept.err
     document = json.loads(kept.out)
     assert document["settings"]["hidden"] == 32
     assert (encoder(document)["hidden"], encoder(document)["layers"]) == (32, 1)
+
+
+def test_the_command_that_is_printed_can_be_typed(
+    kg: Kg, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kg("ingest", music)
+    quick = ("tune", "--trials", "2", "--folds", "2", "--epochs", "1")
+    printed = kg(*quick, "--out", "my settings.json")
+    command = printed.out.strip().splitlines()[-1].partition(": ")[2]
+    assert command == "kg train --config 'my settings.json'"
+    printed = kg(*quick, "--model", "lightgcn", "--features", "mfcc", "--out", "-a;b.json")
+    command = printed.out.strip().splitlines()[-1].partition(": ")[2]
+    assert shlex.split(command)[1:] == [
+        *("compare", "--models", "lightgcn,r-gcn", "--features", "mfcc"),
+        *("--config", "./-a;b.json"),
+    ]
+    again = kg(*shlex.split(command)[1:], "--folds", "2", "--seeds", "1", "--epochs", "1")
+    assert again.code == 0
+    assert "Careful" not in again.err
 
 
 def encoder(document: dict[str, dict[str, str]]) -> dict[str, int]:
@@ -89,6 +116,10 @@ def test_refusals(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (("tune", "--trials", "1"), "--trials"),
         (("tune", "--out", "none/a.json"), "There is no folder none"),
         (("tune", "--out", "."), "is a folder: name a file"),
+        (("tune", "--out", "n" * 256), "name another file for the settings"),
+        (("tune", "--out", "/dev/null", "--force"), "is no file but a device or pipe"),
+        (("tune", "--seed", "4294967296"), "--seed"),
+        (("train", "--seed", "-1"), "--seed"),
         (("train", "--config", "r-gcn.json"), "r-gcn.json isn't JSON"),
         (("train", "--config", "other.json"), "settings of cnn, and those of r-gcn are wanted"),
         (("train", "--config", "wrong.json"), "hidden must be a whole number, not 'wide'"),

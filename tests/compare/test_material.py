@@ -81,6 +81,23 @@ def test_one_split_is_the_library_s_own() -> None:
     assert fold.valid.tolist() == songs.side("valid").tolist()
 
 
+def test_validation_songs_that_are_measured_on_choose_nothing() -> None:
+    songs = material(songs=1200)
+    (fold,) = songs.one_split("valid", 1)
+    assert fold.told.tolist() == songs.side("valid").tolist()
+    assert len(fold.valid) >= 100
+    assert sorted([*fold.train, *fold.valid]) == songs.side("train").tolist()
+    graph = Task(songs, fold, "all", 0).graph
+    assert not set(graph.in_genre[0]) & set(fold.told)
+    (few,) = material().one_split("valid", 1)
+    assert few.valid.tolist() == []
+
+
+def test_test_songs_have_a_fingerprint() -> None:
+    assert material().test_split == material(seed=5).test_split != ""
+    assert material().test_split != material(songs=60).test_split
+
+
 def test_too_few_artists_are_refused_with_the_number_of_folds_that_would_do() -> None:
     songs = material(songs=60, artists=9)
     with pytest.raises(WrongUsageError, match=r"'blues' has 3: give --folds 3"):

@@ -132,6 +132,63 @@ def test_a_comparison_that_is_cut_off_goes_on_and_comes_to_the_same(
     assert rows(found) == rows(whole)
 
 
+def test_nothing_is_lost_where_its_rows_cannot_be_kept(tmp_path: Path) -> None:
+    kept: list[Comparison] = []
+
+    def gone(_: Comparison) -> None:
+        raise KgError("the server is gone")
+
+    with pytest.raises(KgError, match="the server is gone"):
+        compare(material(), tmp_path / "c", no_frames, QUICK, keep=gone)
+    found = compare(material(), tmp_path / "c", unasked, QUICK, keep=kept.append)
+    assert found.resumed
+    assert kept == [found]
+    assert not (tmp_path / "c").exists()
+
+
+def unasked(kind: str) -> Sequence[NDArray[np.float16]]:
+    raise AssertionError(f"{kind} frames were asked for")
+
+
+def test_a_look_at_the_test_songs_is_told_before_anything_is_known_of_them(tmp_path: Path) -> None:
+    looks: list[str] = []
+    options = replace(QUICK, models=("knn", "majority"), features=("good",), on="test")
+
+    def refused(look: str) -> None:
+        if len(looks) == 2:
+            raise KgError("the server is gone")
+        looks.append(look)
+
+    with pytest.raises(KgError, match="the server is gone"):
+        compare(material(), tmp_path / "c", no_frames, options, looks=refused)
+    assert len(list((tmp_path / "c").glob("*.npz"))) == 2
+    again: list[str] = []
+    found = compare(material(), tmp_path / "c", no_frames, options, looks=again.append)
+    assert found.test_split == material().test_split
+    # two models, two seeds, each counted once
+    assert len({*looks, *again}) == len(looks) + len(again) == 4
+    assert {look.split(":")[0] for look in (*looks, *again)} == {found.run}
+    compare(material(), tmp_path / "c", no_frames, replace(options, on="valid"), looks=again.append)
+    assert len(again) == 2
+
+
+def test_one_that_runs_away_costs_its_own_row_only(tmp_path: Path) -> None:
+    wild = {"mlp": {"learning_rate": 1e6, "weight_decay": 1e6}}
+    options = replace(QUICK, models=("mlp", "knn"), features=("good",), settings=wild)
+    found = compare(material(), tmp_path / "c", no_frames, replace(options, epochs=30))
+    assert [row.model for row in found.figures] == ["k nearest neighbours"]
+    (missing,) = found.missing
+    assert "scores that are no numbers" in missing.reason
+
+
+def test_defaults_are_no_other_settings(tmp_path: Path) -> None:
+    plain = replace(QUICK, models=("lightgcn",), features=("good",), epochs=2)
+    named = replace(plain, settings={"lightgcn": {"dim": 64, "layers": 3}})
+    for options in (plain, named):
+        (row,) = compare(material(), tmp_path / "c", no_frames, options).figures
+        assert row.settings == {}
+
+
 def test_settings_of_a_model_can_be_others_than_its_defaults(tmp_path: Path) -> None:
     options = replace(QUICK, models=("label-propagation", "lightgcn"), features=("good",), epochs=5)
     narrow = replace(options, settings={"lightgcn": {"dim": 16}})
@@ -146,6 +203,7 @@ def test_settings_of_a_model_can_be_others_than_its_defaults(tmp_path: Path) -> 
     for settings, words in (
         ({"cnn": {"blocks": 3}}, "settings of cnn, which takes no part"),
         ({"lightgcn": {"dims": 16}}, "unknown setting 'dims': did you mean dim"),
+        ({"lightgcn": {"dim": 10**20}}, "dim must be at most 2,147,483,647"),
     ):
         with pytest.raises(WrongUsageError, match=words):
             compare(material(), tmp_path / "c", no_frames, replace(options, settings=settings))
@@ -153,7 +211,7 @@ def test_settings_of_a_model_can_be_others_than_its_defaults(tmp_path: Path) -> 
 
 
 def test_one_that_needs_more_memory_than_there_is_costs_its_own_row_only(tmp_path: Path) -> None:
-    vast = {"lightgcn": {"dim": 10**12}}
+    vast = {"lightgcn": {"dim": 2**31 - 1}}
     options = replace(QUICK, models=("lightgcn", "knn"), features=("good",), settings=vast)
     found = compare(material(), tmp_path / "c", no_frames, options)
     assert [row.model for row in found.figures] == ["k nearest neighbours"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kg.compare.settings_file import check_target, configured, read, write
+from kg.compare.settings_file import Settings, check_target, configured, others, read, write
 from kg.compare.spaces import SPACES, defaults_of
 from kg.errors import KgError, WrongUsageError
 
@@ -21,8 +21,9 @@ def written(folder: Path, text: str | bytes) -> Path:
 def test_what_is_written_is_read_again(tmp_path: Path, model: str) -> None:
     settings = defaults_of(model)
     file = check_target(tmp_path / "a.json", model)
-    write(file, {"model": model, "features": "mfcc", "settings": settings})
+    write(file, {"model": model, "features": "mfcc", "settings": settings, "testSplit": "ab"})
     found = read(file, model)
+    assert found.test_split == "ab"
     assert (found.model, found.features, found.settings) == (model, "mfcc", settings)
     assert [type(v) for v in found.settings.values()] == [type(v) for v in settings.values()]
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
@@ -49,6 +50,12 @@ def test_what_is_written_is_read_again(tmp_path: Path, model: str) -> None:
         ({"learning_rate": [1]}, r"learning_rate must be a number, not \[1\]"),
         ({"weight_decay": -1}, "weight_decay must be at least 0, not -1"),
         ({"bases": 2, "blocks": 2}, "not into both"),
+        ({"learning_rate": 1e308}, "learning_rate must be at most 1,000,000, not 1e[+]308"),
+        ({"learning_rate": 10**400}, "learning_rate must be at most 1,000,000, not inf"),
+        ({"negatives": 10**20}, "negatives must be at most 2,147,483,647, not 10{20}"),
+        ({"hidden": [1] * 300_000}, r"a whole number, not \[1, 1, 1, 1, 1, 1, \.\.\.\]"),
+        ({"hidden": "w" * 300_000}, r"a whole number, not 'w{20,30}\.\.\.w{20,30}'\.$"),
+        ({"h" * 300_000: 1}, r"unknown setting 'h{20,30}\.\.\.h{20,30}': take"),
     ],
 )
 def test_settings_that_cannot_be_used(
@@ -70,6 +77,27 @@ def test_lists_of_other_models() -> None:
         configured("label-propagation", {"forms": ["columns"]})
     with pytest.raises(WrongUsageError, match="alphas must be above 0 and below 1"):
         configured("label-propagation", {"alphas": [2]})
+    with pytest.raises(WrongUsageError, match="neighbours must be at most 2,147,483,647"):
+        configured("seal", {"neighbours": [10, 10**12]})
+    with pytest.raises(WrongUsageError, match="settings: svm has no settings to choose: take r-gc"):
+        configured("svm", {})
+
+
+def test_settings_that_are_no_defaults() -> None:
+    assert others("seal", {"neighbours": [10, 5], "hidden": 32}) == {"neighbours": (10, 5)}
+    assert others("seal", defaults_of("seal")) == {}
+    with pytest.raises(WrongUsageError, match="hidden must be a whole number"):
+        others("seal", {"hidden": "wide"})
+
+
+def test_what_is_to_be_known_of_settings_that_were_chosen_for_something_else() -> None:
+    own = Settings("r-gcn", "all", {}, "abc")
+    assert own.caution(["all"], "abc") == own.caution(["all"], "") == []
+    (said,) = own.caution(["mel", "all"], "abc")
+    assert said == "the settings of r-gcn were chosen for all, and here it learns from mel."
+    (said,) = own.caution(["all"], "abd")
+    assert "when other songs were test songs" in said
+    assert Settings("r-gcn", None, {}).caution(["mel"], "abd") == []
 
 
 @pytest.mark.parametrize(
