@@ -1,0 +1,1 @@
+"""What pretrained networks hear in a song."""
