@@ -466,7 +466,7 @@ class Library:
             WrongUsageError: an option can't be used.
             KgError: Optuna is missing, or another command tunes the same.
         """
-        from kg.tuning import tune_model
+        from kg.comparing import tune_model
 
         kinds = self._require_songs()
         settings = self.settings
