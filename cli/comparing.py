@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cli.options import App, device_option, json_option, pass_app
-from kg.errors import WrongUsageError
+from kg.errors import KgError, WrongUsageError
 
 if TYPE_CHECKING:
     from kg.compare.figures import Figure
@@ -135,11 +135,6 @@ def compare(
         plot = check_picture(plot)
     with app.library() as library:
         found = library.compare(options)
-    if plot is not None and found.figures:
-        from kg.compare.plot import draw
-
-        draw(found.figures, plot)
-        app.remark(f"Drawn: {plot}")
     if as_json:
         print_json(found)
     elif as_csv:
@@ -150,8 +145,21 @@ def compare(
     for each in found.missing:
         what = "broke" if each.failed else "was left out"
         click.echo(f"{each.model} on {each.features} {what}: {each.reason}.", err=True)
+    if plot is not None and found.figures:
+        _draw(app, found, plot)
     if any(each.failed for each in found.missing) or not found.figures:
         click.get_current_context().exit(1)
+
+
+def _draw(app: App, found: "Comparison", plot: Path) -> None:
+    """Last: the folder may be gone by now, and that must not cost what was printed."""
+    from kg.compare.plot import draw
+
+    try:
+        draw(found.figures, plot)
+    except KgError as error:
+        raise KgError(f"{error} The rows are in the graph: `kg experiments list`.") from error
+    app.remark(f"Drawn: {plot}")
 
 
 def _tuned(files: Sequence[Path]) -> "dict[str, Settings]":

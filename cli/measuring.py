@@ -58,7 +58,8 @@ def evaluate(
 
     What the model in use came to is read from the graph: `kg train` measured it, once, and
     nothing is measured again. --seeds N trains N fresh models with seeds 0 to N-1, with and
-    without the graph, prints means with their spread, and throws them away.
+    without the graph, prints means with their spread, and throws them away; they have the default
+    settings, also where the model in use was trained with --config.
 
     Numbers on validation songs flatter a little, as epochs were chosen by them. Test songs are
     for the last word: whoever looks at them often begins to choose by them. The graph remembers

@@ -183,7 +183,7 @@ def train(
     Raises:
         NotReadyError: there is nothing to learn from.
         WrongUsageError: there is no such device, or a setting can't be used.
-        KgError: the checkpoint can't be written.
+        KgError: the checkpoint can't be written, or the training ran away.
     """
     options = options or TrainOptions()
     _configs(options, messages=True)  # a wrong setting is said before anything is read
@@ -203,7 +203,7 @@ def train(
     check_writable(models_dir)
     result = fit(data, maps, options, progress)
     with progress.stage("Predicting", None):
-        scores = training.predict(result.model, data)
+        scores = told_by(result, data)
         probabilities = training.probabilities(scores, result.model.shape.multi_label)
     labelled = Labelled(rows)
     in_test = labelled.rows["test"]
@@ -289,7 +289,7 @@ def fit(
 
     Raises:
         WrongUsageError: there is no such device, or a setting can't be used.
-        KgError: there is too little memory, or the training ran away.
+        KgError: there is too little memory.
     """
     from models import training
     from models.devices import DeviceError
@@ -299,7 +299,7 @@ def fit(
     most = config.most_epochs(training.validation_heads(data, GENRE_EDGE))
     with progress.stage(name, most) as advance:
         try:
-            result = training.train(
+            return training.train(
                 data,
                 GENRE_EDGE,
                 groups=maps.families,
@@ -313,13 +313,32 @@ def fit(
         except OutOfMemoryError as error:
             narrower = f" (`kg train --hidden {error.hidden}`)" if error.hidden else ""
             raise KgError(f"There is too little memory: {error}{narrower}.") from error
-    # Before anybody looks at a test song.
-    if not all(bool(weights.isfinite().all()) for weights in result.model.parameters()):
-        raise KgError(
-            f"{name} came to weights that are no numbers: it ran away. Train without --config, or "
-            "with a lower learning_rate."
+
+
+class RanAwayError(KgError):
+    """A training came to scores that are no numbers."""
+
+
+def told_by(result: "TrainResult", data: "HeteroData", name: str = "The training") -> "Tensor":
+    """What a net says of every song: scores, float32 [n, g].
+
+    Args:
+        result: From `fit`.
+        data: The graph.
+        name: What a sentence calls the training.
+
+    Raises:
+        RanAwayError: they are no numbers; said before anybody looks at a test song.
+    """
+    from models import training
+
+    scores = training.predict(result.model, data)
+    if not bool(scores.isfinite().all()):
+        raise RanAwayError(
+            f"{name} ran away: its scores are no numbers. Train without --config, or with a lower "
+            "learning_rate."
         )
-    return result
+    return scores
 
 
 def _standing(loss: float, score: float | None) -> str:
@@ -419,16 +438,16 @@ def _rivals(
 
     The model is there by now, and Ctrl-C must not cost it: half a rival is none.
     """
-    from models import training
-
     found: dict[str, Sequence[Scores]] = {}
     plain = fit(data, maps, options, progress, messages=False, name="Training without the graph")
     said: list[str] = []
     if plain.interrupted:
         said.append("Ctrl-C ended the training without the graph: whether it helped isn't known.")
     else:
-        scores = training.predict(plain.model, data)
-        found[WITHOUT_GRAPH] = [of(scores, labelled.rows["test"])]
+        try:
+            found[WITHOUT_GRAPH] = [of(told_by(plain, data), labelled.rows["test"])]
+        except RanAwayError:
+            said.append("The training without the graph ran away: whether it helped isn't known.")
     choice = None
     try:
         with progress.stage("Fitting tabular models", None):

@@ -423,7 +423,7 @@ class Library:
         return compare_models(
             self.store,
             kinds,
-            settings.kg_home / "comparison",
+            settings.comparison_dir,
             settings.cache_dir,
             options,
             self.progress,

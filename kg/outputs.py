@@ -35,7 +35,7 @@ def check_target(path: Path, what: str) -> Path:
     name = printable(path)
     try:
         target = path.resolve(strict=False)
-        there = _kind(target)
+        there, linked = _kind(target), path.is_symlink()
         if there is not None and stat.S_ISDIR(there):
             raise WrongUsageError(f"{name} is a folder: name a file for {what}.")
         if there is not None and not stat.S_ISREG(there):
@@ -44,7 +44,8 @@ def check_target(path: Path, what: str) -> Path:
             )
         if not target.parent.is_dir():
             raise WrongUsageError(
-                f"There is no folder {printable(path.parent)} for {what}: make it first."
+                f"There is no folder {printable((target if linked else path).parent)} for {what}: "
+                "make it first."
             )
         with tempfile.TemporaryFile(dir=target.parent):
             pass
@@ -89,6 +90,8 @@ def appearing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600 if private else 0o666)
     try:
         with os.fdopen(number, "w+b") as file:
+            if not private and target.exists():  # who may read it stays as it was
+                part.chmod(stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())

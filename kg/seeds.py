@@ -9,7 +9,7 @@ from kg.evaluate import Scores
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
-from kg.learning import InTurn, TrainOptions, fit, of, refuse_unlearnable
+from kg.learning import InTurn, TrainOptions, fit, of, refuse_unlearnable, told_by
 from kg.measuring import (
     MAJORITY,
     R_GCN,
@@ -156,23 +156,15 @@ def _classifiers(
 ) -> tuple[dict[str, Sequence[Scores]], TabularChoice]:
     """Everything that is to be measured, with what each seed says of the songs of one side."""
     data, maps = to_hetero(rows)
-
-    from models import training
-
     found: dict[str, list[Scores]] = {R_GCN: [], WITHOUT_GRAPH: []}
     for seed in range(seeds):
         for name, messages in ((R_GCN, True), (WITHOUT_GRAPH, False)):
-            result = fit(
-                data,
-                maps,
-                replace(options, seed=seed),
-                progress,
-                messages=messages,
-                name=f"Seed {seed}" if messages else f"Seed {seed} without the graph",
-            )
+            called = f"Seed {seed}" if messages else f"Seed {seed} without the graph"
+            own = replace(options, seed=seed)
+            result = fit(data, maps, own, progress, messages=messages, name=called)
             if result.interrupted:  # a mean over fewer or worse seeds is not what was asked for
                 raise KeyboardInterrupt
-            found[name].append(of(training.predict(result.model, data), labelled.rows[side]))
+            found[name].append(of(told_by(result, data, called), labelled.rows[side]))
     with progress.stage("Fitting tabular models", None):
         choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), side, seed=0)
     return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice

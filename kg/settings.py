@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.kg_home / "server"
 
     @property
+    def comparison_dir(self) -> Path:
+        """What an unfinished comparison has come to."""
+        return self.kg_home / "comparison"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the one command of this home that writes to the graph."""
         return self.kg_home / "write.lock"

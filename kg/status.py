@@ -80,10 +80,17 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         rejected=rejected,
         model=model,
         split=store.split_rule(),
-        stale=stale,
+        stale=[*stale, *_unfinished(settings)],
         busy=busy,
         paths=paths,
     )
+
+
+def _unfinished(settings: Settings) -> list[str]:
+    from kg.compare.journal import is_cut_off
+
+    said = "A comparison was cut off: give the same `kg compare` again, or --restart to drop it."
+    return [said] if is_cut_off(settings.comparison_dir) else []
 
 
 def _stale(

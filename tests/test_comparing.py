@@ -77,10 +77,13 @@ def test_a_comparison_whose_rows_could_not_be_kept_is_finished_and_looks_once(
         with pytest.raises(GraphError):
             library.compare(options)
     assert len(library.query(EXPERIMENTS)) == 0
+    cut_off = "A comparison was cut off: give the same `kg compare` again, or --restart to drop it."
+    assert cut_off in library.status().stale
     (looks,) = library.query("MATCH (t:TestSplit) RETURN size(t.looks) AS n")["n"]
     assert looks == 2
     found = library.compare(options)
     assert found.resumed
+    assert cut_off not in library.status().stale
     assert list(library.query(EXPERIMENTS)["run"]) == [found.run] * 2
     (looks,) = library.query("MATCH (t:TestSplit) RETURN size(t.looks) AS n")["n"]
     assert looks == 2

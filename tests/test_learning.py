@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kg import Library
+from kg import Library, learning
 from kg.audio.synth import GENRES, write_song
 from kg.compare.tuning import TuneOptions
 from kg.errors import GraphError, KgError, NotReadyError, WrongUsageError
@@ -246,15 +246,49 @@ def test_songs_of_several_genres(library: Library, music: Path) -> None:
     assert library.evaluate(1, options=QUICK).seeds is not None
 
 
-def test_a_training_that_runs_away_sees_no_test_song(library: Library, music: Path) -> None:
+# Its weights are finite with the first, its scores with neither.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 1e6, "epochs_unvalidated": 2},
+        {"learning_rate": 1e6, "weight_decay": 1e6, "epochs_unvalidated": 5},
+    ],
+)
+def test_a_training_that_runs_away_sees_no_test_song(
+    library: Library, music: Path, settings: dict[str, float]
+) -> None:
     library.ingest(music)
     kept = library.train(QUICK).model.id
-    wild = TrainOptions(epochs=5, settings={"learning_rate": 1e6, "weight_decay": 1e6})
-    with pytest.raises(KgError, match="Training came to weights that are no numbers"):
+    wild = TrainOptions(settings=settings)
+    with pytest.raises(KgError, match="The training ran away: its scores are no numbers"):
         library.train(wild)
+    with pytest.raises(KgError, match="Seed 0 ran away"):
+        library.evaluate(1, "test", wild)
     (looks,) = library.query("MATCH (t:TestSplit) RETURN t.looks AS looks")["looks"]
     assert looks == [kept]
     assert [model.id for model in library.models()] == [kept]
+
+
+def test_a_rival_that_runs_away_is_left_out(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    real = learning.fit
+
+    def wild_without_graph(*given: Any, messages: bool = True, **others: Any) -> Any:
+        result = real(*given, messages=messages, **others)
+        if not messages:
+            for weights in result.model.parameters():
+                weights.data.fill_(float("nan"))
+        return result
+
+    monkeypatch.setattr(learning, "fit", wild_without_graph)
+    report = library.train(QUICK)
+    assert WITHOUT not in [score.name for score in report.scores]
+    assert report.scores[0].name == OURS
+    assert "The training without the graph ran away: whether it helped isn't known." in (
+        report.verdict
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 5_000_000_000_000_000_000_000])

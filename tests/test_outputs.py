@@ -12,10 +12,12 @@ from kg.outputs import appearing, check_target
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "away").symlink_to(tmp_path / "none" / "a")
     for path, words in (
         (tmp_path, "is a folder: name a file for the song"),
         (tmp_path / "none" / "a", r"There is no folder .*none for the song: make it first"),
         (tmp_path / "file" / "a", "There is no folder"),
+        (tmp_path / "away", r"There is no folder .*none for the song"),
         (tmp_path / ("n" * 256), "too long.*name another file"),
         (tmp_path / "round", "can't be written"),
         (Path("/dev/null"), "is no file but a device or pipe"),
@@ -23,7 +25,7 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(WrongUsageError, match=words):
             check_target(path, "the song")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "round"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["away", "file", "round"]
 
 
 def test_a_folder_that_may_not_be_written_to() -> None:
@@ -78,4 +80,8 @@ def test_who_may_read_it(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert (tmp_path / "open").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "open").chmod(0o600)
+    with appearing(tmp_path / "open") as file:
+        file.write(b"new")
+    assert (tmp_path / "open").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600

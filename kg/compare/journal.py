@@ -16,7 +16,8 @@ import numpy as np
 
 from kg.errors import KgError, WrongUsageError
 from kg.evaluate import Scores
-from kg.graph.locks import held_alone
+from kg.graph.locks import held_alone, name_if_free
+from kg.outputs import appearing
 
 _SETTINGS = "settings.json"
 _BUSY = (
@@ -113,9 +114,8 @@ class Journal:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        part = self._folder / f"{name}.part"
-        part.write_bytes(content)
-        part.replace(self._folder / name)
+        with appearing(self._folder / name) as file:
+            file.write(content)
 
     def _name(self, cell: Cell) -> str:
         # With the run: what a deletion left behind of another comparison is none of ours.
@@ -141,10 +141,19 @@ def open_journal(
     with ExitStack() as held:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(held_alone(folder.with_name(f"{folder.name}.lock"), _BUSY))
+            held.enter_context(held_alone(_lock(folder), _BUSY))
         except OSError as error:
             raise _unwritable(folder, error) from error
         yield Journal(folder, settings, restart=restart)
+
+
+def is_cut_off(folder: Path) -> bool:
+    """Whether a comparison is there that nobody works on."""
+    return (folder / _SETTINGS).is_file() and name_if_free(_lock(folder)) is not None
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def _unwritable(folder: Path, error: OSError) -> KgError:

@@ -171,6 +171,7 @@ def compare(
         "on": options.on,
         "random folds": options.show_inflation,
         "epochs": options.epochs,
+        "device": device,
         "settings": options.settings,
         "library": material.fingerprint,
         "version": __version__,

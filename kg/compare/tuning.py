@@ -309,7 +309,8 @@ def _name(
     options: TuneOptions,
 ) -> str:
     """What the study is called: all that its numbers come from."""
-    told = (features, options.folds, options.seed, options.epochs, repr(space), __version__)
+    device = training_device(options.device)
+    told = (features, options.folds, options.seed, options.epochs, device, repr(space), __version__)
     digest = hashlib.blake2b(
         repr((*told, material.fingerprint)).encode(), digest_size=8
     ).hexdigest()

@@ -85,10 +85,13 @@ class FileLock:
 
 
 def name_if_free(path: Path) -> str | None:
-    """What a lock is called, if nobody holds it alone; None: somebody does, or there is no lock."""
+    """What a lock is called, if nobody holds it alone; None: somebody does, or nobody can tell."""
     if sys.platform == "win32" or not path.exists():
         return None
-    lock = FileLock(path)
+    try:
+        lock = FileLock(path)
+    except OSError:  # a home that is only read
+        return None
     try:
         return lock.name() if lock.share(wait=False) else None
     finally:

@@ -5,7 +5,11 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from kg.compare import runs
 from tests.cli.conftest import Kg
 
 QUICK = ("compare", "--models", "knn,majority,logistic", "--folds", "2", "--seeds", "1")
@@ -32,6 +36,27 @@ def test_a_table_a_picture_json_and_csv(kg: Kg, music: Path, tmp_path: Path) -> 
 
     asked = kg("query", "MATCH (e:Experiment) RETURN count(DISTINCT e.run) AS runs", "--json")
     assert json.loads(asked.out) == [{"runs": 3}]
+
+
+def test_a_picture_that_cannot_be_drawn_after_all_costs_no_table(
+    kg: Kg, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kg("ingest", music)
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    real = runs._Trainings.run_all
+
+    def gone(self: Any, *given: Any) -> None:
+        real(self, *given)
+        folder.rmdir()
+
+    monkeypatch.setattr(runs._Trainings, "run_all", gone)
+    printed = kg(*QUICK, "--plot", folder / "a.png", "--json")
+    assert printed.code == 1
+    assert len(json.loads(printed.out)["figures"]) == 3
+    assert f"There is no folder {folder} for the picture" in printed.err
+    assert "The rows are in the graph: `kg experiments list`." in printed.err
+    assert len(json.loads(kg("experiments", "list", "--json").out)) == 1
 
 
 def test_settings_from_files(kg: Kg, music: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The comparison: who takes part, what a row says, and what one that breaks costs."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -262,7 +263,7 @@ def test_a_full_disk_ends_it_with_a_sentence(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(KgError, match=r"can't be kept in .*No space left"):
         compare(material(), tmp_path / "c", no_frames, QUICK)
 
