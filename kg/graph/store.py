@@ -16,7 +16,7 @@ import numpy as np
 from kg.clusters import FeatureSpace
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import queries, reading, transactions, writing
+from kg.graph import queries, reading, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -38,9 +38,6 @@ from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
 
 T = TypeVar("T")
-
-# Batches whose links make one transaction: the more, the fewer nodes are looked up repeatedly.
-LINK_BATCHES = 5
 
 BUILDING, COMPLETE = "building", "complete"
 BY_HAND = "user"
@@ -283,7 +280,7 @@ class GraphStore:
         # Clusters first: their numbers mean something else now.
         self.connection.write(write_clusters)
         with progress.stage("Writing relationships", songs) as advance:
-            for batch in batches(links, LINK_BATCHES * transactions.BATCH):
+            for batch in batches(links):
                 self.connection.write(write_links, batch)
                 advance(len(batch))
         properties = {
