@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import App, device_option, json_option, pass_app, seed_option
+from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.compare.tuning import Tuned
@@ -101,7 +102,6 @@ def tune(
 def print_tuned(found: "Tuned", path: Path) -> None:
     """The best settings beside the defaults, what both came to, and what that is worth."""
     from cli.output import print_table
-    from kg.text import printable
 
     click.echo(
         f"{found.title} on {found.features}: {found.songs} songs of {len(found.genres)} genres, "
@@ -134,8 +134,6 @@ def print_tuned(found: "Tuned", path: Path) -> None:
 
 def _use(found: "Tuned", path: Path) -> str:
     """The command that takes the settings, as it is typed into a shell."""
-    from kg.text import printable
-
     file = f"./{path}" if str(path).startswith("-") else str(path)
     if found.model == "r-gcn" and found.features == "all":
         command = ["kg", "train"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
+    from kg.comparing import Songs
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -418,16 +419,12 @@ class Library:
         """
         from kg.comparing import compare_models
 
-        kinds = self._require_songs()
-        settings = self.settings
         return compare_models(
             self.store,
-            kinds,
-            settings.comparison_dir,
-            settings.cache_dir,
+            self._songs_to_learn_from(workers),
+            self.settings.comparison_dir,
             options,
             self.progress,
-            workers=workers,
             in_turn=self._in_turn,
         )
 
@@ -466,16 +463,19 @@ class Library:
             WrongUsageError: an option can't be used.
             KgError: Optuna is missing, or another command tunes the same.
         """
-        from kg.comparing import tune_model
+        from kg.compare.tuning import tune
 
-        kinds = self._require_songs()
-        settings = self.settings
-        return tune_model(
+        songs = self._songs_to_learn_from(workers)
+        folder = self.settings.kg_home / "tuning"
+        return tune(songs.material, folder, songs.frames_of, options, self.progress)
+
+    def _songs_to_learn_from(self, workers: int | None) -> "Songs":
+        from kg.comparing import read_songs
+
+        return read_songs(
             self.store,
-            kinds,
-            settings.kg_home / "tuning",
-            settings.cache_dir,
-            options,
+            self._require_songs(),
+            self.settings.cache_dir,
             self.progress,
             workers=workers,
             in_turn=self._in_turn,

@@ -43,13 +43,9 @@ class Musicnn(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.input = nn.BatchNorm2d(1, eps=_EPSILON)
-        self.timbral = nn.ModuleList(
-            _Block((7, width), (3, 3, 0, 0), _TIMBRAL_CHANNELS) for width in _TIMBRAL
-        )
-        # TensorFlow pads an even kernel with one frame less in front than behind.
+        self.timbral = nn.ModuleList(_Block((7, width), _TIMBRAL_CHANNELS) for width in _TIMBRAL)
         self.temporal = nn.ModuleList(
-            _Block((length, 1), ((length - 1) // 2, length // 2, 0, 0), _TEMPORAL_CHANNELS)
-            for length in _TEMPORAL
+            _Block((length, 1), _TEMPORAL_CHANNELS) for length in _TEMPORAL
         )
         self.middle = nn.ModuleList(
             nn.Conv1d(width, _MIDDLE, 7, padding=3) for width in (FRONT, _MIDDLE, _MIDDLE)
@@ -84,13 +80,12 @@ class Musicnn(nn.Module):
 class _Block(nn.Module):
     """A convolution over a window of frames and bands, and its maximum over the bands."""
 
-    def __init__(
-        self, kernel: tuple[int, int], padding: tuple[int, int, int, int], channels: int
-    ) -> None:
+    def __init__(self, kernel: tuple[int, int], channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(1, channels, kernel)
         self.norm = nn.BatchNorm2d(channels, eps=_EPSILON)
-        self._before, self._after = padding[:2]
+        # TensorFlow pads an even kernel with one frame less in front than behind.
+        self._before, self._after = (kernel[0] - 1) // 2, kernel[0] // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """[p, 1, frames, bands] to [p, channels, frames]."""

@@ -67,7 +67,7 @@ class Journal:
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, restart: bool) -> None:
         self._folder = folder
         wanted = json.loads(json.dumps(settings))
-        run, there = _read_settings(folder)
+        run, there = _read_settings(folder) or ("", None)
         if there is not None and there != wanted and not restart:
             changed = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
             raise WrongUsageError(
@@ -75,8 +75,8 @@ class Journal:
                 f"({_differing(there, wanted, changed)}): give the same again to finish it, or "
                 "--restart to throw it away and begin anew."
             )
-        self.resumed = run is not None and there == wanted and not restart
-        self.run = run if run is not None and self.resumed else secrets.token_hex(6)
+        self.resumed = there == wanted and not restart
+        self.run = run if self.resumed else secrets.token_hex(6)
         if not self.resumed:
             try:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -163,13 +163,13 @@ def _unwritable(folder: Path, error: OSError) -> KgError:
     )
 
 
-def _read_settings(folder: Path) -> tuple[str | None, Any]:
-    """Id and settings of the comparison that is there."""
+def _read_settings(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """Id and settings of the comparison that is there; None: there is none."""
     try:
         kept = json.loads((folder / _SETTINGS).read_text())
         return str(kept["run"]), dict(kept["settings"])
     except (OSError, ValueError, LookupError, TypeError):
-        return None, None
+        return None
 
 
 def _differing(there: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:

@@ -105,7 +105,7 @@ class Material:
         digest.update(songs.features.tobytes())
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def test_split(self) -> str:
         """Fingerprint of the test songs; empty where there are none."""
         rows = self.side("test")

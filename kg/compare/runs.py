@@ -397,7 +397,7 @@ class _Trainings:
             told = told_by(fitted, task.fold.told)
             end = time.perf_counter()
         return Came(
-            scores=told.astype(np.float32),
+            scores=told,
             train_seconds=trained - start,
             predict_seconds=(end - trained) / len(told),
             megabytes=megabytes[0],

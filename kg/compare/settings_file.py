@@ -58,11 +58,11 @@ class Settings:
                 is measured on none.
         """
         said = []
-        others = [name for name in features if name != self.features]
-        if self.features is not None and others:
+        unlike = [name for name in features if name != self.features]
+        if self.features is not None and unlike:
             said.append(
                 f"the settings of {self.model} were chosen for {_brief(self.features)}, and here "
-                f"it learns from {', '.join(others)}."
+                f"it learns from {', '.join(unlike)}."
             )
         if test_split and self.test_split is not None and test_split != self.test_split:
             said.append(
