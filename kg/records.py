@@ -1,7 +1,7 @@
 """Plain records that several stages share: songs, what was heard in them, and what was not."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,9 @@ class NewSong:
         duration: Seconds of the whole file.
         sample_rate: Of the file, in Hz.
         tempo: Beats per minute; None where nobody listened for them.
+        vectors: Of its embeddings, by family, float32 [width]; a family that the song lacks is
+            left out.
+        tags: What a network calls it, (tag, weight), the strongest first.
     """
 
     record: SongRecord
@@ -64,6 +67,25 @@ class NewSong:
     duration: float
     sample_rate: int
     tempo: float | None = None
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    tags: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A feature family that our own features don't give: a pretrained network's, or from a file.
+
+    Attributes:
+        name: What a user calls it: `musicnn`, `hf:NAME`, `file:FAMILY`.
+        identity: Hash of what decides its values: a network's weights, the files that were read.
+        family: The feature family that its vectors are.
+        columns: Name of each of their columns.
+    """
+
+    name: str
+    identity: str
+    family: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +97,12 @@ class FeatureSet:
         families: Columns of each family, `{"mfcc": slice(0, 60), ...}`, in column order.
         columns: Name of each column, d of them.
         excerpt: Seconds listened to, from the middle of each song; None: all of it.
+        embeddings: Whose families come last, in their order. A song may lack one: its columns are
+            NaN then.
     """
 
     version: str
     families: Mapping[str, slice]
     columns: tuple[str, ...]
     excerpt: float | None = EXCERPT
+    embeddings: tuple[Embedding, ...] = ()
