@@ -176,9 +176,7 @@ def ours(connection: Connection, library: Library) -> Steps:
 
     def links() -> None:
         space = FeatureSpace(
-            version=kinds.version,
-            families=families,
-            columns=columns,
+            kinds=kinds,
             mean=np.zeros(COLUMNS, np.float32),
             scale=np.ones(COLUMNS, np.float32),
             centroids={

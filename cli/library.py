@@ -1,11 +1,19 @@
 """`kg ingest`, `kg add`, `kg status`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from cli.learning import RULES
+from cli.listening import (
+    embedding_option,
+    heard_with,
+    offer_musicnn,
+    remark_on_ears,
+    trust_option,
+)
 from cli.options import App, json_option, pass_app, strict_option
 from cli.removing import removal_options, removal_prompt
 
@@ -46,7 +54,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path())
+@click.argument("sources", nargs=-1, type=click.Path())
 @click.option(
     "--genres-from",
     type=click.Choice(["auto", "folder", "tag", "none"]),
@@ -62,6 +70,16 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     help="How much of each song is listened to: seconds from its middle, or all. The first ingest "
     "decides for the library; default: 30.",
 )
+@embedding_option
+@trust_option
+@click.option(
+    "--vectors",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Instead of folders: an NPZ or Parquet file with a vector a song, by id or path, which "
+    "songs of the library get as the features --family.",
+)
+@click.option("--family", metavar="NAME", help="What the features of --vectors are called.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
 @click.option(
     "--dask",
@@ -83,6 +101,10 @@ def ingest(
     sources: tuple[str, ...],
     genres_from: "GenresFrom",
     excerpt: "Excerpt | None",
+    embeddings: tuple[str, ...],
+    trust_remote_code: bool,
+    vectors: Path | None,
+    family: str | None,
     workers: int | None,
     dask: str | None,
     prune: bool,
@@ -99,10 +121,17 @@ def ingest(
     Example:
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
+      kg ingest ~/Music --embedding musicnn
       kg ingest ~/Music --prune --dry-run
+      kg ingest --vectors clap.npz --family clap
     """
     from cli.output import print_json, print_rejected
 
+    if vectors is not None or family is not None:
+        _ingest_vectors(app, sources, vectors, family, as_json=as_json)
+        return
+    if not sources:
+        raise click.UsageError("Name at least one folder or audio file, or give --vectors FILE.")
     if dask is not None and workers is not None:
         raise click.UsageError(
             "--workers counts processes on this machine, --dask uses those of a cluster: "
@@ -122,6 +151,9 @@ def ingest(
             excerpt=excerpt,
             dask=dask,
             prune=confirm,
+            embeddings=embeddings or None,
+            trust_remote_code=trust_remote_code,
+            offer=offer_musicnn(app, as_json=as_json),
         )
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
@@ -141,6 +173,7 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
+    remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
     if strict and report.rejected:
@@ -155,6 +188,11 @@ def _print_ingested(report: "IngestReport", counts: "Counts") -> None:
         ("  from these folders", report.taken),
         ("  of them heard before", report.cached),
         ("genres", counts.genres),
+        *(
+            [("heard with", f"librosa, {', '.join(report.embeddings)}")]
+            if report.embeddings
+            else []
+        ),
         ("clusters of songs that sound alike", counts.clusters),
         ("links between similar songs", counts.relationships["SIMILAR_TO"]),
         ("files left out", len(report.rejected)),
@@ -169,12 +207,56 @@ def _few(report: "IngestReport") -> str:
     return f"{listed} and {more} more" if more > 0 else listed
 
 
+def _ingest_vectors(
+    app: App,
+    sources: tuple[str, ...],
+    file: Path | None,
+    family: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from cli.output import print_json, print_table
+
+    if file is None or family is None:
+        raise click.UsageError("--vectors FILE and --family NAME belong together: give both.")
+    if sources:
+        raise click.UsageError(
+            "--vectors gives songs of the library vectors, and takes in no folder: ingest the "
+            "folders first, without it."
+        )
+    with app.library() as library:
+        report = library.ingest_vectors(file, family)
+    if as_json:
+        print_json(report)
+    else:
+        rows = [
+            ("songs with these vectors", report.songs),
+            ("  of them from this file", report.matched),
+            ("songs without", report.without),
+            ("values a vector", report.width),
+            ("vectors of no song in the library", report.unknown),
+        ]
+        print_table(["", "count"], rows, title=f"Features {family!r}")
+    if report.unknown:
+        named = ", ".join(report.examples)
+        app.remark(
+            f"Left out, as the library has no such song: {named}"
+            + (f" and {report.unknown - len(report.examples)} more" if report.unknown > 3 else "")
+            + "."
+        )
+    if not report.rebuilt:
+        app.remark("Nothing new: the library has these vectors already.")
+
+
 @click.command()
 @click.argument("songs", nargs=-1, required=True, type=click.Path())
+@trust_option
 @strict_option
 @json_option
 @pass_app
-def add(app: App, songs: tuple[str, ...], strict: bool, as_json: bool) -> None:
+def add(
+    app: App, songs: tuple[str, ...], trust_remote_code: bool, strict: bool, as_json: bool
+) -> None:
     """Add new songs and tell their genres, without retraining.
 
     \b
@@ -184,7 +266,7 @@ def add(app: App, songs: tuple[str, ...], strict: bool, as_json: bool) -> None:
     from cli.output import percent, print_json, print_rejected, print_table
 
     with app.library() as library:
-        report = library.add(songs)
+        report = library.add(songs, trust_remote_code=trust_remote_code)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
@@ -228,9 +310,14 @@ def status(app: App, as_json: bool) -> None:
         ("songs", f"{counts.songs} ({counts.labelled} with a genre)"),
         ("genres", counts.genres),
         ("feature clusters", counts.clusters),
-        *((name, count) for name, count in counts.relationships.items()),
+        *(
+            (name, count)
+            for name, count in counts.relationships.items()
+            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE")
+        ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
+        *heard_with(found.embeddings),
         *([("files left out", found.rejected)] if found.rejected else []),
         *([("split", _split(found.split))] if found.split is not None else []),
         ("models", counts.models),

@@ -24,6 +24,7 @@ from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.removing import forget
 from cli.saved_models import models
+from cli.suggesting import suggest_genres
 from cli.tuning import tune
 from kg._version import __version__
 from kg.errors import KgError
@@ -33,7 +34,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "forget", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query"],
+    "Asking": ["query", "suggest-genres"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -78,7 +79,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 for command in (
     *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, tune),
-    *(experiments, models, query, server, export, dump, load),
+    *(experiments, models, query, suggest_genres, server, export, dump, load),
 ):
     cli.add_command(command)
 

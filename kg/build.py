@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kg.clusters import Assignment, FeatureSpace, fit_space
+from kg.clusters import NOWHERE, Assignment, FeatureSpace, fit_space, lacking
 from kg.errors import KgError
 from kg.graph.rows import Links, SongTable
 from kg.graph.store import GraphStore
@@ -99,14 +99,14 @@ def build_graph(
             kinds,
         )
         standard = space.standardise(songs.features)
-        assigned = space.assign(standard)
+        assigned = space.assign(standard, lacking(kinds, songs.features))
     with progress.stage("Finding similar songs", None):
         index = NeighbourIndex(songs.ids, space.metric(standard), plan.build)
         similar = index.of_members(NEIGHBOURS)
         _save(index, folder)
     sizes: Counter[str] = Counter()
     for family, assignment in assigned.items():
-        counted = np.bincount(assignment.index)
+        counted = np.bincount(assignment.index[assignment.index != NOWHERE])
         sizes.update({cluster_id(family, i): int(n) for i, n in enumerate(counted)})
     store.write_build(
         space,
@@ -156,8 +156,10 @@ def plan_build(
     now = store.split_rule()
     rule = settle_rule(keys, split, now, measured=bool(store.read_models()))
     sides = split_songs(keys, rule, now, mend=split is not None)
+    # Vectors from files may change and mean the same: these have an identity beside the version.
+    vectors = "".join(f" {each.identity}" for each in kinds.embeddings)
     build = fingerprint(
-        f"{kinds.version} {NEIGHBOURS} {rule.protocol}",
+        f"{kinds.version} {NEIGHBOURS} {rule.protocol}{vectors}",
         (f"{song.id} {sides.get(song.id)} {song.recording}" for song in keys),
     )
     return Plan([replace(s, split=sides.get(s.id)) for s in keys], rule, compared, build)
@@ -175,6 +177,7 @@ def links(
         clusters = [
             (cluster_id(family, int(a.index[row])), family, float(a.weight[row]))
             for family, a in assigned.items()
+            if a.index[row] != NOWHERE
         ]
         near = [
             (index_ids[other], float(cosine))

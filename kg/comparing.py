@@ -14,7 +14,7 @@ from kg.learning import InTurn, refuse_unlearnable
 from kg.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from kg.records import FeatureSet
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class Songs:
 
 def read_songs(
     store: GraphStore,
-    kinds: "FeatureSet",
     cache_dir: Path,
     progress: Progress = SILENT,
     *,
@@ -45,7 +44,6 @@ def read_songs(
 
     Args:
         store: The graph.
-        kinds: What its features mean.
         cache_dir: Where frame sequences are kept.
         progress: Told how far it is.
         workers: Processes that extract frame sequences; None: one a core.
@@ -57,7 +55,7 @@ def read_songs(
     with progress.stage("Reading the graph", None):
         rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
         refuse_unlearnable(rows)
-        material = Material(rows.songs, keys, store.feature_set() or kinds)
+        material = Material(rows.songs, keys, rows.space.kinds)
     return Songs(rows.build, material, frames_of(store, material, cache_dir, workers, progress))
 
 

@@ -8,7 +8,15 @@ import numpy as np
 from kg.errors import NotReadyError
 from kg.graph.rows import Floats, Guess, ModelRow
 from kg.saved_models import load_checkpoint
-from kg.schema import CLUSTER_NODE, SIMILAR_EDGE, SONG_NODE, feature_edge, reverse_edge
+from kg.schema import (
+    CLUSTER_NODE,
+    SIMILAR_EDGE,
+    SONG_NODE,
+    TAG_EDGE,
+    TAG_NODE,
+    feature_edge,
+    reverse_edge,
+)
 
 TOP_K = 3
 
@@ -39,21 +47,23 @@ class NewSongs:
                 "genres: run `kg train`, or `kg predict` if the genres are the same."
             )
         sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
-        if sizes.get(SONG_NODE) != len(extra["songs"]) or sizes.get(CLUSTER_NODE) != len(
-            extra["clusters"]
-        ):
+        tags = extra.get("tags", [])  # checkpoints from before there were tags have none
+        expected = {SONG_NODE: extra["songs"], CLUSTER_NODE: extra["clusters"], TAG_NODE: tags}
+        if any(sizes.get(kind, 0) != len(rows) for kind, rows in expected.items()):
             raise NotReadyError(
                 f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
             )
         self._genres: Sequence[str] = extra["genres"]
         self._song_row = {id: row for row, id in enumerate(extra["songs"])}
         self._cluster_row = {id: row for row, id in enumerate(extra["clusters"])}
+        self._tag_row = {name: row for row, name in enumerate(tags)}
 
     def guess(
         self,
         standard: Floats,
         clusters: Sequence[Sequence[tuple[str, str, float]]],
         similar: Sequence[Sequence[tuple[str, float]]],
+        tags: Sequence[Sequence[tuple[str, float]]] | None = None,
     ) -> list[list[Guess]]:
         """The first genres of m new songs.
 
@@ -61,6 +71,7 @@ class NewSongs:
             standard: Standardised features, float32 [m, d].
             clusters: (cluster id, family, weight) of each song.
             similar: (song id, cosine) of each song.
+            tags: (tag, weight) of each song; None: nobody heard any.
         """
         import torch
 
@@ -76,6 +87,9 @@ class NewSongs:
                 if id in self._song_row:
                     edge = reverse_edge(SIMILAR_EDGE)
                     pairs.setdefault(edge, []).append((self._song_row[id], row))
+        for row, heard in enumerate(tags or ()):
+            for name, _ in heard:
+                pairs.setdefault(reverse_edge(TAG_EDGE), []).append((self._tag_row[name], row))
         scores = self._loaded.model.score_new(
             torch.from_numpy(standard),
             {edge: torch.tensor(found).T.contiguous() for edge, found in pairs.items()},

@@ -16,6 +16,8 @@ from kg.schema import (
     SIMILAR_EDGE,
     SONG_NODE,
     SPLITS,
+    TAG_EDGE,
+    TAG_NODE,
     EdgeType,
     feature_edge,
     reverse_edge,
@@ -36,6 +38,7 @@ class IdMaps:
         songs: `Song.id` by row.
         clusters: `FeatureCluster.id` by row.
         genres: `Genre.name` by row.
+        tags: `Tag.name` by row; none where no network was listening.
         families: First and last (exclusive) column of each feature family in `x`.
         columns: Name of each column of `x`.
         feature_version: Version of the feature set.
@@ -49,6 +52,7 @@ class IdMaps:
     columns: tuple[str, ...]
     feature_version: str
     build: str
+    tags: tuple[str, ...] = ()
 
 
 def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
@@ -56,8 +60,9 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
 
     `song.x` [n, d] holds the standardised features, `feature_cluster.x` [c, d] each centroid in the
     columns of its own family and zeros (the mean) elsewhere: both live in one space and share
-    their projections. `genre` has no `x`. Each family is an edge type of its own, every edge type
-    has its `rev_` twin, and `song` carries `train_mask`, `val_mask` and `test_mask` [n].
+    their projections. `genre` has no `x`, nor has `tag`, which is there where a network has
+    listened. Each family is an edge type of its own, every edge type has its `rev_` twin, and
+    `song` carries `train_mask`, `val_mask` and `test_mask` [n].
 
     Raises:
         ValueError: the result does not validate.
@@ -80,6 +85,9 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         SIMILAR_EDGE: rows.similar_to,
         GENRE_EDGE: rows.in_genre,
     }
+    if rows.tags:
+        data[TAG_NODE].num_nodes = len(rows.tags)
+        edges[TAG_EDGE] = rows.has_tag
     for edge_type, pairs in edges.items():
         index = torch.from_numpy(pairs)
         data[edge_type].edge_index = index
@@ -94,6 +102,7 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         columns=rows.space.columns,
         feature_version=rows.space.version,
         build=rows.build,
+        tags=tuple(rows.tags),
     )
     return data, maps
 
@@ -120,6 +129,7 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
         "songs": list(maps.songs),
         "clusters": list(maps.clusters),
         "genres": list(maps.genres),
+        "tags": list(maps.tags),
         "families": {name: list(part) for name, part in maps.families.items()},
         "columns": list(maps.columns),
         "feature_version": maps.feature_version,
@@ -173,6 +183,7 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
             columns=tuple(ids["columns"]),
             feature_version=ids["feature_version"],
             build=ids["build"],
+            tags=tuple(ids.get("tags", ())),  # older exports have none
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KgError(

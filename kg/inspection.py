@@ -25,6 +25,7 @@ from kg.graph.lookup import FoundSong, SongGenre, find_song, read_song
 from kg.graph.rows import Guess
 from kg.graph.store import GraphStore
 from kg.records import FeatureSet
+from kg.schema import vector_property
 from kg.text import printable
 
 _SUMMED_UP: Final = re.compile(
@@ -148,7 +149,7 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
     """Look at a song of the library, found by its title, path or id; at all families, or at one.
 
     Raises:
-        WrongUsageError: there is no such family.
+        WrongUsageError: there is no such family, or the song lacks it.
         KgError: there is none, or several.
     """
     song = read_song(store.connection, find_song(store.connection, text))
@@ -156,7 +157,17 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
     if kinds is None:
         raise GraphError("The graph doesn't say what its features mean: run `kg ingest` again.")
     wanted, said = _wanted(kinds, family), song.properties
-    found = by_family(kinds, np.frombuffer(said.get("features") or b"", dtype="<f4"))
+    parts = [said.get("features") or b""]
+    for each in kinds.embeddings:
+        # One that nobody has of this song: it is left out below.
+        lacking = np.full(len(each.columns), np.nan, "<f4").tobytes()
+        parts.append(said.get(vector_property(each.family)) or lacking)
+    found = by_family(kinds, np.frombuffer(b"".join(parts), dtype="<f4"))
+    if family is not None and family not in found:
+        raise WrongUsageError(
+            f"Nobody has the features {family!r} of this song: its file was gone when the library "
+            "got them, or no file of vectors brought them."
+        )
     duration = float(said["duration"])
     paths = _paths(song)
     # Of several copies the first that is still there.
@@ -179,7 +190,7 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
         heard=duration if kinds.excerpt is None else min(duration, kinds.excerpt),
         tempo=said.get("tempo") or _tempo(found),
         feature_version=kinds.version,
-        features={name: found[name] for name in wanted},
+        features={name: found[name] for name in wanted if name in found},
     )
 
 
@@ -231,7 +242,7 @@ def _wanted(kinds: FeatureSet, family: str | None) -> Sequence[str]:
 
 
 def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:
-    """Name the values of a feature vector.
+    """Name the values of a feature vector; a family that the song lacks is left out.
 
     Raises:
         GraphError: it has another length than they say.
@@ -244,6 +255,7 @@ def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:
     return {
         family: dict(zip(kinds.columns[part], vector[part].tolist(), strict=True))
         for family, part in kinds.families.items()
+        if not np.isnan(vector[part.start])
     }
 
 

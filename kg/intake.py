@@ -6,20 +6,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from kg.audio.extract import extract
 from kg.audio.features import columns
 from kg.build import links, near_songs
-from kg.errors import NotReadyError
-from kg.excerpt import EXCERPT, Excerpt
-from kg.files import CHANGED
-from kg.graph.rows import Counts, Guess
+from kg.clusters import lacking
+from kg.embeddings.ears import Ears
+from kg.embeddings.embed import embed
+from kg.embeddings.tags import strongest
+from kg.errors import AudioError, NotReadyError
+from kg.excerpt import Excerpt
+from kg.files import CHANGED, content_id
+from kg.graph.rows import Counts, Floats, Guess
 from kg.graph.store import GraphStore
 from kg.guessing import NewSongs
 from kg.progress import SILENT, Progress
-from kg.records import NewSong, Rejected, SongRecord
+from kg.records import FeatureSet, NewSong, Rejected, SongRecord
 from kg.rejects import Reason
 from kg.saved_models import latest_model, none_in_use
 from kg.settings import Settings
+from kg.text import unstored
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,9 @@ class IngestReport:
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no file could be taken.
         few: Genres with a single song: they can be learned from but not measured.
+        embeddings: What songs are heard with beside our own features: `musicnn`, `hf:NAME`; and
+            `file:FAMILY`, whose vectors came from elsewhere.
+        unheard: Songs that an embedding couldn't hear, as their files are gone.
     """
 
     taken: int
@@ -53,6 +63,8 @@ class IngestReport:
     rebuilt: bool = False
     counts: Counts | None = None
     few: Sequence[str] = ()
+    embeddings: Sequence[str] = ()
+    unheard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +122,56 @@ class Heard:
 
 def hear(
     records: Sequence[SongRecord],
+    ears: Ears,
     cache_dir: Path,
     *,
     workers: int | None = None,
-    excerpt: float | None = EXCERPT,
     dask: str | None = None,
     progress: Progress = SILENT,
 ) -> Heard:
-    """Extract the features of songs, or take them from the cache; see `extract`."""
+    """Extract the features of songs, and hear them with networks, or take both from the cache.
+
+    Args:
+        records: The songs.
+        ears: What they are heard with.
+        cache_dir: Holds the caches.
+        workers: Processes (None: one a core).
+        dask: Address of a Dask scheduler whose workers read the files instead.
+        progress: Told of every song that is done.
+
+    Raises:
+        KgError: see `kg.audio.extract.extract` and `kg.embeddings.embed.embed`.
+    """
     by_id = {record.id: record for record in records}
+    modified = {r.id: r.modified for r in records if r.modified is not None}
     heard = extract(
         [(record.id, record.path) for record in records if record.path is not None],
         cache_dir,
-        modified={r.id: r.modified for r in records if r.modified is not None},
+        modified=modified,
         workers=workers,
-        excerpt=excerpt,
+        excerpt=ears.kinds.excerpt,
         dask=dask,
         progress=progress,
     )
+    rejected = list(heard.rejected)
+    vectors: dict[str, dict[str, Floats]] = {id: {} for id in heard.ids}
+    tags: dict[str, Sequence[tuple[str, float]]] = {}
+    for embedding, opened in ears.networks:
+        told = embed(
+            [(id, path) for id in heard.ids if (path := by_id[id].path) is not None],
+            embedding,
+            opened,
+            cache_dir,
+            modified=modified,
+            workers=workers,
+            excerpt=ears.kinds.excerpt,
+            dask=dask,
+            progress=progress,
+        )
+        rejected += told.rejected
+        for id, vector in zip(told.ids, told.vectors, strict=True):
+            vectors[id][embedding.family] = vector
+            tags[id] = [*tags.get(id, ()), *strongest(embedding, vector)]
     beats = 2.0 ** heard.features[:, columns().index("tempo_log2")]
     songs = [
         NewSong(
@@ -136,16 +180,82 @@ def hear(
             heard.duration[row],
             heard.sample_rate[row],
             float(beats[row]),
+            vectors[id],
+            tags.get(id, ()),
         )
         for row, id in enumerate(heard.ids)
+        if len(vectors[id]) == len(ears.networks)
     ]
     copies = {record.path: record.paths for record in records}
-    rejected = [
+    listed = [
         Rejected(path, one.reason)
-        for one in heard.rejected
+        for one in rejected
         for path in _alike(one, copies.get(one.path, ()))
     ]
-    return Heard(songs, rejected, heard.cached)
+    return Heard(songs, listed, heard.cached)
+
+
+def hear_others(
+    store: GraphStore,
+    ears: Ears,
+    cache_dir: Path,
+    *,
+    workers: int | None = None,
+    builder: str | None = None,
+    progress: Progress = SILENT,
+) -> int:
+    """Let networks hear the songs of the graph that they haven't heard yet.
+
+    That takes long, and nobody else writes meanwhile: done once without a builder before, it only
+    has to look into the cache.
+
+    Args:
+        store: The graph.
+        ears: What they are heard with.
+        cache_dir: Holds the cache.
+        workers: Processes (None: one a core).
+        builder: Token from `begin_build`; None: nothing is written.
+        progress: Told of every song that is done.
+
+    Returns:
+        How many songs stay without, as their files are gone or have changed since.
+    """
+    deaf: set[str] = set()
+    for embedding, opened in ears.networks:
+        there = store.songs_without(embedding)
+        files = [(id, file) for id, paths in there.items() if (file := _file_of(id, paths))]
+        told = embed(
+            files,
+            embedding,
+            opened,
+            cache_dir,
+            workers=workers,
+            excerpt=ears.kinds.excerpt,
+            progress=progress,
+        )
+        if builder is not None:
+            store.write_vectors(
+                embedding,
+                (
+                    (id, vector, strongest(embedding, vector))
+                    for id, vector in zip(told.ids, told.vectors, strict=True)
+                ),
+                builder=builder,
+            )
+        deaf |= there.keys() - set(told.ids)
+    return len(deaf)
+
+
+def _file_of(id: str, paths: Sequence[str]) -> Path | None:
+    """Where a song still lies as it was when it came in."""
+    for path in paths:
+        file = Path(unstored(path))
+        try:
+            if content_id(file) == id:
+                return file
+        except (AudioError, OSError):
+            continue
+    return None
 
 
 def _alike(rejected: Rejected, copies: Sequence[Path]) -> Sequence[Path]:
@@ -177,20 +287,23 @@ def attach(
     Returns:
         The songs with their first genres, and why there are none where there are none.
     """
-    import numpy as np
-
     if not songs:
         return [], None
     space, build = store.read_space()
-    standard = space.standardise(np.stack([song.features for song in songs]))
+    features = joined(songs, space.kinds)
+    standard = space.standardise(features)
     near, similar = near_songs(store, space, build, settings.neighbours_dir, space.metric(standard))
     ids = [song.record.id for song in songs]
-    hanging = list(links(ids, space.assign(standard), near, similar, {}))
+    assigned = space.assign(standard, lacking(space.kinds, features))
+    hanging = list(links(ids, assigned, near, similar, {}))
     guesser, without_model = _guesser(store, settings, build)
     guesses: list[list[Guess]] = [[] for _ in songs]
     if guesser is not None:
         guesses = guesser.guess(
-            standard, [song.clusters for song in hanging], [song.similar for song in hanging]
+            standard,
+            [song.clusters for song in hanging],
+            [song.similar for song in hanging],
+            [song.tags for song in songs],
         )
     store.add_songs(
         songs,
@@ -205,6 +318,16 @@ def attach(
         for song, ranked in zip(songs, guesses, strict=True)
     ]
     return added, without_model
+
+
+def joined(songs: Sequence[NewSong], kinds: FeatureSet) -> Floats:
+    """Raw features of songs with their embeddings, float32 [n, d]; NaN where they lack one."""
+    x = np.full((len(songs), len(kinds.columns)), np.nan, dtype=np.float32)
+    for row, song in enumerate(songs):
+        x[row, : len(song.features)] = song.features
+        for family, vector in song.vectors.items():
+            x[row, kinds.families[family]] = vector
+    return x
 
 
 def _guesser(

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from kg.errors import KgError, NotReadyError, RebuiltError, WrongUsageError
-from kg.excerpt import EXCERPT, Excerpt, as_excerpt, as_seconds, in_words, of_seconds
+from kg.excerpt import Excerpt, as_excerpt, in_words, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
+    from kg.embeddings.ears import Ears
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from kg.seeds import EvaluateReport
     from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
+    from kg.suggesting import SuggestReport
+    from kg.vectors import VectorsReport
     from models.pyg import HeteroData
 
 Source = str | Path
@@ -141,6 +144,9 @@ class Library:
         excerpt: Excerpt | None = None,
         dask: str | None = None,
         prune: "Prune | None" = None,
+        embeddings: Sequence[str] | None = None,
+        trust_remote_code: bool = False,
+        offer: Callable[[], bool] = lambda: False,
     ) -> "IngestReport":
         """Take in all audio below these folders, and connect it: clusters, similar songs, genres.
 
@@ -157,21 +163,35 @@ class Library:
                 they see the folders under the same paths.
             prune: Remove songs whose files were below these folders and are gone. It is shown them
                 before anything is written, and whatever it raises ends it all.
+            embeddings: Networks that are to listen too, in this library from now on: `musicnn`,
+                `musicnn:WHEEL`, `hf:NAME`; or `none`. Default: those that the library has; a new
+                one gets musicnn where its weights are in the home folder.
+            trust_remote_code: Whether a network's own code from the Hugging Face hub may run here.
+            offer: Asked in a new library where these weights are missing and nobody named
+                `embeddings`: whether to fetch them.
 
         Raises:
-            WrongUsageError: a folder doesn't exist, or the library was begun with another excerpt.
-            KgError: there is no audio in them.
+            WrongUsageError: a folder doesn't exist, the library was begun with another excerpt, or
+                there is no such embedding.
+            KgError: there is no audio in them, or a network can't be fetched or loaded.
             GraphError: the database can't be reached, or holds features of another version.
         """
         from kg.build import build_graph
-        from kg.intake import IngestReport, hear
+        from kg.intake import IngestReport, hear, hear_others
         from kg.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
         # A wrong password must show before hours of reading and listening, not after.
-        kinds = self._same_features(wanted)
+        ears = self._ears(
+            wanted,
+            embeddings,
+            finishing="networks",
+            trust_remote_code=trust_remote_code,
+            offer=offer,
+        )
+        kinds = ears.kinds
         found = self._scan(folders, genres_from)
         gone: list[str] = []
         if prune is not None:
@@ -179,12 +199,16 @@ class Library:
             prune(plan_removal(self.connection, gone))
         heard = hear(
             found.records,
+            ears,
             self.settings.cache_dir,
             workers=workers,
-            excerpt=kinds.excerpt,
             dask=dask,
             progress=self.progress,
         )
+        if ears.new:
+            hear_others(
+                self.store, ears, self.settings.cache_dir, workers=workers, progress=self.progress
+            )
         rejected = [*found.rejected, *heard.rejected]
         rejects_file, unlisted = self._list_rejects(rejected, folders)
         report = IngestReport(
@@ -196,28 +220,45 @@ class Library:
             rejected_by_reason=by_reason(rejected),
             rejects_file=rejects_file,
             unlisted=unlisted,
+            embeddings=[each.name for each in kinds.embeddings],
         )
         if not heard.songs:
             return report
 
         def write() -> IngestReport:
             # The first of two ingests at once has decided meanwhile.
-            self._same_features(report.excerpt)
+            now = self._same_features(report.excerpt, at_least=ears, finishing="networks")
+            pending = self.store.extending()
+            if now is not None and now.version != kinds.version:
+                pending = ", ".join(each.name for each, _ in ears.networks)
             # Hours may have passed since they were shown: what came back meanwhile stays.
             still = gone_songs(self.connection, folders, found) if gone else ()
             pruned = remove_songs(self.connection, set(gone).intersection(still), self.progress)
             known = self.store.known([song.record.id for song in heard.songs])
             # A song is new: until it is connected, the graph says that it isn't finished.
-            builder = self.store.begin_build(kinds) if len(known) < len(heard.songs) else None
+            builder = None
+            if pending or len(known) < len(heard.songs):
+                builder = self.store.begin_build(kinds, old=now, extending=pending)
             self.store.write_songs(
                 heard.songs,
                 builder=builder,
                 keep_other_sources=genres_from == "auto",
                 progress=self.progress,
             )
+            unheard = 0
+            if builder is not None and pending:
+                unheard = hear_others(
+                    self.store,
+                    ears,
+                    self.settings.cache_dir,
+                    workers=workers,
+                    builder=builder,
+                    progress=self.progress,
+                )
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
             return replace(
                 report,
+                unheard=unheard,
                 pruned=pruned,
                 rebuilt=rebuilt,
                 counts=self.store.counts(),
@@ -226,13 +267,46 @@ class Library:
 
         return self._in_turn(write)
 
-    def add(self, songs: Source | Iterable[Source]) -> "AddReport":
+    def ingest_vectors(self, file: Source, family: str) -> "VectorsReport":
+        """Give songs of the library vectors that somebody computed elsewhere.
+
+        Taking in another file of the same family adds to it, or brings it up to date.
+
+        Args:
+            file: NPZ or Parquet, a vector a song, by the song's id or path; see docs/vectors.md.
+            family: What these features are called from now on.
+
+        Raises:
+            WrongUsageError: the file can't be used, none of its songs is here, or the name is
+                taken.
+            NotReadyError: nothing was ingested.
+        """
+        from kg.sources.vectors import read_vectors
+        from kg.vectors import take_in
+
+        self._require_songs(finishing="files")
+        vectors = read_vectors(normal(Path(file)))
+        return self._in_turn(
+            lambda: take_in(
+                self.store,
+                vectors,
+                family,
+                self._require_songs(finishing="files"),
+                self.settings.neighbours_dir,
+                self.progress,
+            )
+        )
+
+    def add(
+        self, songs: Source | Iterable[Source], *, trust_remote_code: bool = False
+    ) -> "AddReport":
         """Add new songs without retraining and without touching other songs.
 
         Each gets features, clusters, similar songs and, where there is a model, its genres.
 
         Args:
             songs: Audio files, or folders of them.
+            trust_remote_code: Whether a network's own code from the Hugging Face hub may run here.
 
         Raises:
             WrongUsageError: a file doesn't exist.
@@ -242,11 +316,11 @@ class Library:
         from kg.rejects import by_reason
 
         files = _paths(songs)
-        kinds = self._same_features()
+        ears = self._ears(None, None, trust_remote_code=trust_remote_code)
         self._in_turn(self._require_build)
         found = self._scan(files, "none")
         new, there = leave_out_known(self.store, found.records)
-        heard = hear(new, self.settings.cache_dir, excerpt=kinds.excerpt, progress=self.progress)
+        heard = hear(new, ears, self.settings.cache_dir, progress=self.progress)
         # Songs that are there need no mending: they are not listed.
         listed = self._list_rejects([*found.rejected, *heard.rejected], files)
 
@@ -256,6 +330,7 @@ class Library:
 
         def write() -> AddReport:
             self._require_build()
+            self._same_features(at_least=ears)
             # Another command may have taken some of them in meanwhile.
             new, late = leave_out_known(self.store, [song.record for song in heard.songs])
             ids = {record.id for record in new}
@@ -343,14 +418,14 @@ class Library:
         from kg import learning
         from kg.build import build_graph
 
-        kinds = self._require_songs()
+        self._require_songs()
         options = options or learning.TrainOptions()
 
         def bring_up_to_date() -> None:
             # Songs or labels may have come since the last ingest: they belong to this training.
             build_graph(
                 self.store,
-                kinds,
+                self._require_songs(),
                 self.settings.neighbours_dir,
                 self.progress,
                 split=options.split,
@@ -472,9 +547,9 @@ class Library:
     def _songs_to_learn_from(self, workers: int | None) -> "Songs":
         from kg.comparing import read_songs
 
+        self._require_songs()
         return read_songs(
             self.store,
-            self._require_songs(),
             self.settings.cache_dir,
             self.progress,
             workers=workers,
@@ -524,6 +599,26 @@ class Library:
         listed = [ids] if isinstance(ids, str) else list(ids)
         folder = self.settings.models_dir
         return self._in_turn(lambda: remove_models(self.store, folder, listed, force=force))
+
+    def suggest_genres(self, *, labelled_too: bool = False) -> "SuggestReport":
+        """Suggest genres by the tags that a network hears; no label of an owner is touched.
+
+        Args:
+            labelled_too: Suggest for songs that have a genre as well.
+
+        Raises:
+            NotReadyError: nothing was ingested, or no network that knows tags listens here.
+        """
+        from kg.suggesting import suggest
+
+        self._require_songs()
+        return self._in_turn(lambda: suggest(self.store, self.progress, labelled_too=labelled_too))
+
+    def forget_suggestions(self) -> None:
+        """Take all suggestions away."""
+        from kg.suggesting import forget_suggestions
+
+        self._in_turn(lambda: forget_suggestions(self.store))
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -728,39 +823,83 @@ class Library:
         if self.store.build() is None:
             raise NotReadyError("There is no finished library to add to: run `kg ingest` first.")
 
-    def _same_features(self, wanted: Excerpt | None = None) -> "FeatureSet":
-        """The features that this kg makes, after a look at those in the graph.
+    def _ears(
+        self,
+        excerpt: Excerpt | None,
+        names: Sequence[str] | None,
+        *,
+        finishing: Literal["networks"] | None = None,
+        trust_remote_code: bool = False,
+        offer: Callable[[], bool] = lambda: False,
+    ) -> "Ears":
+        """What songs are heard with from now on; see `ingest`."""
+        from kg.embeddings.choice import choose
+
+        return choose(
+            self._same_features(excerpt, finishing=finishing),
+            excerpt,
+            names,
+            self.settings.embeddings_dir,
+            self.progress,
+            trust_remote_code=trust_remote_code,
+            offer=offer,
+        )
+
+    def _same_features(
+        self,
+        wanted: Excerpt | None = None,
+        *,
+        at_least: "Ears | None" = None,
+        finishing: Literal["networks", "files"] | None = None,
+    ) -> "FeatureSet | None":
+        """The features of the graph, if this kg makes the same; None in an empty one.
 
         Args:
             wanted: How much of each song to listen to; default: as much as the library does.
+            at_least: What songs were heard with meanwhile: no embedding may have come since.
+            finishing: What the caller goes on with, where a run was cut off that gave songs an
+                embedding's vectors.
 
         Raises:
+            NotReadyError: such a run was cut off.
             WrongUsageError: the library listens to more, or less.
-            KgError: its features are of another version.
+            KgError: its features are of another version, or another command gave it an embedding.
         """
-        from kg.audio.features import feature_set
+        from kg.embeddings.choice import FILE, cut_off, with_embeddings
 
         there = self.store.feature_set()
-        excerpt = wanted or EXCERPT if there is None else of_seconds(there.excerpt)
+        if there is None:
+            return None
+        excerpt = of_seconds(there.excerpt)
         if wanted is not None and wanted != excerpt:
             raise WrongUsageError(
                 f"This library listens to {in_words(excerpt)}, which can't be mixed with --excerpt "
                 f"{wanted if isinstance(wanted, str) else f'{wanted:g}'}: leave that out, or "
                 "ingest everything into a new home (--home DIR) or an empty Neo4j database."
             )
-        kinds = feature_set(as_seconds(excerpt))
-        if there is not None and there.version != kinds.version:
+        ours = with_embeddings(there.excerpt, there.embeddings).version
+        if there.version != ours:
             raise KgError(
                 f"The graph holds features of version {there.version}, this kg makes version "
-                f"{kinds.version}, and they can't be mixed: use the kg that made them, or ingest "
+                f"{ours}, and they can't be mixed: use the kg that made them, or ingest "
                 "everything into a new home (--home DIR) or an empty Neo4j database."
             )
-        return kinds
+        pending = self.store.extending()
+        if pending and (finishing is None or pending.startswith(FILE) != (finishing == "files")):
+            raise NotReadyError(cut_off(pending))
+        if at_least is not None and not {e.family for e in there.embeddings} <= {
+            e.family for e in at_least.kinds.embeddings
+        }:
+            raise KgError(
+                "Another kg command gave this library an embedding meanwhile: run this one again."
+            )
+        return there
 
-    def _require_songs(self) -> "FeatureSet":
-        if self.store.feature_set() is None:
+    def _require_songs(self, finishing: Literal["files"] | None = None) -> "FeatureSet":
+        kinds = self._same_features(finishing=finishing)
+        if kinds is None:
             raise NotReadyError("The graph holds no songs yet: run `kg ingest FOLDER` first.")
-        return self._same_features()
+        return kinds
 
 
 def _paths(sources: Source | Iterable[Source]) -> list[Path]:

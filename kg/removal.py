@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kg.embeddings.musicnn import TAGS
 from kg.errors import KgError
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -212,4 +213,5 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
         # Nothing is left to describe: the next ingest begins anew, and may choose its excerpt.
         tx.run(queries.DELETE_SPACE).consume()
         tx.run(queries.DELETE_OTHER_CLUSTERS, ids=[]).consume()
+        tx.run(queries.DELETE_BARE_TAGS, names=list(TAGS)).consume()
     return int(there)

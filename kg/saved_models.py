@@ -332,7 +332,12 @@ def description(model: ModelRow, maps: IdMaps, seed: int) -> dict[str, Any]:
 
 def graph_rows(maps: IdMaps) -> dict[str, Any]:
     """Which graph the kept layer outputs are of, and what their rows stand for in it."""
-    return {"build": maps.build, "clusters": list(maps.clusters), "songs": list(maps.songs)}
+    return {
+        "build": maps.build,
+        "clusters": list(maps.clusters),
+        "songs": list(maps.songs),
+        "tags": list(maps.tags),
+    }
 
 
 def check_writable(folder: Path) -> None:

@@ -14,6 +14,7 @@ KEYS: Final = {
     "Song": "id",
     "FeatureCluster": "id",
     "Genre": "name",
+    "Tag": "name",  # what a network hears: "guitar", "mellow", "80s"
     "FeatureSpace": "version",
     "Model": "id",
     "TestSplit": "id",
@@ -31,16 +32,20 @@ RELATIONSHIPS: Final = (
     "IN_GENRE",
     "PREDICTED_GENRE",
     "SUBGENRE_OF",
+    "HAS_TAG",
+    "SUGGESTED_GENRE",
 )
 
 # Node types in HeteroData.
 SONG_NODE: Final = "song"
 CLUSTER_NODE: Final = "feature_cluster"
 GENRE_NODE: Final = "genre"
+TAG_NODE: Final = "tag"
 
 EdgeType = tuple[str, str, str]
 SIMILAR_EDGE: Final[EdgeType] = (SONG_NODE, "similar_to", SONG_NODE)
 GENRE_EDGE: Final[EdgeType] = (SONG_NODE, "in_genre", GENRE_NODE)
+TAG_EDGE: Final[EdgeType] = (SONG_NODE, "has_tag", TAG_NODE)
 
 SPLITS: Final = ("train", "valid", "test")
 
@@ -70,6 +75,11 @@ def reverse_edge(edge: EdgeType) -> EdgeType:
     """Name the twin of an edge type that carries messages the other way."""
     head, relation, tail = edge
     return (tail, f"rev_{relation}", head)
+
+
+def vector_property(family: str) -> str:
+    """Name the property of songs that holds their vector of an embedding: `vector_musicnn`."""
+    return f"vector_{check_family_name(family)}"
 
 
 def cluster_id(family: str, index: int) -> str:

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         return self.cache_dir / "neighbours"
 
     @property
+    def embeddings_dir(self) -> Path:
+        """Weights of networks that listen."""
+        return self.kg_home / "embeddings"
+
+    @property
     def rejects_file(self) -> Path:
         """Files that the last ingest left out, with reasons."""
         return self.kg_home / "rejects.txt"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kg.audio.features import feature_version
+from kg.embeddings.choice import cut_off, with_embeddings
 from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
@@ -33,6 +33,7 @@ class Status:
         feature_version: Version of its features; None in an empty graph.
         excerpt: How much of each song was listened to: seconds from its middle, or `full`; None in
             an empty graph.
+        embeddings: What songs are heard with beside our own features, and vectors from files.
         rejected: Files that the ingests of this home couldn't take in.
         model: The model in use.
         split: By which rule songs are split; None where nothing was built yet.
@@ -45,6 +46,7 @@ class Status:
     counts: Counts
     feature_version: str | None
     excerpt: Excerpt | None
+    embeddings: Sequence[str]
     rejected: int
     model: ModelRow | None
     split: SplitRule | None
@@ -77,6 +79,7 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         counts=counts,
         feature_version=kinds.version if kinds else None,
         excerpt=of_seconds(kinds.excerpt) if kinds else None,
+        embeddings=[each.name for each in kinds.embeddings] if kinds else [],
         rejected=rejected,
         model=model,
         split=store.split_rule(),
@@ -107,8 +110,8 @@ def _stale(
     stale = []
     build = store.build()
     if build is None and not busy:
-        stale.append("An ingest was cut off: run `kg ingest` again on the same folders.")
-    if kinds is None or kinds.version != feature_version(kinds.excerpt):
+        stale.append(cut_off(store.extending()))
+    if kinds is None or kinds.version != with_embeddings(kinds.excerpt, kinds.embeddings).version:
         stale.append("The features are of another version of kg: ingest into a new home.")
     keys = store.read_keys()
     leaks = find_leaks(song for song in keys if song.genres)

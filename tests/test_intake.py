@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 from kg.audio.extract import extract
+from kg.audio.features import feature_set
+from kg.embeddings.ears import Ears
 from kg.files import CHANGED
 from kg.intake import hear
 from kg.sources.folder import scan
 from tests.audio.sounds import noise, write
+
+EARS = Ears(feature_set(), None)
 
 
 def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
@@ -22,7 +26,7 @@ def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
     becomes_pipe.unlink()
     os.mkfifo(becomes_pipe)
 
-    heard = hear(records, cache, workers=1)
+    heard = hear(records, EARS, cache, workers=1)
     assert [song.record.path for song in heard.songs] == [stays]
     assert {each.path: each.reason for each in heard.rejected} == {
         grows: CHANGED,
@@ -35,7 +39,7 @@ def test_files_that_change_or_go_during_the_run(tmp_path: Path) -> None:
     assert again.cached == 1
     # What was heard before a file went is still right.
     stays.unlink()
-    assert [song.record.path for song in hear(records[:1], cache).songs] == [stays]
+    assert [song.record.path for song in hear(records[:1], EARS, cache).songs] == [stays]
 
 
 def test_copies_of_a_bad_file_are_rejected_with_it(tmp_path: Path) -> None:
@@ -46,6 +50,6 @@ def test_copies_of_a_bad_file_are_rejected_with_it(tmp_path: Path) -> None:
     records = scan([folder]).records
     assert len(records) == 2
     goes.unlink()  # its copy is as good as before
-    heard = hear(records, tmp_path / "cache", workers=1)
+    heard = hear(records, EARS, tmp_path / "cache", workers=1)
     assert [one.path.name for one in heard.rejected] == ["b.wav", "bad.wav", "goes.wav"]
     assert {one.reason for one in heard.rejected[2:]} == {"no longer there"}

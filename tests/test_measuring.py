@@ -10,6 +10,7 @@ from kg.clusters import FeatureSpace
 from kg.evaluate import Difference, Estimate
 from kg.graph.rows import GraphRows, SongTable
 from kg.measuring import MAJORITY, R_GCN, WITHOUT_GRAPH, Labelled, metrics, recorded, verdict
+from kg.records import FeatureSet
 
 
 def graph(songs: int = 300, *, several: bool = False) -> GraphRows:
@@ -22,9 +23,7 @@ def graph(songs: int = 300, *, several: bool = False) -> GraphRows:
     said = [(names[g], *(["rock"] if several and g == 0 else [])) for g in genre]
     pairs = [(row, names.index(name)) for row, listed in enumerate(said) for name in listed]
     space = FeatureSpace(
-        version="v",
-        families={"f": slice(0, 2)},
-        columns=("a", "b"),
+        kinds=FeatureSet("v", {"f": slice(0, 2)}, ("a", "b")),
         mean=np.zeros(2, np.float32),
         scale=np.ones(2, np.float32),
         centroids={"f": np.zeros((1, 2), np.float32)},

@@ -11,6 +11,7 @@ from kg.audio.requests import (
     FRAME_DTYPE,
     READY,
     AnyRequest,
+    Formed,
     Identify,
     Identity,
     Outcome,
@@ -73,6 +74,10 @@ def _hear(request: Request) -> Outcome:
     from kg.audio.features import features
 
     audio = decode(request.path, request.excerpt)
+    if request.form is not None:
+        from kg.embeddings.forms import in_form
+
+        return Formed(in_form(request.form, audio.samples))
     if request.sequence is None:
         return Row(features(audio.samples), audio.duration, audio.sample_rate)
     return _write_sequence(request, audio)

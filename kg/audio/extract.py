@@ -97,7 +97,7 @@ def extract(
         )
         with progress.stage("Extracting features", len(order)) as advance:
             advance(cached)
-            outcomes = _outcomes(requests, len(missing), workers, dask)
+            outcomes = outcomes_of(requests, len(missing), workers, dask)
             with closing(outcomes):  # an exception ends the processes here and now
                 for request, outcome in outcomes:
                     # Asked here: another machine may see another clock's times.
@@ -122,11 +122,28 @@ def extract(
     )
 
 
-def _outcomes(
-    requests: Iterable[Request], count: int, workers: int | None, dask: str | None
+def outcomes_of(
+    requests: Iterable[Request],
+    count: int,
+    workers: int | None,
+    dask: str | None,
+    *,
+    warm: bool = True,
 ) -> Generator[tuple[Request, Outcome], None, None]:
+    """Perform requests here or on a cluster; yields them with their outcomes as they end.
+
+    Args:
+        requests: What is asked.
+        count: How many there are.
+        workers: Processes (None: one a core).
+        dask: Address of a Dask scheduler whose workers do it instead.
+        warm: Whether features are asked for, which processes had better prepare for.
+
+    Raises:
+        KgError: processes can't be started, or the Dask cluster can't be used.
+    """
     if dask is not None and count:
         from kg.audio.on_dask import perform_on_dask
 
         return perform_on_dask(requests, dask)
-    return perform_in_workers(requests, min(workers or cores(), count))
+    return perform_in_workers(requests, min(workers or cores(), count), warm=warm)

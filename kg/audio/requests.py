@@ -14,6 +14,9 @@ from kg.errors import AudioError, KgError
 from kg.excerpt import EXCERPT
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from kg.audio.cache import Row
 
 FRAME_DTYPE: Final = "float16"
@@ -32,6 +35,7 @@ class Request:
         path: Where it lies.
         excerpt: Seconds decoded from its middle (None: all of it).
         sequence: Kind of frame sequence that is to be written (None: its features are wanted).
+        form: Form in which a network is to hear it (None: its features are wanted).
         target: The file that a frame sequence goes to.
         modified: When the file was last changed as its content was hashed, in ns, where known.
     """
@@ -42,6 +46,7 @@ class Request:
     sequence: str | None = None
     target: Path | None = None
     modified: int | None = None
+    form: str | None = None
 
     def changed(self) -> bool:
         """Whether the file was changed since: what is heard isn't what was hashed."""
@@ -88,10 +93,17 @@ class Identity:
     modified: int
 
 
-Outcome = Union["Row", Written, Identity, Tags, AudioError]
+@dataclass(frozen=True, slots=True, eq=False)
+class Formed:
+    """A song as a network hears it: float32, of any shape."""
+
+    values: "NDArray[np.float32]"
 
 
-# -- the protocol: a line of JSON in; a line of JSON out, followed by features as float32 ------
+Outcome = Union["Row", Formed, Written, Identity, Tags, AudioError]
+
+
+# -- the protocol: a line of JSON in; a line of JSON out, followed by numbers as float32 -------
 
 
 def send_request(pipe: IO[bytes], request: AnyRequest, patience: float) -> None:
@@ -129,6 +141,8 @@ def receive_outcome(pipe: IO[bytes]) -> Outcome:
         values = pipe.read(4 * reply["size"])
         if len(values) < 4 * reply["size"]:
             raise EOFError
+        if "shape" in reply:
+            return Formed(np.frombuffer(values, np.float32).reshape(reply["shape"]))
         return Row(np.frombuffer(values, np.float32), reply["duration"], reply["sample_rate"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"a reply of another kind: {line!r}") from error
@@ -142,6 +156,9 @@ def send_outcome(pipe: IO[bytes], outcome: Outcome) -> None:
         send(pipe, {"frames": outcome.frames})
     elif isinstance(outcome, Identity):
         send(pipe, asdict(outcome))
+    elif isinstance(outcome, Formed):
+        values = outcome.values
+        send(pipe, {"shape": values.shape, "size": values.size}, values.tobytes())
     elif isinstance(outcome, Tags):
         send(pipe, {"tags": asdict(outcome)})
     else:

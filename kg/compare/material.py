@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.build import NEIGHBOURS, links
-from kg.clusters import fit_space
+from kg.clusters import fit_space, lacking
+from kg.embeddings.tags import tag_edges
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Bools, Rows
 from kg.graph.rows import Edges, GraphRows, SongTable
@@ -294,7 +295,13 @@ def restricted(kinds: FeatureSet, features: str) -> tuple[FeatureSet, NDArray[np
         )
     part = kinds.families[features]
     families = {features: slice(0, part.stop - part.start)}
-    own = FeatureSet(f"{kinds.version}/{features}", families, kinds.columns[part], kinds.excerpt)
+    own = FeatureSet(
+        f"{kinds.version}/{features}",
+        families,
+        kinds.columns[part],
+        kinds.excerpt,
+        tuple(each for each in kinds.embeddings if each.family == features),
+    )
     return own, np.arange(part.start, part.stop)
 
 
@@ -332,10 +339,12 @@ def graph_of(
     cluster_row = {id: row for row, id in enumerate(clusters)}
     has: dict[str, list[tuple[int, int]]] = {family: [] for family in space.families}
     near: list[tuple[int, int]] = []
-    for song in links(ids, space.assign(standard), ids, similar, placed):
+    assigned = space.assign(standard, lacking(kinds, features))
+    for song in links(ids, assigned, ids, similar, placed):
         for cluster, family, _ in song.clusters:
             has[family].append((row_of[song.id], cluster_row[cluster]))
         near += [(row_of[song.id], row_of[other]) for other, _ in song.similar]
+    tags, has_tag = tag_edges(kinds, features)
     named = [tuple(genres[column] for column in np.flatnonzero(own)) for own in truth]
     return GraphRows(
         songs=SongTable(ids, features, named, [None] * len(ids), list(sides)),
@@ -346,6 +355,8 @@ def graph_of(
         has_feature={family: _edges(pairs) for family, pairs in has.items()},
         similar_to=_edges(near),
         in_genre=np.stack(np.nonzero(truth)).astype(np.int64),
+        tags=tags,
+        has_tag=has_tag,
     )
 
 

@@ -24,6 +24,8 @@ ENDS: Final = {
     "IN_GENRE": ("Song", "Genre"),
     "PREDICTED_GENRE": ("Song", "Genre"),
     "SUBGENRE_OF": ("Genre", "Genre"),
+    "HAS_TAG": ("Song", "Tag"),
+    "SUGGESTED_GENRE": ("Song", "Genre"),
 }
 INDEX_NAMES: Final = tuple(text.split()[2] for text in INDEXES)
 
@@ -101,7 +103,8 @@ SONGS_THERE: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
 RETURN s.id AS id, s.path AS path, s.paths AS paths,
-       EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled
+       EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled,
+       EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged
 """
 UPDATE_SONGS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s += row.properties"
 # New ones, with their genres by number: nothing has to be looked for.
@@ -146,6 +149,78 @@ MATCH (g:Genre {name: name})
 CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
 """
 
+# --- what networks hear ------------------------------------------------------------------------
+
+MERGE_TAGS: Final = "UNWIND $names AS name MERGE (:Tag {name: name})"
+DELETE_TAGS_OF: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[r:HAS_TAG]->(:Tag)
+DELETE r
+"""
+CREATE_HAS_TAG: Final = """
+UNWIND range(0, size($tags) - 1) AS i
+MATCH (t:Tag {name: $tags[i]})
+WITH i, t ORDER BY i
+WITH collect(t) AS tags
+WHERE size(tags) = size($tags)
+UNWIND $rows AS row
+MATCH (s:Song {id: row[0]})
+UNWIND row[1] AS heard
+WITH s, tags[heard[0]] AS t, heard[1] AS weight
+CREATE (s)-[:HAS_TAG {weight: weight}]->(t)
+RETURN count(*) AS n
+"""
+TAGS: Final = "MATCH (t:Tag) WHERE t.name IN $names RETURN t.name AS name"
+DELETE_BARE_TAGS: Final = "MATCH (t:Tag) WHERE t.name IN $names AND NOT EXISTS { (t)--() } DELETE t"
+# Songs that nobody heard tags in are left out.
+TAGS_OF_SONGS: Final = """
+MATCH (s:Song)
+WHERE EXISTS { (s)-[:HAS_TAG]->(:Tag) }
+RETURN s.id AS id, s.title AS title, s.path AS path,
+       EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled,
+       [(s)-[r:HAS_TAG]->(t:Tag) | [t.name, r.weight]] AS tags
+"""
+SUGGESTED_GENRES: Final = """
+MATCH (:Song)-[:SUGGESTED_GENRE]->(g:Genre)
+RETURN DISTINCT g.name AS name
+"""
+SONGS_WITH_SUGGESTIONS: Final = """
+MATCH (s:Song)
+WHERE EXISTS { (s)-[:SUGGESTED_GENRE]->(:Genre) }
+RETURN s.id AS id
+"""
+DELETE_SUGGESTIONS: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[r:SUGGESTED_GENRE]->(:Genre)
+DELETE r
+"""
+CREATE_SUGGESTIONS: Final = """
+UNWIND range(0, size($genres) - 1) AS i
+MATCH (g:Genre {name: $genres[i]})
+WITH i, g ORDER BY i
+WITH collect(g) AS genres
+UNWIND $rows AS row
+MATCH (s:Song {id: row[0]})
+UNWIND row[1] AS told
+WITH s, genres[told[0]] AS g, told
+CREATE (s)-[:SUGGESTED_GENRE {
+  weight: told[1], rank: told[2], source: $source, createdAt: $createdAt
+}]->(g)
+RETURN count(*) AS n
+"""
+VECTORS_OF: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+WHERE s[$property] IS NOT NULL
+RETURN id, s[$property] AS vector
+"""
+# Songs that an embedding hasn't heard yet.
+SONGS_WITHOUT_VECTOR: Final = """
+MATCH (s:Song)
+WHERE s[$property] IS NULL
+RETURN s.id AS id, coalesce(s.paths, [s.path]) AS paths
+"""
+
 KNOWN_SONGS: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
@@ -185,6 +260,8 @@ MERGE_FEATURE_SPACE: Final = """
 MERGE (f:FeatureSpace {version: $version})
 SET f += $properties
 """
+# An embedding makes another version of the same space.
+RENAME_FEATURE_SPACE: Final = "MATCH (f:FeatureSpace {version: $old}) SET f.version = $version"
 FEATURE_SPACES: Final = "MATCH (f:FeatureSpace) RETURN properties(f) AS properties"
 
 # Also locks the node: of two builds at once the later one goes on, and the earlier one notices.
@@ -265,13 +342,18 @@ RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split
 SONG_TABLE: Final = """
 MATCH (s:Song)
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
-       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.features AS features
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.features AS features,
+       [name IN $vectors | s[name]] AS vectors
 """
 SONG_LINKS: Final = """
 MATCH (s:Song)
 RETURN s.id AS id,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | c.id] AS clusters,
        [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
+"""
+SONG_TAGS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, [(s)-[:HAS_TAG]->(t:Tag) | t.name] AS tags
 """
 SONG_GENRES: Final = """
 MATCH (s:Song)

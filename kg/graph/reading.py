@@ -19,6 +19,8 @@ from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import Edges, SongTable
+from kg.records import Embedding
+from kg.schema import vector_property
 from kg.splits import SplitSong
 
 
@@ -31,7 +33,9 @@ class _Taker(Protocol):
 T = TypeVar("T", bound=_Taker)
 
 
-def _pass(connection: Connection, text: str, make: Callable[..., T], *given: object) -> T:
+def _pass(
+    connection: Connection, text: str, make: Callable[..., T], *given: object, **parameters: Any
+) -> T:
     """Give all rows of a statement to a taker, which is made anew where the server is asked anew.
 
     Raises:
@@ -40,7 +44,7 @@ def _pass(connection: Connection, text: str, make: Callable[..., T], *given: obj
 
     def work(tx: neo4j.ManagedTransaction) -> T:
         taker = make(*given)
-        for row in tx.run(text):
+        for row in tx.run(text, parameters):
             taker.take(*row.values())
         return taker
 
@@ -52,13 +56,23 @@ def read_keys(connection: Connection) -> list[SplitSong]:
     return sorted(_pass(connection, queries.SONG_KEYS, _Keys).songs, key=lambda song: song.id)
 
 
-def read_table(connection: Connection) -> SongTable:
-    """Every song with its features, sorted by id.
+def read_table(connection: Connection, embeddings: Sequence[Embedding] = ()) -> SongTable:
+    """Every song with its features, sorted by id; NaN where it lacks an embedding.
+
+    Args:
+        connection: To the graph.
+        embeddings: Whose columns come after the others.
 
     Raises:
         GraphError: songs carry features of different lengths, or none.
     """
-    found = _pass(connection, queries.SONG_TABLE, _Table)
+    found = _pass(
+        connection,
+        queries.SONG_TABLE,
+        _Table,
+        [len(each.columns) for each in embeddings],
+        vectors=[vector_property(each.family) for each in embeddings],
+    )
     if len(found.sizes) > 1 or 0 in found.sizes:
         raise GraphError(
             "Songs in the graph carry features of different kinds "
@@ -97,6 +111,12 @@ def read_links(
     )
 
 
+def read_tags(connection: Connection, songs: Sequence[str], tags: Sequence[str]) -> Edges:
+    """HAS_TAG as edges int64 [2, e], in rows of songs and of tags, sorted."""
+    found = _pass(connection, queries.SONG_TAGS, _Tags, songs, tags)
+    return _edges(*found.ends)
+
+
 class _Keys:
     """Takes rows of SONG_KEYS."""
 
@@ -122,7 +142,8 @@ class _Keys:
 class _Table:
     """Takes rows of SONG_TABLE, in whatever order they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
+        self._lacking = [np.full(width, np.nan, dtype="<f4").tobytes() for width in widths]
         self.ids: list[str] = []
         self.artists: list[str | None] = []
         self.splits: list[str | None] = []
@@ -137,13 +158,18 @@ class _Table:
         split: str | None,
         genres: list[str],
         features: bytes | None,
+        vectors: list[bytes | None],
     ) -> None:
         self.ids.append(id)
         self.artists.append(artist and sys.intern(artist))
         self.splits.append(split and sys.intern(split))
         self.genres.append(tuple(sorted(map(sys.intern, genres))))
-        self.features += features or b""
-        self.sizes.add(len(features or b""))
+        parts = [features or b""]
+        for vector, nothing in zip(vectors, self._lacking, strict=True):
+            parts.append(nothing if vector is None else vector)
+        joined = b"".join(parts)
+        self.features += joined
+        self.sizes.add(len(joined) if features else 0)
 
 
 class _Ends:
@@ -170,6 +196,23 @@ class _Ends:
             if tail is not None:
                 heads.append(head)
                 tails.append(tail)
+
+
+class _Tags:
+    """Takes rows of SONG_TAGS."""
+
+    def __init__(self, songs: Iterable[str], tags: Iterable[str]) -> None:
+        self.ends = array("q"), array("q")
+        self._song = {id: row for row, id in enumerate(songs)}
+        self._tag = {name: row for row, name in enumerate(tags)}
+
+    def take(self, id: str, tags: list[str]) -> None:
+        head = self._song.get(id)
+        if head is None:  # it came later
+            return
+        for name in tags:
+            self.ends[0].append(head)
+            self.ends[1].append(self._tag[name])
 
 
 def _edges(heads: "array[int]", tails: "array[int]") -> Edges:

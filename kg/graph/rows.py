@@ -1,7 +1,7 @@
 """What the store hands out: the graph as arrays, songs in the order of their ids."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,8 @@ class GraphRows:
         has_feature: Song to cluster, by family.
         similar_to: Song to similar song.
         in_genre: Song to genre.
+        tags: Names of the tags that the library's network knows, sorted; none without one.
+        has_tag: Song to tag.
     """
 
     songs: SongTable
@@ -67,6 +69,8 @@ class GraphRows:
     has_feature: Mapping[str, Edges]
     similar_to: Edges
     in_genre: Edges
+    tags: Sequence[str] = ()
+    has_tag: Edges = field(default_factory=lambda: np.empty((2, 0), dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)

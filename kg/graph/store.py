@@ -7,13 +7,14 @@ are repeated, so that a command that was cut off is mended by running it again.
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
 
-from kg.clusters import FeatureSpace
+from kg.clusters import FeatureSpace, lacking
+from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
 from kg.graph import queries, reading, writing
@@ -21,6 +22,7 @@ from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
     Counts,
+    Edges,
     Floats,
     GraphRows,
     Guess,
@@ -32,8 +34,8 @@ from kg.graph.rows import (
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
-from kg.records import FeatureSet, NewSong
-from kg.schema import cluster_id
+from kg.records import Embedding, FeatureSet, NewSong
+from kg.schema import cluster_id, vector_property
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
 
@@ -156,9 +158,64 @@ class GraphStore:
         Raises:
             GraphError: songs carry features of different lengths, or none, or no numbers.
         """
-        songs = reading.read_table(self.connection)
-        self._refuse_no_numbers(songs.ids, songs.features)
+        kinds = self.feature_set()
+        songs = reading.read_table(self.connection, kinds.embeddings if kinds else ())
+        self._refuse_no_numbers(songs, kinds)
         return songs
+
+    def songs_without(self, embedding: Embedding) -> dict[str, list[str]]:
+        """Songs that have no vector of an embedding: id to where they lie."""
+        name = vector_property(embedding.family)
+        return {
+            row["id"]: [path for path in row["paths"] if path]
+            for row in self._read(queries.SONGS_WITHOUT_VECTOR, property=name)
+        }
+
+    def vectors_of(self, embedding: Embedding, ids: Sequence[str]) -> dict[str, Floats]:
+        """The vectors that these songs have of an embedding, by id."""
+        name = vector_property(embedding.family)
+        return {
+            row["id"]: unpack(row["vector"])
+            for batch in batches(ids)
+            for row in self._read(queries.VECTORS_OF, ids=batch, property=name)
+        }
+
+    def paths(self) -> Iterator[tuple[str, str]]:
+        """Where songs lie, as the database has it: (path, id), one for each copy."""
+        for row in self._read(queries.ALL_PATHS):
+            for path in row["paths"]:
+                yield path, row["id"]
+
+    def write_vectors(
+        self,
+        embedding: Embedding,
+        vectors: Iterable[tuple[str, Floats | None, Sequence[tuple[str, float]]]],
+        *,
+        builder: str,
+    ) -> None:
+        """Give songs that are in the graph their vectors of an embedding, and its tags.
+
+        Args:
+            embedding: Which.
+            vectors: Id, vector float32 [columns] (None takes an old one away), tags of each song.
+            builder: Token from `begin_build`.
+
+        Raises:
+            RebuiltError: somebody else began a build meanwhile.
+        """
+
+        def work(
+            tx: neo4j.ManagedTransaction,
+            batch: list[tuple[str, Floats | None, Sequence[tuple[str, float]]]],
+        ) -> None:
+            _check_builder(tx, builder)
+            writing.write_vectors(tx, embedding.family, [(id, own) for id, own, _ in batch])
+            if tagged := [(id, tags) for id, _, tags in batch if tags]:
+                run(tx, queries.DELETE_TAGS_OF, ids=[id for id, _ in tagged])
+                writing.create_tags(tx, tagged)
+
+        for batch in batches(vectors):
+            self.connection.write(work, batch)
 
     # --- feature space, clusters, similar songs --------------------------------------------------
 
@@ -178,13 +235,7 @@ class GraphStore:
         if not spaces:
             return None
         (row,) = spaces
-        return FeatureSet(
-            version=row["version"],
-            families=_families(row),
-            columns=tuple(row["columns"]),
-            # Graphs from before this could be chosen don't say.
-            excerpt=as_seconds(row.get("excerpt", EXCERPT)),
-        )
+        return _feature_set(row)
 
     def build(self) -> str | None:
         """Fingerprint of the finished build of clusters and similar songs; None without one."""
@@ -209,8 +260,22 @@ class GraphStore:
         spaces = self._feature_spaces()
         return spaces[0].get("compared") if spaces and spaces[0]["state"] == COMPLETE else None
 
-    def begin_build(self, kinds: FeatureSet) -> str:
+    def extending(self) -> str | None:
+        """The embeddings whose vectors are on their way to songs, if a run that wrote them was cut
+        off.
+        """
+        spaces = self._feature_spaces()
+        return spaces[0].get("extending") if spaces else None
+
+    def begin_build(
+        self, kinds: FeatureSet, *, old: FeatureSet | None = None, extending: str | None = None
+    ) -> str:
         """Mark the graph as under construction, so that a run that is cut off is noticed.
+
+        Args:
+            kinds: What the songs' features mean.
+            old: What they meant until now, where an embedding has come since.
+            extending: Embeddings whose vectors come next; None: all are there.
 
         Returns:
             The builder's token: who begins later takes over, and the earlier one's writes fail.
@@ -223,8 +288,23 @@ class GraphStore:
             "familySizes": [part.stop - part.start for part in kinds.families.values()],
             "columns": list(kinds.columns),
             "excerpt": of_seconds(kinds.excerpt),
+            "extending": extending,
+            "embeddings": [
+                json.dumps({"name": each.name, "identity": each.identity, "family": each.family})
+                for each in kinds.embeddings
+            ],
         }
-        self._write(queries.MERGE_FEATURE_SPACE, version=kinds.version, properties=properties)
+        tags = all_tags(kinds)
+
+        def begin(tx: neo4j.ManagedTransaction) -> None:
+            if old is not None and old.version != kinds.version:
+                run(tx, queries.RENAME_FEATURE_SPACE, old=old.version, version=kinds.version)
+            run(tx, queries.MERGE_FEATURE_SPACE, version=kinds.version, properties=properties)
+            if tags:
+                # All of them, heard or not: what a model knows of them must not change later.
+                run(tx, queries.MERGE_TAGS, names=tags)
+
+        self.connection.write(begin)
         return builder
 
     def write_build(
@@ -313,16 +393,14 @@ class GraphStore:
                 "The graph is not finished: run `kg ingest` again on the same folders."
             )
         (row,) = spaces
-        families = _families(row)
-        found: dict[str, dict[int, Floats]] = {family: {} for family in families}
+        kinds = _feature_set(row)
+        found: dict[str, dict[int, Floats]] = {family: {} for family in kinds.families}
         for cluster in self._read(queries.CLUSTERS):
             found[cluster["family"]][cluster["index"]] = unpack(cluster["centroid"])
         if self.build() != row["build"]:
             raise RebuiltError
         space = FeatureSpace(
-            version=row["version"],
-            families=families,
-            columns=tuple(row["columns"]),
+            kinds=kinds,
             mean=unpack(row["mean"]),
             scale=unpack(row["scale"]),
             centroids={
@@ -346,6 +424,8 @@ class GraphStore:
             for family, centroids in space.centroids.items()
         }
         has_feature, similar_to = reading.read_links(self.connection, songs.ids, clusters)
+        tags = all_tags(space.kinds)
+        has_tag = reading.read_tags(self.connection, songs.ids, tags) if tags else _no_edges()
         if self.build() != build:
             raise RebuiltError
         genres = sorted({name for names in songs.genres for name in names})
@@ -362,6 +442,8 @@ class GraphStore:
             has_feature=has_feature,
             similar_to=similar_to,
             in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
+            tags=tags,
+            has_tag=has_tag,
         )
 
     # --- models and predictions ------------------------------------------------------------------
@@ -476,13 +558,18 @@ class GraphStore:
 
     # --- plumbing --------------------------------------------------------------------------------
 
-    def _refuse_no_numbers(self, ids: Sequence[str], features: Floats) -> None:
-        bad = [ids[row] for row in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist()]
+    def _refuse_no_numbers(self, songs: SongTable, kinds: FeatureSet | None) -> None:
+        numbers = np.isfinite(songs.features)
+        if kinds is not None and kinds.embeddings:
+            for family, missing in lacking(kinds, songs.features).items():
+                part = kinds.families[family]
+                numbers[:, part] |= missing[:, None] & np.isnan(songs.features[:, part])
+        bad = [songs.ids[row] for row in np.flatnonzero(~numbers.all(axis=1)).tolist()]
         if bad:
             names = ", ".join(repr(name) for name in self.known(bad[:3]).values())
-            songs = "song has" if len(bad) == 1 else "songs have"
+            have = "song has" if len(bad) == 1 else "songs have"
             raise GraphError(
-                f"{len(bad)} {songs} features in the graph that are not all numbers ({names}"
+                f"{len(bad)} {have} features in the graph that are not all numbers ({names}"
                 f"{', ...' if len(bad) > 3 else ''}): take the files in again with `kg ingest`."
             )
 
@@ -505,6 +592,25 @@ class GraphStore:
 def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
     if not fetch(tx, queries.CHECK_BUILDER, {"builder": builder})[0]["n"]:
         raise RebuiltError
+
+
+def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
+    families, columns = _families(space), tuple(space["columns"])
+    return FeatureSet(
+        version=space["version"],
+        families=families,
+        columns=columns,
+        # Graphs from before this could be chosen don't say.
+        excerpt=as_seconds(space.get("excerpt", EXCERPT)),
+        embeddings=tuple(
+            Embedding(**said, columns=columns[families[said["family"]]])
+            for said in map(json.loads, space.get("embeddings") or ())
+        ),
+    )
+
+
+def _no_edges() -> Edges:
+    return np.empty((2, 0), dtype=np.int64)
 
 
 def _families(space: Mapping[str, Any]) -> dict[str, slice]:

@@ -28,8 +28,12 @@ MIGRATIONS: Final[Migrations] = (
         (queries.GIVE_PATHS, {}),
         (queries.GIVE_MODEL_FINGERPRINTS, {}),
     ),
+    # 1: no tags yet, so that such nodes are somebody else's.
+    (),
 )
 VERSION: Final = len(MIGRATIONS)
+# Labels that came with a version.
+_SINCE: Final = {2: ("Tag",)}
 
 _KEYS: Final = {**KEYS, TURN: "id"}
 
@@ -53,6 +57,8 @@ def prepare(
     if there is None and not rows[0]["ours"]:
         _refuse_foreign(connection)
         there = len(migrations)
+    elif (there or 0) < len(migrations):
+        _refuse_foreign_labels(connection, there or 0)
     _refuse_newer(there or 0, len(migrations), connection.server)
     # Before any data: the embedded server types an index by the data it finds.
     for statement in (*queries.CONSTRAINTS, *queries.INDEXES):
@@ -104,6 +110,22 @@ def _step(
     return version + 1
 
 
+def _refuse_foreign_labels(connection: Connection, version: int) -> None:
+    """Look at a graph of an older version for somebody else's nodes with labels newer than it.
+
+    Raises:
+        GraphError: there are some.
+    """
+    labels = {label for since, these in _SINCE.items() if since > version for label in these}
+    found = [
+        f"{row['n']} {row['label']} nodes"
+        for row in read_rows(connection, queries.LABELLED)
+        if row["label"] in labels
+    ]
+    if found:
+        raise _mixed(connection, found)
+
+
 def _refuse_foreign(connection: Connection) -> None:
     """Look at a database where we have never been for what our constraints or data would meet.
 
@@ -119,17 +141,21 @@ def _refuse_foreign(connection: Connection) -> None:
             if row["labels"] and _in_the_way(kind, row, names)
         ]
     if found:
-        server = connection.server
-        elsewhere = (
-            "use another home (--home DIR)"
-            if server.kind == "embedded"
-            else "name another database by NEO4J_DATABASE or NEO4J_URI"
-        )
-        raise GraphError(
-            f"The database {server.database} at {server.uri} holds what kg didn't write "
-            f"({printable('; '.join(found))}) and would mix with its own: {elsewhere}, or remove "
-            "that first. Nothing was changed."
-        )
+        raise _mixed(connection, found)
+
+
+def _mixed(connection: Connection, found: Iterable[str]) -> GraphError:
+    server = connection.server
+    elsewhere = (
+        "use another home (--home DIR)"
+        if server.kind == "embedded"
+        else "name another database by NEO4J_DATABASE or NEO4J_URI"
+    )
+    return GraphError(
+        f"The database {server.database} at {server.uri} holds what kg didn't write "
+        f"({printable('; '.join(found))}) and would mix with its own: {elsewhere}, or remove "
+        "that first. Nothing was changed."
+    )
 
 
 def _in_the_way(kind: str, row: Mapping[str, Any], names: set[str]) -> bool:

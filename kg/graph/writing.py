@@ -13,9 +13,10 @@ from typing import Any
 from kg.errors import RebuiltError
 from kg.graph import queries
 from kg.graph.driver import neo4j
-from kg.graph.rows import Guess, Links
+from kg.graph.rows import Floats, Guess, Links
 from kg.graph.transactions import fetch, pack, run
 from kg.records import NewSong, SongRecord
+from kg.schema import vector_property
 from kg.text import indexable, storable, unstored
 
 
@@ -58,6 +59,39 @@ def write_songs(
         others = [source for source in kept if source != labelled[0]["source"]]
         run(tx, queries.DELETE_OTHER_GENRES, rows=labelled, kept=others)
         run(tx, queries.MERGE_IN_GENRE, rows=labelled, kept=others)
+    # What a network hears in the same bytes is the same: who has tags needs no others.
+    untagged = [song for song in songs if not there.get(song.record.id, {}).get("tagged")]
+    create_tags(tx, [(song.record.id, song.tags) for song in untagged])
+
+
+def create_tags(
+    tx: neo4j.ManagedTransaction, heard: Sequence[tuple[str, Sequence[tuple[str, float]]]]
+) -> None:
+    """Give songs that have none the tags that a network heard in them.
+
+    Args:
+        tx: The transaction.
+        heard: Songs' ids, and (tag, weight) of each.
+
+    Raises:
+        RebuiltError: a song or a tag is gone.
+    """
+    tags = _Numbers()
+    rows = [[id, [[tags[name], weight] for name, weight in own]] for id, own in heard if own]
+    expected = sum(len(own) for _, own in heard)
+    _create(tx, queries.CREATE_HAS_TAG, expected, rows=rows, tags=list(tags))
+
+
+def write_vectors(
+    tx: neo4j.ManagedTransaction, family: str, vectors: Sequence[tuple[str, Floats | None]]
+) -> None:
+    """Give songs their vectors of an embedding, or take them away (None)."""
+    name = vector_property(family)
+    rows = [
+        {"id": id, "properties": {name: None if vector is None else pack(vector)}}
+        for id, vector in vectors
+    ]
+    run(tx, queries.UPDATE_SONGS, rows=rows)
 
 
 def _create_songs(
@@ -210,6 +244,7 @@ def song_properties(song: NewSong) -> dict[str, Any]:
         "tempo": song.tempo,
         "splitGiven": record.split,
         "features": pack(song.features),
+        **{vector_property(family): pack(own) for family, own in song.vectors.items()},
     }
 
 

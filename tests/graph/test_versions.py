@@ -86,7 +86,9 @@ def test_an_older_graph_is_migrated_in_place(connection: Connection) -> None:
     store = GraphStore(connection)
     store.prepare(progress)
     assert schemas(connection) == [["kg", versions.VERSION]]
-    assert progress.said == ["Migrating the graph from form 0 to 1, which this kg writes."]
+    assert progress.said == [
+        f"Migrating the graph from form 0 to {versions.VERSION}, which this kg writes."
+    ]
     kinds = store.feature_set()
     assert kinds is not None
     assert kinds.excerpt == 30.0
@@ -95,6 +97,18 @@ def test_an_older_graph_is_migrated_in_place(connection: Connection) -> None:
     assert after == before
     store.prepare(progress)
     assert len(progress.said) == 1
+
+
+def test_tags_of_somebody_else_in_an_older_graph(connection: Connection) -> None:
+    as_the_first_kg_wrote_it(connection)
+    run(connection, "MERGE (k:KgSchema {id: 'kg'}) SET k.version = 1")
+    run(connection, "CREATE (:Tag {colour: 'red'})")
+    with pytest.raises(GraphError, match=r"1 Tag nodes.*would mix with its own.*Nothing was cha"):
+        GraphStore(connection).prepare()
+    assert schemas(connection) == [["kg", 1]]
+    run(connection, "MATCH (t:Tag) DELETE t")
+    GraphStore(connection).prepare()
+    assert schemas(connection) == [["kg", versions.VERSION]]
 
 
 def test_a_newer_graph_is_refused_and_left_alone(server: Settings, connection: Connection) -> None:
