@@ -157,6 +157,8 @@ def choose(
             continue
         if called == name == MUSICNN and not musicnn_is_here(folder):
             progress.say("Fetching the weights of musicnn from PyPI (30 MB).")
+        elif name.startswith(HUB):
+            progress.say(f"Loading {printable(name)}; what isn't here comes from the hub.")
         ear = open_ear(name, folder, trust_remote_code=trust_remote_code)
         if called not in known:
             known.add(called)
