@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from kg.build import build_graph
-from kg.embeddings.choice import FILE, is_file, with_embeddings
-from kg.errors import WrongUsageError
+from kg.embeddings.choice import FILE, cut_off, is_file, with_embeddings
+from kg.errors import NotReadyError, WrongUsageError
 from kg.files import normal
 from kg.graph.store import GraphStore
 from kg.progress import SILENT, Progress
@@ -69,7 +69,11 @@ def take_in(
     Raises:
         WrongUsageError: none of the songs is here, the name is taken, or earlier vectors of that
             family have another length.
+        NotReadyError: the vectors of another family are half written.
     """
+    pending = store.extending()
+    if pending not in (None, f"{FILE}{family}"):
+        raise NotReadyError(cut_off(pending))
     old = _earlier(kinds, family)
     width = vectors.values.shape[1]
     if old is not None and len(old.columns) != width:
@@ -94,8 +98,8 @@ def take_in(
         for id, row in sorted(rows.items())
         if id not in there or not np.array_equal(there[id], vectors.values[row])
     }
-    pending = store.extending() is not None
-    if changed or pending:
+    unfinished = pending is not None or store.build() is None
+    if changed or unfinished:
         others = [each for each in kinds.embeddings if each.family != family]
         place = next((i for i, each in enumerate(kinds.embeddings) if each.family == family), None)
         others.insert(len(others) if place is None else place, _named_anew(embedding, vectors))
@@ -116,7 +120,7 @@ def take_in(
         examples=[printable(key) for key in unknown[:EXAMPLES]],
         songs=store.counts().songs - without,
         without=without,
-        rebuilt=bool(changed or pending),
+        rebuilt=bool(changed or unfinished),
     )
 
 

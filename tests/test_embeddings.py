@@ -168,6 +168,12 @@ def test_vectors_from_a_file(
     for step in (library.train, lambda: library.ingest(music), lambda: library.add(new_song)):
         with pytest.raises(NotReadyError, match=again):
             step()
+    with pytest.raises(NotReadyError, match=again):
+        library.ingest_vectors(file, "two")
+    with monkeypatch.context() as patched:  # all vectors are there, and clusters aren't
+        patched.setattr(GraphStore, "write_build", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            library.ingest_vectors(file, "mine")
     report = library.ingest_vectors(file, "mine")
     assert (report.matched, report.songs, report.without, report.width) == (22, 22, 2, 3)
     assert (report.unknown, report.examples, report.rebuilt) == (1, ["nobody.flac"], True)

@@ -1,6 +1,6 @@
 """Features of many songs: parallel, cached by content, and able to go on after any interruption."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +129,7 @@ def outcomes_of(
     dask: str | None,
     *,
     warm: bool = True,
+    release: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Request, Outcome], None, None]:
     """Perform requests here or on a cluster; yields them with their outcomes as they end.
 
@@ -138,6 +139,7 @@ def outcomes_of(
         workers: Processes (None: one a core).
         dask: Address of a Dask scheduler whose workers do it instead.
         warm: Whether features are asked for, which processes had better prepare for.
+        release: See `perform_in_workers`.
 
     Raises:
         KgError: processes can't be started, or the Dask cluster can't be used.
@@ -146,4 +148,4 @@ def outcomes_of(
         from kg.audio.on_dask import perform_on_dask
 
         return perform_on_dask(requests, dask)
-    return perform_in_workers(requests, min(workers or cores(), count), warm=warm)
+    return perform_in_workers(requests, min(workers or cores(), count), warm=warm, release=release)

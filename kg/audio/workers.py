@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -79,13 +79,18 @@ def patience(request: AnyRequest) -> float:
 
 
 def perform_in_workers(
-    requests: Iterable[Asked], workers: int, *, warm: bool = True
+    requests: Iterable[Asked],
+    workers: int,
+    *,
+    warm: bool = True,
+    release: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Asked, Outcome], None, None]:
     """Perform requests in `workers` processes; yields them with their outcomes as they end.
 
     Requests are taken one by one, when a process is free. Closing the iterator, or an exception
     where it is consumed, ends the processes at once. Processes that aren't `warm` start faster,
-    and then hear the first song slower.
+    and then hear the first song slower. Where handing out a request may wait for an outcome to be
+    consumed, `release` ends that wait: it is called before the processes' threads are waited for.
 
     Raises:
         KgError: processes can't be started, or what they are to write can't be written.
@@ -113,6 +118,7 @@ def perform_in_workers(
             else:
                 yield result
     finally:
+        release()
         for worker in crew:
             worker.end()
         for thread in threads:

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kg.audio.requests import AnyRequest, Outcome
+from kg.audio.workers import Worker
 from kg.embeddings import embed as module
 from kg.embeddings.ears import Ear, Floats
 from kg.embeddings.embed import embed
+from kg.errors import KgError
 from kg.files import content_id
 from tests.audio.sounds import noise, write
 from tests.embeddings.ears import Loudness
@@ -89,6 +92,30 @@ def test_a_network_that_fails_ends_it_and_keeps_what_was_heard(
     found = embed(songs, Loudness.embedding, Counting, tmp_path / "cache", workers=1)
     assert len(found.ids) == 8
     assert len(calls) < 8
+
+
+def test_processes_that_cannot_be_started_again_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs = songs_in(tmp_path, 40)
+    failed = threading.Event()
+    perform = Worker.perform
+    count = iter(range(1000))
+
+    def failing(self: Worker, request: AnyRequest) -> Outcome:
+        if next(count) == 10:
+            failed.set()
+            raise KgError("can't be started")
+        return perform(self, request)
+
+    class Slow(Loudness):
+        def hear(self, song: Floats) -> Floats:
+            failed.wait(60)
+            return super().hear(song)
+
+    monkeypatch.setattr(Worker, "perform", failing)
+    with pytest.raises(KgError, match="can't be started"):
+        embed(songs, Loudness.embedding, Slow, tmp_path / "cache", workers=4)
 
 
 def test_decoding_waits_for_a_slow_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
