@@ -238,9 +238,14 @@ class Library:
             still = gone_songs(self.connection, folders, found) if gone else ()
             pruned = remove_songs(self.connection, set(gone).intersection(still), self.progress)
             known = self.store.known([song.record.id for song in heard.songs])
+            # Songs whose file was gone when the library got an embedding, and is there again.
+            late = any(
+                not known.keys().isdisjoint(self.store.songs_without(each))
+                for each, _ in ears.networks
+            )
             # A song is new: until it is connected, the graph says that it isn't finished.
             builder = None
-            if pending or len(known) < len(heard.songs):
+            if pending or late or len(known) < len(heard.songs):
                 builder = self.store.begin_build(kinds, old=now, extending=pending)
             self.store.write_songs(
                 heard.songs,

@@ -106,6 +106,7 @@ def test_an_older_library_gets_an_embedding(
     library.train(QUICK)
     old = library.status().feature_version
     ids = songs(library)
+    content_of_gone = gone.read_bytes()
     gone.unlink()
     write_weights(library.settings.embeddings_dir)
     assert library.ingest(music).embeddings == []  # nobody asked
@@ -135,6 +136,10 @@ def test_an_older_library_gets_an_embedding(
     library.train(QUICK)
     assert library.status().counts.relationships["PREDICTED_GENRE"] == 25 * 3
     assert not library.ingest(music).rebuilt
+    gone.write_bytes(content_of_gone)
+    assert library.ingest(gone).rebuilt
+    assert counted(library, hangs) == 25
+    assert not library.ingest(gone).rebuilt
 
 
 def _interrupt(*_: object, **__: object) -> None:
