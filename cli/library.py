@@ -224,6 +224,12 @@ def _ingest_vectors(
             "--vectors gives songs of the library vectors, and takes in no folder: ingest the "
             "folders first, without it."
         )
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        fits = option.name in ("sources", "vectors", "family", "as_json")
+        if not fits and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is for folders: leave it out with --vectors.")
     with app.library() as library:
         report = library.ingest_vectors(file, family)
     if as_json:

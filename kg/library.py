@@ -180,12 +180,9 @@ class Library:
         from kg.intake import IngestReport, hear, hear_others
         from kg.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
-        from kg.sources.folder import check_there
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
-        # Nobody is asked, and nothing fetched, for a folder that isn't there.
-        check_there(folders)
         # A wrong password must show before hours of reading and listening, not after.
         ears = self._ears(
             wanted,

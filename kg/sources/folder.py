@@ -54,17 +54,6 @@ class Scan:
     genres_from: str
 
 
-def check_there(folders: Sequence[Path]) -> None:
-    """Refuse folders or files that don't exist.
-
-    Raises:
-        WrongUsageError: one doesn't.
-    """
-    for root in map(normal, folders):
-        if not os.path.lexists(root):
-            raise WrongUsageError(f"There is no folder or file called {printable(root)}.")
-
-
 def scan(
     folders: Sequence[Path], genres_from: GenresFrom = "auto", progress: Progress = SILENT
 ) -> Scan:
@@ -84,9 +73,10 @@ def scan(
     """
     rejected: list[Rejected] = []
     found: dict[Path, list[Path]] = {}
-    check_there(folders)
     for given in folders:
         root = normal(given)
+        if not os.path.lexists(root):
+            raise WrongUsageError(f"There is no folder or file called {printable(root)}.")
         found[root] = list(_audio_files(root, rejected))
         if not found[root] and len(folders) > 1:
             progress.say(f"No audio files in {printable(root)}.")

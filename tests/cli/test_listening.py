@@ -58,8 +58,10 @@ def test_vectors_and_suggestions(kg: Kg, music: Path, tmp_path: Path) -> None:
         (["--vectors", "v.npz"], "belong together"),
         (["--family", "mine"], "belong together"),
         (["music", "--vectors", "v.npz", "--family", "mine"], "ingest the folders first"),
-        (["music", "--embedding", "ears"], "no embedding called 'ears'"),
-        (["music", "--embedding", "none", "--embedding", "musicnn"], "can't stand beside"),
+        (["--vectors", "v.npz", "--family", "mine", "--dry-run"], "--dry-run is for folders"),
+        (["--vectors", "v.npz", "--family", "mine", "--strict"], "--strict is for folders"),
+        ([".", "--embedding", "ears"], "no embedding called 'ears'"),
+        ([".", "--embedding", "none", "--embedding", "musicnn"], "can't stand beside"),
     ],
 )
 def test_options_that_do_not_fit(kg: Kg, arguments: list[str], words: str) -> None:
