@@ -188,11 +188,7 @@ def _print_ingested(report: "IngestReport", counts: "Counts") -> None:
         ("  from these folders", report.taken),
         ("  of them heard before", report.cached),
         ("genres", counts.genres),
-        *(
-            [("heard with", f"librosa, {', '.join(report.embeddings)}")]
-            if report.embeddings
-            else []
-        ),
+        *heard_with(report.embeddings),
         ("clusters of songs that sound alike", counts.clusters),
         ("links between similar songs", counts.relationships["SIMILAR_TO"]),
         ("files left out", len(report.rejected)),
@@ -244,10 +240,10 @@ def _ingest_vectors(
         ]
         print_table(["", "count"], rows, title=f"Features {family!r}")
     if report.unknown:
-        named = ", ".join(report.examples)
+        named, more = ", ".join(report.examples), report.unknown - len(report.examples)
         app.remark(
             f"Left out, as the library has no such song: {named}"
-            + (f" and {report.unknown - len(report.examples)} more" if report.unknown > 3 else "")
+            + (f" and {more} more" if more else "")
             + "."
         )
     if not report.rebuilt:

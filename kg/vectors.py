@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -100,10 +100,9 @@ def take_in(
     }
     unfinished = pending is not None or store.build() is None
     if changed or unfinished:
-        others = [each for each in kinds.embeddings if each.family != family]
-        place = next((i for i, each in enumerate(kinds.embeddings) if each.family == family), None)
-        others.insert(len(others) if place is None else place, _named_anew(embedding, vectors))
-        new = with_embeddings(kinds.excerpt, others)
+        anew = _named_anew(embedding, vectors)
+        listed = [anew if each is old else each for each in kinds.embeddings]
+        new = with_embeddings(kinds.excerpt, listed if old else [*listed, anew])
         builder = store.begin_build(new, old=kinds, extending=embedding.name)
         with progress.stage("Writing vectors", len(changed)) as advance:
             store.write_vectors(
@@ -140,8 +139,7 @@ def _earlier(kinds: FeatureSet, family: str) -> Embedding | None:
 def _named_anew(embedding: Embedding, vectors: Vectors) -> Embedding:
     """The same after this file: another identity, so that the graph is connected anew."""
     told = f"{embedding.identity} {vectors.identity}".encode()
-    identity = hashlib.blake2b(told, digest_size=6).hexdigest()
-    return Embedding(embedding.name, identity, embedding.family, embedding.columns)
+    return replace(embedding, identity=hashlib.blake2b(told, digest_size=6).hexdigest())
 
 
 def _matched(store: GraphStore, vectors: Vectors) -> tuple[dict[str, int], list[str]]:
