@@ -167,6 +167,7 @@ def classifiers(
             data,
             GENRE_EDGE,
             groups=maps.families,
+            silent=maps.silent,
             encoder=EncoderConfig(messages=messages),
             config=TrainConfig(seed=seed),
         )

@@ -95,6 +95,21 @@ class FeatureSpace:
             np.nan_to_num(clipped, copy=False)
         return clipped
 
+    def inputs(self, standard: Floats) -> Floats:
+        """What models are given of standardised features [n, d]: float32 [n, d].
+
+        The same where there is no embedding. Else families are as loud as in `metric`, and 1 in
+        the mean: models learn that librosa's values matter less only from many songs.
+        """
+        weights = self._weights()
+        mean = sum(weights.values()) / len(weights)
+        if mean == 1:
+            return standard
+        loud = standard.copy()
+        for family, part in self.families.items():
+            loud[:, part] *= math.sqrt(weights[family] / mean)
+        return loud
+
     def metric(self, standard: Floats) -> Floats:
         """Vectors [n, d] whose inner product is the similarity of songs: their cosine.
 
@@ -102,14 +117,19 @@ class FeatureSpace:
         `EMBEDDING_WEIGHT` times as much as all of these together.
         """
         weighted = standard.copy()
-        heard = {each.family for each in self.kinds.embeddings}
-        own = max(1, len(self.families) - len(heard))
+        weights = self._weights()
         for family, part in self.families.items():
-            weight = EMBEDDING_WEIGHT * own if family in heard else 1
-            weighted[:, part] *= math.sqrt(weight / (part.stop - part.start))
+            weighted[:, part] *= math.sqrt(weights[family] / (part.stop - part.start))
         length = np.linalg.norm(weighted, axis=1, keepdims=True)
         weighted /= np.where(length > 0, length, np.float32(1))
         return weighted
+
+    def _weights(self) -> dict[str, int]:
+        heard = {each.family for each in self.kinds.embeddings}
+        own = max(1, len(self.families) - len(heard))
+        return {
+            family: EMBEDDING_WEIGHT * own if family in heard else 1 for family in self.families
+        }
 
     def assign(
         self, standard: Floats, lacking: Mapping[str, Bools] | None = None

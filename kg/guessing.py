@@ -68,7 +68,7 @@ class NewSongs:
         """The first genres of m new songs.
 
         Args:
-            standard: Standardised features, float32 [m, d].
+            standard: Standardised features, from `FeatureSpace.inputs`, float32 [m, d].
             clusters: (cluster id, family, weight) of each song.
             similar: (song id, cosine) of each song.
             tags: (tag, weight) of each song; None: nobody heard any.

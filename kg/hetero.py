@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kg.embeddings.choice import is_file
 from kg.errors import KgError
 from kg.graph.rows import Edges, GraphRows
+from kg.records import FeatureSet
 from kg.schema import (
     CLUSTER_NODE,
     GENRE_EDGE,
@@ -43,6 +45,7 @@ class IdMaps:
         columns: Name of each column of `x`.
         feature_version: Version of the feature set.
         build: Build of the graph.
+        silent: Edge types that models let carry nothing; see `silent_edges`.
     """
 
     songs: tuple[str, ...]
@@ -53,16 +56,33 @@ class IdMaps:
     feature_version: str
     build: str
     tags: tuple[str, ...] = ()
+    silent: tuple[EdgeType, ...] = ()
+
+
+def silent_edges(kinds: FeatureSet) -> tuple[EdgeType, ...]:
+    """The relations that models let carry nothing: our own families' clusters, where a network
+    listens.
+
+    They are in the graph all the same. Six relations that say little beside a network's one cost
+    a point of macro-F1 (docs/evaluation.md). Vectors from a file silence nothing: songs may lack
+    them.
+    """
+    heard = {each.family for each in kinds.embeddings}
+    if all(is_file(each) for each in kinds.embeddings):
+        return ()
+    edges = [feature_edge(family) for family in kinds.families if family not in heard]
+    return (*edges, *map(reverse_edge, edges))
 
 
 def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
     """Turn the graph into `HeteroData`.
 
-    `song.x` [n, d] holds the standardised features, `feature_cluster.x` [c, d] each centroid in the
-    columns of its own family and zeros (the mean) elsewhere: both live in one space and share
-    their projections. `genre` has no `x`, nor has `tag`, which is there where a network has
-    listened. Each family is an edge type of its own, every edge type has its `rev_` twin, and
-    `song` carries `train_mask`, `val_mask` and `test_mask` [n].
+    `song.x` [n, d] holds the standardised features (an embedding's are louder than ours, see
+    `FeatureSpace.inputs`), `feature_cluster.x` [c, d] each centroid in the columns of its own
+    family and zeros (the mean) elsewhere: both live in one space and share their projections.
+    `genre` has no `x`, nor has `tag`, which is there where a network has listened. Each family is
+    an edge type of its own, every edge type has its `rev_` twin, and `song` carries `train_mask`,
+    `val_mask` and `test_mask` [n].
 
     Raises:
         ValueError: the result does not validate.
@@ -73,11 +93,13 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
     from models.pyg import HeteroData
 
     data = HeteroData()
-    data[SONG_NODE].x = torch.from_numpy(rows.space.standardise(rows.songs.features))
+    data[SONG_NODE].x = torch.from_numpy(
+        rows.space.inputs(rows.space.standardise(rows.songs.features))
+    )
     for split in SPLITS:
         sides = [side == split for side in rows.songs.splits]
         data[SONG_NODE][MASKS[split]] = torch.tensor(sides, dtype=torch.bool)
-    data[CLUSTER_NODE].x = torch.from_numpy(_cluster_features(rows))
+    data[CLUSTER_NODE].x = torch.from_numpy(rows.space.inputs(_cluster_features(rows)))
     data[GENRE_NODE].num_nodes = len(rows.genres)
 
     edges: dict[EdgeType, Edges] = {
@@ -103,6 +125,7 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         feature_version=rows.space.version,
         build=rows.build,
         tags=tuple(rows.tags),
+        silent=silent_edges(rows.space.kinds),
     )
     return data, maps
 
@@ -134,6 +157,7 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
         "columns": list(maps.columns),
         "feature_version": maps.feature_version,
         "build": maps.build,
+        "silent": [list(edge) for edge in maps.silent],
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +207,9 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
             columns=tuple(ids["columns"]),
             feature_version=ids["feature_version"],
             build=ids["build"],
-            tags=tuple(ids.get("tags", ())),  # older exports have none
+            # older exports have none
+            tags=tuple(ids.get("tags", ())),
+            silent=tuple((a, b, c) for a, b, c in ids.get("silent", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KgError(

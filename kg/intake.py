@@ -300,7 +300,7 @@ def attach(
     guesses: list[list[Guess]] = [[] for _ in songs]
     if guesser is not None:
         guesses = guesser.guess(
-            standard,
+            space.inputs(standard),
             [song.clusters for song in hanging],
             [song.similar for song in hanging],
             [song.tags for song in songs],

@@ -303,6 +303,7 @@ def fit(
                 data,
                 GENRE_EDGE,
                 groups=maps.families,
+                silent=maps.silent,
                 encoder=encoder,
                 config=config,
                 device=options.device,

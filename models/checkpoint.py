@@ -74,6 +74,7 @@ def save(
             "learned": dict(shape.learned),
             "groups": dict(shape.groups),
             "multi_label": shape.multi_label,
+            "silent": shape.silent,
         },
         "extra": dict(extra),
     }
@@ -137,6 +138,8 @@ def load(folder: Path) -> Checkpoint:
                 learned=shape["learned"],
                 groups={name: (start, stop) for name, (start, stop) in shape["groups"].items()},
                 multi_label=shape["multi_label"],
+                # checkpoints from before there were any have none
+                silent=tuple(_edge_type(r) for r in shape.get("silent", ())),
             ),
             EncoderConfig(**config["encoder"]),
         )

@@ -1,6 +1,6 @@
 """Encoder and decoder as one model: what is trained, saved and asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -29,6 +29,7 @@ class GraphShape:
         learned: {node type: number of nodes} of the types without.
         groups: {family: (start, stop)} of the feature columns.
         multi_label: some head of the training split has more than one target edge.
+        silent: edge types that a graph may have and that carry nothing.
     """
 
     target: EdgeType
@@ -37,6 +38,7 @@ class GraphShape:
     learned: Mapping[str, int]
     groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     multi_label: bool = False
+    silent: tuple[EdgeType, ...] = ()
 
     @classmethod
     def of(
@@ -44,6 +46,7 @@ class GraphShape:
         data: HeteroData,
         target: EdgeType,
         groups: Mapping[str, tuple[int, int]] | None = None,
+        silent: Collection[EdgeType] = (),
     ) -> "GraphShape":
         """Read the shape off a graph. Without `groups` all columns are one family.
 
@@ -60,11 +63,14 @@ class GraphShape:
             heads = heads[data[target[0]].train_mask.to(heads.device)[heads]]
         return cls(
             target=target,
-            relations=tuple(sorted({tuple(t) for t in data.edge_types} | {reverse_of(target)})),
+            relations=tuple(
+                sorted({tuple(t) for t in data.edge_types} - set(silent) | {reverse_of(target)})
+            ),
             features=features,
             learned={t: int(data[t].num_nodes) for t in data.node_types if t not in features},
             groups=dict(groups or ({"x": (0, columns)} if columns else {})),
             multi_label=bool(heads.numel() > torch.unique(heads).numel()),
+            silent=tuple(sorted(silent)),
         )
 
     def check(self, data: HeteroData) -> None:
@@ -93,7 +99,7 @@ class GraphShape:
                     f"the model knows {count} of {node_type}, the graph has "
                     f"{data[node_type].num_nodes}"
                 )
-        unknown = {tuple(t) for t in data.edge_types} - set(self.relations)
+        unknown = {tuple(t) for t in data.edge_types} - {*self.relations, *self.silent}
         if unknown:
             raise ValueError(f"the model was not trained with the relations {sorted(unknown)}")
 
@@ -162,6 +168,7 @@ class LinkModel(nn.Module):
         """
         self.eval()
         head_type, _, tail_type = self.shape.target
+        neighbours = {t: e for t, e in neighbours.items() if t not in self.shape.silent}
         z = self.encoder.embed_new(head_type, x, neighbours, layers)
         links = [e for (head, _, tail), e in neighbours.items() if head == tail == head_type]
         if links and self.config.messages and float(self.smoothing) > 0:

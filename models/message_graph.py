@@ -1,5 +1,6 @@
 """A graph ready for message passing, in which no head hears of its own answer."""
 
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
@@ -14,12 +15,23 @@ from models.sparse import EdgeType, MeanAdjacency
 class MessageGraph:
     """A graph ready for message passing: fixed relations built once, the target's on demand.
 
+    Args:
+        data: the graph.
+        target: the edge type that is predicted.
+        device: where its tensors go.
+        silent: edge types that are left out.
+
     Raises:
         ValueError: no train mask, or no training head has a target edge.
     """
 
     def __init__(
-        self, data: HeteroData, target: EdgeType, device: torch.device | str = "cpu"
+        self,
+        data: HeteroData,
+        target: EdgeType,
+        device: torch.device | str = "cpu",
+        *,
+        silent: Collection[EdgeType] = (),
     ) -> None:
         self.target = target
         self.count = {t: int(data[t].num_nodes) for t in data.node_types}
@@ -27,7 +39,7 @@ class MessageGraph:
         fixed = {
             tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
             for t in data.edge_types
-            if tuple(t) not in (target, reverse_of(target))
+            if tuple(t) not in {target, reverse_of(target), *silent}
         }
         self._fixed = Messages.of(fixed)
         self._peer_edges = [

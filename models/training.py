@@ -8,7 +8,7 @@ training split never carry anything.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -135,6 +135,7 @@ def train(
     target: EdgeType,
     *,
     groups: dict[str, tuple[int, int]] | None = None,
+    silent: Collection[EdgeType] = (),
     encoder: EncoderConfig | None = None,
     config: TrainConfig | None = None,
     device: torch.device | str = "cpu",
@@ -151,6 +152,7 @@ def train(
             `train_mask` and, where there is a validation split, `val_mask` [n].
         target: (head type, relation, tail type).
         groups: {family: (start, stop)} of the feature columns; default: one family.
+        silent: edge types of the graph that are to carry nothing.
         encoder: what the encoder looks like.
         config: how it is trained.
         device: where it is trained; "auto": on a GPU where there is one.
@@ -165,7 +167,7 @@ def train(
     encoder = encoder or EncoderConfig()
     config = config or TrainConfig()
     device = pick_device(device)
-    shape = GraphShape.of(data, target, groups)
+    shape = GraphShape.of(data, target, groups, silent)
     shape.check(data)
     forked = [device] if device.type == "cuda" else []
     losses: list[float] = []
@@ -177,7 +179,7 @@ def train(
         torch.random.fork_rng(devices=forked),
         _threads_for(*size),
     ):
-        graph = MessageGraph(data, target, device)
+        graph = MessageGraph(data, target, device, silent=silent)
         head_type, _, tail_type = target
         if graph.count[tail_type] < 2:
             raise ValueError(f"there must be at least two of {tail_type} to tell apart")
@@ -353,7 +355,7 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
         raise ValueError(f"folds must be at least 2, not {folds}")
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target)
+    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
     wanted = {model.shape.target[0], model.shape.target[2]}
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
@@ -385,7 +387,7 @@ def score_held_out(model: LinkModel, data: HeteroData, heads: Tensor) -> Tensor:
     """
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target)
+    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
     if bool(graph.is_train[heads].any()):
         raise ValueError("heads that were trained on can't be scored with their own edges there")
     peers = graph.peers if float(model.smoothing) > 0 else None
@@ -414,7 +416,7 @@ def layer_outputs(model: LinkModel, data: HeteroData) -> list[dict[str, Tensor]]
     """
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target)
+    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
     outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages())
     return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
 

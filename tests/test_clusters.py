@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from kg.clusters import CLIP, clusters_for, fit_space
+from kg.clusters import CLIP, EMBEDDING_WEIGHT, clusters_for, fit_space
 from kg.errors import KgError, WrongUsageError
-from kg.records import FeatureSet
+from kg.records import Embedding, FeatureSet
 
 FAMILIES = {"low": slice(0, 2), "high": slice(2, 5)}
 COLUMNS = ("a", "b", "c", "d", "e")
@@ -77,6 +77,20 @@ def test_families_weigh_the_same_in_the_metric() -> None:
     assert np.allclose(np.linalg.norm(unit, axis=1), 1)
     assert unit[2] @ unit[0] == pytest.approx(unit[2] @ unit[1])
     assert np.isfinite(space.metric(np.zeros((1, 5), dtype=np.float32))).all()
+
+
+def test_what_a_network_hears_is_louder_and_alone_nothing_changes() -> None:
+    x = blobs()
+    standard = space_of(x).standardise(x)
+    assert np.array_equal(space_of(x).inputs(standard), standard)
+    heard = FeatureSet(
+        "v", FAMILIES, COLUMNS, embeddings=(Embedding("net", "1", "high", ("c", "d", "e")),)
+    )
+    space = fit_space(x, np.ones(len(x), dtype=bool), heard)
+    loud = space.inputs(standard) / standard
+    assert np.allclose(loud[:, 2:] ** 2 / loud[:, :1] ** 2, EMBEDDING_WEIGHT, rtol=1e-4)
+    # In the mean over the families as loud as without: what models start with stays as it was.
+    assert np.allclose((loud[:, 0] ** 2 + loud[:, 2] ** 2) / 2, 1, rtol=1e-4)
 
 
 def test_the_same_songs_give_the_same_clusters() -> None:

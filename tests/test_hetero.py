@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import torch
 from kg.clusters import fit_space
 from kg.errors import KgError
 from kg.graph.rows import GraphRows, SongTable
-from kg.hetero import load_hetero, save_hetero, to_hetero
-from kg.records import FeatureSet
+from kg.hetero import load_hetero, save_hetero, silent_edges, to_hetero
+from kg.records import Embedding, FeatureSet
 from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +71,16 @@ def test_a_centroid_lies_in_the_columns_of_its_family_only() -> None:
         assert np.array_equal(x[part].numpy(), graph.space.centroids[family][int(index)])
         x[part] = 0
         assert not x.any()
+
+
+def test_beside_a_network_our_own_clusters_are_silent() -> None:
+    columns = ("c", "d", "e")
+    for name, silent in (("musicnn", True), ("hf:a/b", True), ("file:high", False)):
+        kinds = FeatureSet("v", FAMILIES, ("a", "b", *columns))
+        heard = replace(kinds, embeddings=(Embedding(name, "1", "high", columns),))
+        low = feature_edge("low")
+        assert silent_edges(heard) == ((low, reverse_edge(low)) if silent else ())
+        assert silent_edges(kinds) == ()
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def _net(*, messages: bool) -> Fit:
             data,
             GENRE_EDGE,
             groups=maps.families,
+            silent=maps.silent,
             encoder=encoder,
             config=config,
             device=given.device,

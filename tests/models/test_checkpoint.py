@@ -17,7 +17,8 @@ EXTRA = {"genres": ["blues", "ça"], "seed": 3, "metrics": {"accuracy": 0.5}}
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, LinkModel]:
     data = class_graph()
-    model = LinkModel(GraphShape.of(data, TARGET, GROUPS), EncoderConfig(hidden=8, bases=2))
+    shape = GraphShape.of(data, TARGET, GROUPS, [("item", "near_0", "centroid")])
+    model = LinkModel(shape, EncoderConfig(hidden=8, bases=2))
     model.smoothing.fill_(0.3)
     folder = tmp_path / "models" / "one"
     checkpoint.save(folder, model, layer_outputs(model, data), EXTRA)

@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from models.devices import DeviceError, pick_device
-from models.link_model import GraphShape, LinkModel
+from models.link_model import GraphShape, LinkModel, reverse_of
 from models.losses import LinkLoss
 from models.message_graph import MessageGraph
 from models.negatives import DrawnBy, TruePairs
@@ -422,6 +422,27 @@ def test_the_net_without_messages_is_not_smoothed_either() -> None:
     config = dataclasses.replace(UNMIXED, smoothing=0.5)
     encoder = dataclasses.replace(SMALL, messages=False)
     assert float(train(data, TARGET, encoder=encoder, config=config).model.smoothing) == 0
+
+
+def test_silent_relations_carry_nothing() -> None:
+    data = class_graph()
+    one = ("item", "near_0", "centroid")
+    silent = (one, reverse_of(one))
+    model = train(data, TARGET, encoder=SMALL, config=SHORT, silent=silent).model
+    without = class_graph()
+    for edge_type in silent:
+        del without[edge_type]
+    same = train(without, TARGET, encoder=SMALL, config=SHORT).model
+    assert model.shape.relations == same.shape.relations
+    assert torch.equal(predict(model, data), predict(same, without))
+    layers = layer_outputs(model, data)
+    assert all(torch.equal(layers[2][t], v) for t, v in layer_outputs(same, without)[2].items())
+    near = {("item", "rev_similar", "item"): torch.tensor([[3, 4], [0, 0]])}
+    heard = {**near, reverse_of(one): torch.tensor([[1], [0]])}
+    x = torch.randn(1, 8)
+    assert torch.equal(model.score_new(x, heard, layers), same.score_new(x, near, layers))
+    with pytest.raises(ValueError, match="not trained with the relations"):
+        predict(same, data)
 
 
 def test_new_heads_are_smoothed_over_their_neighbours() -> None:
