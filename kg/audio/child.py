@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WARM: Final = "warm"
-"""Argument of a child that is to hear songs: it does what takes long the first time at once."""
+FEATURES: Final = "features"
+"""Argument of a child that is to hear songs: it does what takes long the first time at once, for
+features or for the form that is named instead. Imports that are slow (a new installation, a busy
+machine) would count as the first file's else."""
 
 _GRACE: Final = 5.0  # seconds a child outlives its deadline when nobody is left to end it
 _ROOM: Final = 2 << 30  # bytes of address space; a quarter of a GB is what a child starts with
@@ -83,13 +85,20 @@ def _hear(request: Request) -> Outcome:
     return _write_sequence(request, audio)
 
 
-def _warm_up() -> None:
+def _warm_up(form: str) -> None:
     import numpy as np
 
     from kg.audio.decode import SAMPLE_RATE
-    from kg.audio.features import features
 
-    features(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
+    noise = np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32)
+    if form == FEATURES:
+        from kg.audio.features import features
+
+        features(noise)
+    else:
+        from kg.embeddings.forms import in_form
+
+        in_form(form, noise)
 
 
 def _write_sequence(request: Request, audio: "Audio") -> Written:
@@ -156,8 +165,8 @@ def main() -> None:
     requests = sys.stdin.buffer
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints can't garble the replies
-    if WARM in sys.argv[1:]:
-        _warm_up()
+    for form in sys.argv[1:]:
+        _warm_up(form)
     send(replies, READY)
     for line in requests:
         request, patience = read_request(line)

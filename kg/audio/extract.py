@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.audio.cache import FeatureCache, Row
+from kg.audio.child import FEATURES
 from kg.audio.features import columns, feature_version
 from kg.audio.requests import Outcome, Request
 from kg.audio.spectrum import Matrix
@@ -128,7 +129,7 @@ def outcomes_of(
     workers: int | None,
     dask: str | None,
     *,
-    warm: bool = True,
+    warm: str | None = FEATURES,
     release: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Request, Outcome], None, None]:
     """Perform requests here or on a cluster; yields them with their outcomes as they end.
@@ -138,7 +139,7 @@ def outcomes_of(
         count: How many there are.
         workers: Processes (None: one a core).
         dask: Address of a Dask scheduler whose workers do it instead.
-        warm: Whether features are asked for, which processes had better prepare for.
+        warm: What processes had better prepare for: features, or a form.
         release: See `perform_in_workers`.
 
     Raises:

@@ -1,7 +1,7 @@
 """Librosa's filter banks, computed by librosa once a machine and then read from the user's cache.
 
 Importing librosa compiles and loads for some three seconds, in every worker and every `kg add`;
-what the feature families need of it are two constant matrices.
+what the feature families and musicnn need of it are three constant matrices.
 """
 
 import logging
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 N_FFT: Final = 2048
 N_MELS: Final = 128
 N_CHROMA: Final = 12
+MUSICNN_RATE: Final = 16_000
+MUSICNN_FFT: Final = 512
+MUSICNN_MELS: Final = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,10 +37,12 @@ class Filters:
     Attributes:
         mel: Slaney's mel bands [1 + N_FFT / 2, N_MELS].
         chroma: Pitch classes from C to B, for A at 440 Hz [1 + N_FFT / 2, N_CHROMA].
+        musicnn: Slaney's mel bands of MUSICNN_RATE [1 + MUSICNN_FFT / 2, MUSICNN_MELS].
     """
 
     mel: NDArray[np.float32]
     chroma: NDArray[np.float32]
+    musicnn: NDArray[np.float32]
 
 
 @cache
@@ -46,9 +51,10 @@ def filters() -> Filters:
     file = cache_file()
     try:
         with file.open("rb") as stream, np.load(stream) as stored:
-            found = Filters(stored["mel"], stored["chroma"])
+            found = Filters(stored["mel"], stored["chroma"], stored["musicnn"])
         bins = 1 + N_FFT // 2
-        if (found.mel.shape, found.chroma.shape) == ((bins, N_MELS), (bins, N_CHROMA)):
+        wanted = ((bins, N_MELS), (bins, N_CHROMA), (1 + MUSICNN_FFT // 2, MUSICNN_MELS))
+        if (found.mel.shape, found.chroma.shape, found.musicnn.shape) == wanted:
             return found
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         log.debug("No filter banks in %s: %s", file, error)
@@ -66,13 +72,16 @@ def compute() -> Filters:
     chroma = librosa.filters.chroma(
         sr=SAMPLE_RATE, n_fft=N_FFT, tuning=0.0, n_chroma=N_CHROMA, dtype=np.float32
     )
-    return Filters(np.ascontiguousarray(mel.T), np.ascontiguousarray(chroma.T))
+    musicnn = librosa.filters.mel(
+        sr=MUSICNN_RATE, n_fft=MUSICNN_FFT, n_mels=MUSICNN_MELS, dtype=np.float32
+    )
+    return Filters(*(np.ascontiguousarray(each.T) for each in (mel, chroma, musicnn)))
 
 
 def cache_file() -> Path:
     """Where they are kept: one file a librosa version, for all homes."""
     folder = Path(platformdirs.user_cache_dir("kg", appauthor=False))
-    numbers = f"{SAMPLE_RATE}-{N_FFT}-{N_MELS}-{N_CHROMA}"
+    numbers = f"{SAMPLE_RATE}-{N_FFT}-{N_MELS}-{N_CHROMA}-{MUSICNN_RATE}-{MUSICNN_FFT}"
     return folder / f"filters-librosa-{version('librosa')}-{numbers}.npz"
 
 
@@ -81,7 +90,7 @@ def _keep(found: Filters, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            np.savez(stream, mel=found.mel, chroma=found.chroma)
+            np.savez(stream, mel=found.mel, chroma=found.chroma, musicnn=found.musicnn)
         temporary.replace(file)
     except OSError as error:  # they are computed again next time
         log.debug("The filter banks can't be kept: %s", error)

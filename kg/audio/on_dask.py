@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from kg._version import __version__
-from kg.audio.child import perform
+from kg.audio.child import FEATURES, perform
 from kg.audio.features import feature_version
 from kg.audio.requests import Outcome, Request
 from kg.audio.workers import Worker
@@ -230,9 +230,9 @@ class _Crew:
         self._timer: threading.Timer | None = None
 
     @contextmanager
-    def worker(self) -> Iterator[Worker]:
+    def worker(self, form: str | None) -> Iterator[Worker]:
         with self._lock:
-            worker = self._idle.pop() if self._idle else Worker()
+            worker = self._idle.pop() if self._idle else Worker(warm=form or FEATURES)
         try:
             yield worker
         finally:
@@ -261,5 +261,5 @@ def _perform_there(request: Request, versions: tuple[str, str]) -> Outcome | _No
     _compare(address, _versions(), versions)  # workers may come at any time
     if not os.path.lexists(request.path):
         return _NotFound(address)
-    with _CREW.worker() as worker:
+    with _CREW.worker(request.form) as worker:
         return worker.perform(request)

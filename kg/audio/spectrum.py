@@ -62,7 +62,7 @@ def measure(samples: Samples, measures: Mapping[str, Measure]) -> dict[str, Matr
     found: dict[str, Matrix] = {}
     count = frame_count(samples)
     begin = 0
-    for block in _blocks(samples):
+    for block in windowed(samples):
         spectrum = Spectrum(block)
         for name, function in measures.items():
             values = function(spectrum)
@@ -78,17 +78,26 @@ def frame_count(samples: Samples) -> int:
     return 1 + len(samples) // HOP
 
 
-def _blocks(samples: Samples) -> Iterator[Matrix]:
-    """Cut a song into frames, padded with silence at its ends, under a Hann window."""
+def windowed(samples: Samples, n_fft: int = N_FFT, hop: int = HOP) -> Iterator[Matrix]:
+    """Cut a song into frames, padded with silence at its ends, under a Hann window.
+
+    Args:
+        samples: float32 [n].
+        n_fft: Samples of a frame.
+        hop: Samples from one to the next.
+
+    Yields:
+        Blocks of frames, float32 [at most _BLOCK, n_fft], 1 + n // hop frames in all.
+    """
     # The window is periodic, as a spectrum wants it; NumPy's own is symmetric.
-    window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
-    count = frame_count(samples)
+    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+    count = 1 + len(samples) // hop
     for begin in range(0, count, _BLOCK):
         frames = min(_BLOCK, count - begin)
-        first = begin * HOP - N_FFT // 2
-        last = first + (frames - 1) * HOP + N_FFT
+        first = begin * hop - n_fft // 2
+        last = first + (frames - 1) * hop + n_fft
         part = samples[max(0, first) : last]
         missing = (max(0, -first), last - max(0, first) - len(part))
         if any(missing):
             part = np.pad(part, missing)
-        yield np.lib.stride_tricks.sliding_window_view(part, N_FFT)[::HOP] * window
+        yield np.lib.stride_tricks.sliding_window_view(part, n_fft)[::hop] * window

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from kg.audio.child import WARM
+from kg.audio.child import FEATURES
 from kg.audio.requests import (
     READY,
     AnyRequest,
@@ -38,8 +38,9 @@ PATIENCE_PER_MB: Final = 4.0
 HASHED_PER_SECOND: Final = 10e6
 """Bytes a second at which a file has to come, for its hash: a slow network's speed."""
 
-START_PATIENCE: Final = 120.0
-"""Seconds a process may take to start: half a second, but not on a busy machine's cold disk."""
+START_PATIENCE: Final = 300.0
+"""Seconds a process may take to start: half a second, but not on a busy machine's cold disk, nor
+where librosa compiles for the first time."""
 
 Asked = TypeVar("Asked", bound=AnyRequest)
 
@@ -82,15 +83,16 @@ def perform_in_workers(
     requests: Iterable[Asked],
     workers: int,
     *,
-    warm: bool = True,
+    warm: str | None = FEATURES,
     release: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Asked, Outcome], None, None]:
     """Perform requests in `workers` processes; yields them with their outcomes as they end.
 
     Requests are taken one by one, when a process is free. Closing the iterator, or an exception
-    where it is consumed, ends the processes at once. Processes that aren't `warm` start faster,
-    and then hear the first song slower. Where handing out a request may wait for an outcome to be
-    consumed, `release` ends that wait: it is called before the processes' threads are waited for.
+    where it is consumed, ends the processes at once. They are `warm` for the features or the form
+    that songs are asked for in; None: they start faster. Where handing out a request may wait for
+    an outcome to be consumed, `release` ends that wait: it is called before the processes' threads
+    are waited for.
 
     Raises:
         KgError: processes can't be started, or what they are to write can't be written.
@@ -157,11 +159,11 @@ def _serve(
 class Worker:
     """One child process, started when first needed and again after a crash.
 
-    `perform` is called by one thread at a time; `end` by any. One that isn't `warm` starts faster,
-    and then hears the first song slower.
+    `perform` is called by one thread at a time; `end` by any. It is `warm` for the features or
+    the form that songs are asked for in; None: it starts faster, and hears the first song slower.
     """
 
-    def __init__(self, *, warm: bool = True) -> None:
+    def __init__(self, *, warm: str | None = FEATURES) -> None:
         self.ended = False
         self._warm = warm
         self._process: subprocess.Popen[bytes] | None = None
@@ -210,7 +212,9 @@ class Worker:
             if self.ended:
                 return
             # -P: a folder called `kg` or `numpy` where the user stands is none of ours.
-            command = [sys.executable, "-P", "-m", "kg.audio.child", *[WARM][: self._warm]]
+            command = [sys.executable, "-P", "-m", "kg.audio.child"]
+            if self._warm is not None:
+                command.append(self._warm)
             path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
             try:
                 process = subprocess.Popen(

@@ -121,7 +121,9 @@ def _heard(
     # A cluster's songs are asked for and heard in one thread, which must not wait for itself.
     asked: Iterable[Request] = requests if dask else throttle
     threads = ThreadPoolExecutor(count)
-    outcomes = outcomes_of(asked, len(requests), workers, dask, warm=False, release=throttle.close)
+    outcomes = outcomes_of(
+        asked, len(requests), workers, dask, warm=ear.form, release=throttle.close
+    )
     try:
         # What waits for its turn is let go first, and then the processes can end.
         with _one_thread_each(), closing(outcomes), closing(throttle):

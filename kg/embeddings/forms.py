@@ -33,7 +33,11 @@ def in_form(form: str, samples: Samples) -> NDArray[Any]:
         from kg.embeddings.musicnn import log_mel
 
         return log_mel(samples)
+    return wave_at(samples, int(form.removeprefix(_WAVE)))
+
+
+def wave_at(samples: Samples, rate: int) -> Samples:
+    """A song at a rate in Hz; librosa's `resample` gives the same samples."""
     import soxr
 
-    rate = int(form.removeprefix(_WAVE))
     return np.asarray(soxr.resample(samples, SAMPLE_RATE, rate, "HQ"), np.float32)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.decode import SAMPLE_RATE, Samples
+from kg.audio.decode import Samples
+from kg.audio.filters import MUSICNN_FFT, MUSICNN_RATE, filters
+from kg.audio.spectrum import windowed
 from kg.embeddings.bundle import BundleError, read_bundle
-from kg.embeddings.forms import MUSICNN
+from kg.embeddings.forms import MUSICNN, wave_at
 from kg.embeddings.tags import PREFIX
 from kg.errors import KgError, WrongUsageError
 from kg.files import expanded, open_file, why_unreadable
@@ -56,8 +58,7 @@ logistic regression on 60 clips by 28 artists, 3 folds by artist 10 times, comes
 0.365 by one, 0.361 by the other and 0.358 by both, where 0.03 are chance. Tags are names as well.
 """
 
-RATE: Final = 16_000
-_FFT, _HOP, _BANDS = 512, 256, 96
+_HOP: Final = 256
 PATCH: Final = 187
 """Frames of a patch: 3 s."""
 # Patches heard at once. The widest layer takes 9 MB a patch, and what is larger than 32 MB the
@@ -197,21 +198,22 @@ def load(file: Path) -> "Musicnn":
 
 
 def log_mel(samples: Samples) -> NDArray[np.float32]:
-    """The spectrum that the network hears, as it was trained: [frames, 96].
+    """The spectrum that the network hears, as it was trained: float32 [frames, 96].
 
     log10(1 + 10000 S), S the mel power spectrum of windows of 512 samples every 256 at 16 kHz.
 
     Args:
         samples: Mono, at `kg.audio.decode.SAMPLE_RATE`.
     """
-    import librosa
+    import scipy.fft
 
-    slow = librosa.resample(samples, orig_sr=SAMPLE_RATE, target_sr=RATE, res_type="soxr_hq")
-    power = librosa.feature.melspectrogram(
-        y=slow, sr=RATE, n_fft=_FFT, hop_length=_HOP, n_mels=_BANDS
-    )
-    logarithmic: NDArray[np.float32] = np.log10(1 + 10_000 * power.T).astype(np.float32)
-    return logarithmic
+    mel = filters().musicnn
+    heard = []
+    for frames in windowed(wave_at(samples, MUSICNN_RATE), MUSICNN_FFT, _HOP):
+        stft = scipy.fft.rfft(frames, axis=1)
+        power = np.square(stft.real) + np.square(stft.imag)
+        heard.append(np.log10(1 + 10_000 * (power @ mel)).astype(np.float32))
+    return np.concatenate(heard)
 
 
 def patches(spectrum: NDArray[np.float32], hop: int = PATCH) -> NDArray[np.float32]:

@@ -113,7 +113,7 @@ def _describe(
     tags: dict[Path, Tags] = {}
     requests = (request for path in files for request in (Identify(path), ReadTags(path)))
     outcomes = perform_in_workers(
-        requests, min(cores(), len(files) // _FEW + 1) if files else 0, warm=False
+        requests, min(cores(), len(files) // _FEW + 1) if files else 0, warm=None
     )
     with progress.stage("Reading files", len(files)) as advance, closing(outcomes):
         for request, outcome in outcomes:

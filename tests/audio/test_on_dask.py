@@ -314,9 +314,9 @@ def test_interruption_cancels_what_is_queued(
 def test_children_are_ended_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_dask, "_IDLE_SECONDS", 0.3)
     crew = on_dask._Crew()
-    with crew.worker() as first, crew.worker() as second:
+    with crew.worker(None) as first, crew.worker(None) as second:
         assert first is not second
-    with crew.worker() as again:
+    with crew.worker(None) as again:
         assert again in (first, second)
         assert not again.ended
         time.sleep(0.6)  # in use all the while

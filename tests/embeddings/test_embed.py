@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kg.audio import workers as workers_module
 from kg.audio.requests import AnyRequest, Outcome
 from kg.audio.workers import Worker
 from kg.embeddings import embed as module
@@ -63,6 +64,26 @@ def test_files_that_cannot_be_heard_cost_themselves_alone(tmp_path: Path) -> Non
     )
     assert changed.ids == []
     assert "changed while" in changed.rejected[0].reason
+
+
+@pytest.mark.slow
+def test_what_is_slow_the_first_time_costs_no_song(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where a new installation compiles: the import takes longer than a song may.
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "soxr.py").write_text(
+        "import importlib, sys, time\n"
+        "time.sleep(8)\n"
+        f"sys.path = [entry for entry in sys.path if entry != {str(tmp_path / 'slow')!r}]\n"
+        "del sys.modules['soxr']\n"
+        "sys.modules['soxr'] = importlib.import_module('soxr')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "slow")
+    monkeypatch.setattr(workers_module, "PATIENCE", 5.0)
+    songs = songs_in(tmp_path, 2)
+    found = embed(songs, Loudness.embedding, Loudness, tmp_path / "cache", workers=1)
+    assert found.rejected == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -14,7 +14,7 @@ from kg.audio.decode import SAMPLE_RATE, decode
 from kg.embeddings import musicnn
 from kg.embeddings.musicnn import PATCH, TAGS, install, listen, load, log_mel, patches
 from kg.errors import KgError, WrongUsageError
-from tests.audio.sounds import sine
+from tests.audio.sounds import noise, sine
 from tests.embeddings.bundles import write_bundle
 from tests.models.test_musicnn import tensorflow_weights
 
@@ -81,6 +81,21 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KgError, match=r"pip download --no-deps musicnn==0\.1\.0.*name the wheel"):
         install(tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.06, 1.0, 7.3])
+def test_the_spectrum_is_librosas(seconds: float) -> None:
+    import librosa
+
+    song = noise(seconds=seconds, seed=1)
+    slow = librosa.resample(song, orig_sr=SAMPLE_RATE, target_sr=16_000, res_type="soxr_hq")
+    power = librosa.feature.melspectrogram(y=slow, sr=16_000, n_fft=512, hop_length=256, n_mels=96)
+    theirs = np.log10(1 + 10_000 * power.T)
+    ours = log_mel(song)
+    assert ours.dtype == np.float32
+    frames = min(len(ours), len(theirs))  # a sample that rounding gives or takes may be a frame
+    assert abs(len(ours) - len(theirs)) <= 1
+    np.testing.assert_allclose(ours[: frames - 1], theirs[: frames - 1], atol=2e-4)
 
 
 def test_songs_shorter_than_a_patch_are_repeated() -> None:
