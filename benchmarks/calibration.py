@@ -6,7 +6,7 @@ csv: 57 librosa statistics of the 640 `train` and `valid` clips; musicnn: mean t
 the 443 `train` clips; see benchmarks/gtzan.py. Five folds that keep artists together, other ones
 for each seed: a fold is measured on, a fifth of the other songs are validation songs (no artist on
 two sides), the net learns from the rest. Calibration and threshold are set by kg's own functions on
-the validation songs. Each seed's measures are of all its folds' songs together.
+the validation songs.
 """
 
 import argparse
@@ -155,11 +155,16 @@ CANDIDATES: Mapping[str, Candidate] = {
 
 
 def measures(runs: Sequence[Sequence[Judged]]) -> list[dict[str, Any]]:
-    """ECE and Brier score of each candidate: mean and spread over seeds."""
+    """ECE and Brier score of each candidate.
+
+    `ece` is that of all seeds' answers together; `a seed` the mean of each seed's own, beside what
+    chance would leave there of answers that are right exactly as often as they say.
+    """
     rows = []
     chance = np.random.default_rng(0)
     for name, fit in CANDIDATES.items():
-        found: dict[str, list[float]] = {"ece": [], "brier": [], "chance": []}
+        found: dict[str, list[float]] = {"a seed": [], "chance": [], "brier": []}
+        every, truths = [], []
         for run in runs:
             shares, truth = [], []
             for one in run:
@@ -168,17 +173,19 @@ def measures(runs: Sequence[Sequence[Judged]]) -> list[dict[str, Any]]:
                 truth.append(functional.one_hot(one.genre[one.told], one.scores.size(1)).bool())
             told = torch.cat(shares)
             measured = calibration.reliability(told, torch.cat(truth))
-            found["ece"].append(measured.ece)
+            every.append(told)
+            truths += truth
+            found["a seed"].append(measured.ece)
             found["brier"].append(measured.brier)
             confidence = told.max(dim=1).values
             for _ in range(20):
                 drawn = torch.from_numpy(chance.random(len(confidence))) < confidence
                 error = calibration.expected_calibration_error(confidence, drawn)
                 found["chance"].append(error)
+        together = calibration.reliability(torch.cat(every), torch.cat(truths))
         rows.append(
-            {"candidate": name}
+            {"candidate": name, "ece": together.ece}
             | {key: float(np.mean(values)) for key, values in found.items()}
-            | {f"{key} spread": float(np.std(found[key], ddof=1)) for key in ("ece", "brier")}
         )
     return rows
 

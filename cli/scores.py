@@ -91,7 +91,8 @@ def print_doubt(report: "DoubtReport") -> None:
 
 
 def _points(share: float | None) -> str:
-    return f"{100 * (share or 0):.0f} points"
+    points = round(100 * (share or 0))
+    return f"{points} point{'s' if points != 1 else ''}"
 
 
 def _shown(estimate: "Estimate") -> str:

@@ -109,8 +109,8 @@ class Verdict:
     Attributes:
         predicted: Its first genre, or `unknown`.
         doubt: Why it is unknown: `low probability` or `unlike the library`; None: it isn't.
-        novelty: Share of the songs learned from that are nearer to those by other artists than
-            this one is to them; None: nobody measured it.
+        novelty: Of the songs learned from, the share whose third nearest (by another artist) is
+            nearer than this song's third nearest among them; None: nobody measured it.
     """
 
     predicted: str

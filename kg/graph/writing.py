@@ -219,6 +219,7 @@ def write_predictions(
     said = [
         [song, each.predicted, each.doubt, each.novelty]
         for song, ranked in guesses
+        if ranked
         for each in [told.get(song) or Verdict(ranked[0].genre)]
     ]
     run(tx, queries.SET_VERDICTS, rows=said)

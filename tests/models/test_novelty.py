@@ -16,7 +16,7 @@ def test_by_hand() -> None:
     found, kept = fit(x, torch.arange(5), torch.ones(1), chance())
     assert kept.tolist() == [0, 1, 2, 3, 4]
     # to the third nearest: 0 -> 6, 1 -> 6, 3 -> 0 and 6, 6 -> 1, 10 -> 1
-    assert found.held_out.tolist() == [3, 5, 5, 6, 9]
+    assert found.held_out.tolist() == pytest.approx([3, 5, 5, 6, 9], rel=1e-3)
     # 2 is 2 from 0 (third nearest); 7 is 4 from 3; -4 is 7 from 3; 100 is further than all
     new = torch.tensor([[2.0], [7.0], [-4.0], [100.0]])
     assert found.of(new).tolist() == pytest.approx([0, 0.2, 0.8, 1])
@@ -27,7 +27,8 @@ def test_what_was_learned_from_is_not_compared_with_itself() -> None:
     found, _ = fit(x, torch.arange(50), torch.ones(4), chance())
     themselves = found.of(x, range(50))
     assert (themselves.sort().values - torch.arange(50) / 50).abs().max() < 0.05  # some are equal
-    assert float(found.of(x).mean()) < float(themselves.mean()) - 0.1
+    assert (found.of(x) <= themselves).all()
+    assert float(found.of(x).mean()) < float(themselves.mean()) - 0.05
 
 
 def test_distances_are_to_others_than_ones_own_group() -> None:
@@ -38,7 +39,7 @@ def test_distances_are_to_others_than_ones_own_group() -> None:
     together, _ = fit(x, torch.arange(50), torch.ones(4), chance())
     assert apart.held_out.min() > 5 * together.held_out.max()
     alone, _ = fit(x, torch.zeros(50), torch.ones(4), chance())  # all by one artist
-    assert torch.equal(alone.held_out, together.held_out)
+    torch.testing.assert_close(alone.held_out, together.held_out)
 
 
 def test_weights_say_which_columns_count() -> None:
