@@ -74,7 +74,7 @@ def fit(
         kept = torch.randperm(len(x), generator=generator)[:MOST_REFERENCES].sort().values
     weights = weights / weights.sum()
     references, groups = x[kept], groups[kept]
-    if groups.unique().numel() < 2:
+    if torch.unique(groups).numel() < 2:
         groups = torch.arange(len(groups))  # all by one artist: another song of hers is all we have
     apart = _apart(references, references, weights)
     apart[groups[:, None] == groups[None, :]] = torch.inf
