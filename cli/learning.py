@@ -53,7 +53,7 @@ RULES = {
 @click.option(
     "--precision",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.9,
+    default=0.8,
     show_default=True,
     help="The share of songs given a genre that is to be right; the others become `unknown`.",
 )
@@ -92,7 +92,7 @@ def train(
     \b
     Example:
       kg train
-      kg train --precision 0.8
+      kg train --precision 0.9
       kg train --seed 1 --negatives 5
       kg tune && kg train --config r-gcn.json
       kg train --split random --allow-leaks

@@ -27,7 +27,9 @@ TOP_K = 3
 UNKNOWN: Final = "unknown"
 LOW_PROBABILITY: Final = "low probability"
 UNLIKE: Final = "unlike the library"
-PRECISION: Final = 0.9
+# Of GTZAN's songs by artists held out 74 in 100 get a genre for 0.8 where musicnn listens, 13 where
+# librosa alone does; for 0.9 it is 48 and 2.
+PRECISION: Final = 0.8
 # A song is unlike the library that is further away than so large a share of the songs learned from.
 # Of GTZAN's songs by artists held out 1 to 2 in 100 are so, and of a genre left out 4 (librosa's
 # statistics) or 22 (musicnn's tags); above 0.95 it is 4 to 6 for 8 and 35.

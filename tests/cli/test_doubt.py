@@ -38,7 +38,7 @@ def test_unknown_is_told_with_its_reason(kg: Kg, music: Path, tmp_path: Path) ->
     assert (document["doubt"], document["novelty"]) == ("unlike the library", 1)
 
     document = json.loads(kg("train", "--epochs", "5", "--json").out)
-    assert document["doubt"]["asked"] == 0.9
+    assert document["doubt"]["asked"] == 0.8
     assert document["doubt"]["ece"] == document["model"]["metrics"]["ece"]
 
 
