@@ -311,7 +311,7 @@ def attach(
             [song.similar for song in hanging],
             [song.tags for song in songs],
         )
-    guesses = [answer.guesses for answer in answers] or [()] * len(ids)
+    guesses = [answer.guesses for answer in answers] or [[] for _ in songs]
     verdicts = {id: answer.verdict for id, answer in zip(ids, answers, strict=False)}
     store.add_songs(
         songs,

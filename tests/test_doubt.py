@@ -131,7 +131,7 @@ def test_added_songs_say_it_too(library: Library, music: Path, tmp_path: Path) -
     library.ingest(music)
     new = write_song(tmp_path / "new.flac", GENRES[1], seconds=2.0, seed=9, artist=1)
     (added,) = library.add(new).added
-    assert (added.guesses, added.verdict) == ((), None)
+    assert (added.guesses, added.verdict) == ([], None)
     library.forget(added.id)
     library.train(CARELESS)
     (added,) = library.add(new).added
