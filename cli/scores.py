@@ -7,10 +7,10 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kg.doubt import DoubtReport
     from kg.evaluate import Estimate, Score
     from kg.graph.rows import Looks
     from kg.measuring import Measured, TabularChoice
+    from kg.trust import DoubtReport
 
 # Confusions that are printed.
 LISTED = 8

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from kg.chance import check_seed
-from kg.doubt import PRECISION, DoubtReport, Judge, check_precision, judge_of, measure, settle
+from kg.doubt import PRECISION, Judge, check_precision, judge_of, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
 from kg.graph.rows import GraphRows, Looks, ModelRow
@@ -44,6 +44,7 @@ from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
 from kg.splits import artist_key
 from kg.splits.leaks import Leaks, find_leaks
 from kg.splits.protocol import Asked, SplitRule, caution_of, why_untested
+from kg.trust import DoubtReport, measure
 
 if TYPE_CHECKING:
     from torch import Tensor
