@@ -65,7 +65,7 @@ def inspect(
 
 
 def _print_facts(found: "Inspection") -> None:
-    from cli.output import percent, print_table, show
+    from cli.output import doubted, print_table, show
 
     whole = found.heard >= found.duration - 0.1
     heard = "all of it" if whole else f"the middle {found.heard:.0f} s"
@@ -75,10 +75,7 @@ def _print_facts(found: "Inspection") -> None:
         ("album", found.album),
         ("year", found.year),
         ("genres", ", ".join(f"{genre.name} ({genre.source})" for genre in found.genres)),
-        (
-            "predicted genres",
-            ", ".join(f"{guess.genre} {percent(guess.probability)}" for guess in found.guesses),
-        ),
+        ("predicted genres", doubted(found.guesses, found.doubt)),
         ("split", found.split),
         ("file", found.path),
         ("also in", ", ".join(map(str, found.copies))),

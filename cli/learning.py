@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # Above this, what kept models take on disk is said.
 MANY_MODELS, MANY_BYTES = 10, 1_000_000_000
+UNCALIBRATED = (
+    "This model is from before probabilities were calibrated: they are surer than they should be, "
+    "and no song is called unknown. `kg train` makes one that knows its limits."
+)
 REBUILT = "The graph was rebuilt after this model was trained: `kg train` fits it better."
 RULES = {
     "artist": "artist by artist",
@@ -46,6 +50,13 @@ RULES = {
     "some to test, else artist by artist. Default: as until now, at first auto.",
 )
 @allow_leaks_option
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="The share of songs given a genre that is to be right; the others become `unknown`.",
+)
 @hidden_option
 @config_option
 @device_option
@@ -58,6 +69,7 @@ def train(
     seed: int,
     split: "Asked | None",
     allow_leaks: bool,
+    precision: float,
     hidden: int | None,
     config: Path | None,
     device: str,
@@ -74,9 +86,13 @@ def train(
     once for each model, and the graph counts how often. Every model is kept (`kg models list`).
     Ctrl-C ends the training and keeps the best epoch so far.
 
+    Probabilities are calibrated on validation songs. A song whose first genre is too improbable for
+    --precision, or that is unlike all songs learned from, is `unknown`; its guesses stay.
+
     \b
     Example:
       kg train
+      kg train --precision 0.9
       kg train --seed 1 --negatives 5
       kg tune && kg train --config r-gcn.json
       kg train --split random --allow-leaks
@@ -90,7 +106,9 @@ def train(
 
         tuned = read(config, "r-gcn")
     settings = {} if tuned is None else tuned.settings
-    options = TrainOptions(epochs, negatives, seed, device, split, allow_leaks, hidden, settings)
+    options = TrainOptions(
+        epochs, negatives, seed, device, split, allow_leaks, hidden, settings, precision
+    )
     with app.library() as library:
         report = library.train(options)
     if tuned is not None:
@@ -121,7 +139,7 @@ def _setting(value: object) -> str:
 
 
 def _print_training(report: "TrainReport") -> None:
-    from cli.scores import print_looks, print_scores, print_tabular
+    from cli.scores import print_doubt, print_looks, print_scores, print_tabular
 
     songs = report.songs
     click.echo(
@@ -156,6 +174,7 @@ def _print_training(report: "TrainReport") -> None:
         click.echo(report.caution)
     if report.untested and report.scores:
         click.echo(f"No test song is of: {', '.join(report.untested)}.")
+    print_doubt(report.doubt)
     print_looks(report.looks)
     click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
     kept = report.checkpoints
@@ -200,3 +219,5 @@ def predict(app: App, as_json: bool) -> None:
     click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
     if report.rebuilt_since:
         app.remark(REBUILT)
+    if not report.calibrated:
+        app.remark(UNCALIBRATED)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.learning import RULES
+from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
     heard_with,
@@ -265,7 +265,7 @@ def add(
     Example:
       kg add new-song.mp3
     """
-    from cli.output import percent, print_json, print_rejected, print_table
+    from cli.output import doubted, print_json, print_rejected, print_table
 
     with app.library() as library:
         report = library.add(songs, trust_remote_code=trust_remote_code)
@@ -276,7 +276,7 @@ def add(
         rows = [
             (
                 song.title,
-                ", ".join(f"{guess.genre} {percent(guess.probability)}" for guess in song.guesses),
+                doubted(song.guesses, song.verdict.doubt if song.verdict else None),
                 song.path.name if song.path else "",
             )
             for song in report.added
@@ -284,6 +284,8 @@ def add(
         print_table(["song", "genres", "file"], rows)
     if report.without_model:
         app.remark(report.without_model)
+    if not report.calibrated:
+        app.remark(UNCALIBRATED)
     if not report.added or (strict and report.rejected):
         raise click.exceptions.Exit(1)
 
@@ -299,6 +301,7 @@ def status(app: App, as_json: bool) -> None:
       kg status
     """
     from cli.output import local, print_json, print_table, show
+    from kg.doubt import is_calibrated
     from kg.excerpt import in_words
 
     with app.library() as library:
@@ -307,6 +310,7 @@ def status(app: App, as_json: bool) -> None:
         print_json(found)
         return
     counts, model = found.counts, found.model
+    uncalibrated = "" if model is None or is_calibrated(model.metrics) else ", uncalibrated"
     rows: list[tuple[str, object]] = [
         ("server", f"{found.server.kind} {found.server.version} at {found.server.uri}"),
         ("songs", f"{counts.songs} ({counts.labelled} with a genre)"),
@@ -325,7 +329,14 @@ def status(app: App, as_json: bool) -> None:
         ("models", counts.models),
     ]
     if model is not None:
-        rows.append(("current model", f"{model.id} ({model.state}, {local(model.created_at)})"))
+        rows.append(
+            (
+                "current model",
+                f"{model.id} ({model.state}{uncalibrated}, {local(model.created_at)})",
+            )
+        )
+        if counts.unknown:
+            rows.append(("songs it calls unknown", counts.unknown))
         if "accuracy" in model.metrics:
             tested = model.metrics["testSongs"]
             rows.append(

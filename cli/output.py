@@ -16,6 +16,7 @@ import click
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.graph.rows import Guess
     from kg.records import Rejected
     from kg.rejects import Reason
 
@@ -125,6 +126,12 @@ def percent(probability: float) -> str:
     if 0.99 < probability < 1:
         return ">99%"
     return f"{probability:.0%}"
+
+
+def doubted(guesses: "Sequence[Guess]", doubt: str | None) -> str:
+    """Guesses with their probabilities, and before them why the song is unknown, where it is."""
+    told = ", ".join(f"{guess.genre} {percent(guess.probability)}" for guess in guesses)
+    return f"unknown ({doubt}): {told}" if doubt else told
 
 
 def print_rejected(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kg.evaluate import Estimate, Score
     from kg.graph.rows import Looks
     from kg.measuring import Measured, TabularChoice
+    from kg.trust import DoubtReport
 
 # Confusions that are printed.
 LISTED = 8
@@ -65,6 +66,33 @@ def print_looks(looks: "Looks | None") -> None:
     count = f"{looks.here} model{'s' if looks.here != 1 else ''}"
     other = f" (and {looks.elsewhere} when they were others)" if looks.elsewhere else ""
     click.echo(f"Measured on these test songs so far: {count}{other}.")
+
+
+def print_doubt(report: "DoubtReport") -> None:
+    """What probabilities and `unknown` are worth, in a line each."""
+    for sentence in report.remarks:
+        click.echo(sentence)
+    if report.ece is None:
+        return
+    songs = f"{report.songs} test songs"
+    if report.side == "valid":
+        songs = f"{report.songs} validation songs, each told by what the others set,"
+    click.echo(
+        f"Probabilities on the {songs} are off by {_points(report.ece)} on average (expected "
+        f"calibration error), before calibration by {_points(report.ece_uncalibrated)}; Brier "
+        f"score {report.brier:.3f}, before {report.brier_uncalibrated:.3f}."
+    )
+    given = round((report.coverage or 0) * report.songs)
+    right = "" if report.precision is None else f", {report.precision:.0%} of them the right one"
+    click.echo(
+        f"Of these {report.songs} songs {given} get a genre{right} (asked for: "
+        f"{report.asked:.0%}); the others are unknown."
+    )
+
+
+def _points(share: float | None) -> str:
+    points = round(100 * (share or 0))
+    return f"{points} point{'s' if points != 1 else ''}"
 
 
 def _shown(estimate: "Estimate") -> str:

@@ -98,16 +98,20 @@ class FeatureSpace:
     def inputs(self, standard: Floats) -> Floats:
         """What models are given of standardised features [n, d]: float32 [n, d].
 
-        The same where there is no embedding. Else families are as loud as in `metric`, and 1 in
-        the mean: models learn that librosa's values matter less only from many songs.
+        The same where there is no embedding. Else families are as loud as in `metric`: models
+        learn that librosa's values matter less only from many songs.
+        """
+        return standard * self.loudness() if self.kinds.embeddings else standard
+
+    def loudness(self) -> Floats:
+        """By how much `inputs` multiplies each column, float32 [d]; its square is 1 in the mean
+        over the families.
         """
         weights = self._weights()
         mean = sum(weights.values()) / len(weights)
-        if mean == 1:
-            return standard
-        loud = standard.copy()
+        loud = np.ones(len(self.columns), dtype=np.float32)
         for family, part in self.families.items():
-            loud[:, part] *= math.sqrt(weights[family] / mean)
+            loud[part] = math.sqrt(weights[family] / mean)
         return loud
 
     def metric(self, standard: Floats) -> Floats:

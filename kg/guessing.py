@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from kg.doubt import Answer, judge_of
 from kg.errors import NotReadyError
-from kg.graph.rows import Floats, Guess, ModelRow
+from kg.graph.rows import Floats, ModelRow
 from kg.saved_models import load_checkpoint
 from kg.schema import (
     CLUSTER_NODE,
@@ -17,17 +16,6 @@ from kg.schema import (
     feature_edge,
     reverse_edge,
 )
-
-TOP_K = 3
-
-
-def ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> list[Guess]:
-    """The first genres of one song, from its scores [g] and probabilities [g]."""
-    first = np.argsort(-scores, kind="stable")[:TOP_K]
-    return [
-        Guess(genres[row], float(probabilities[row]), float(scores[row]), rank)
-        for rank, row in enumerate(first, start=1)
-    ]
 
 
 class NewSongs:
@@ -53,6 +41,7 @@ class NewSongs:
             raise NotReadyError(
                 f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
             )
+        self._judge = judge_of(self._loaded)
         self._genres: Sequence[str] = extra["genres"]
         self._song_row = {id: row for row, id in enumerate(extra["songs"])}
         self._cluster_row = {id: row for row, id in enumerate(extra["clusters"])}
@@ -64,8 +53,8 @@ class NewSongs:
         clusters: Sequence[Sequence[tuple[str, str, float]]],
         similar: Sequence[Sequence[tuple[str, float]]],
         tags: Sequence[Sequence[tuple[str, float]]] | None = None,
-    ) -> list[list[Guess]]:
-        """The first genres of m new songs.
+    ) -> list[Answer]:
+        """The first genres of m new songs, and what they come to.
 
         Args:
             standard: Standardised features, from `FeatureSpace.inputs`, float32 [m, d].
@@ -74,8 +63,6 @@ class NewSongs:
             tags: (tag, weight) of each song; None: nobody heard any.
         """
         import torch
-
-        from models import training
 
         pairs: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
         for row, (near_clusters, near_songs) in enumerate(zip(clusters, similar, strict=True)):
@@ -90,13 +77,16 @@ class NewSongs:
         for row, heard in enumerate(tags or ()):
             for name, _ in heard:
                 pairs.setdefault(reverse_edge(TAG_EDGE), []).append((self._tag_row[name], row))
+        x = torch.from_numpy(standard)
         scores = self._loaded.model.score_new(
-            torch.from_numpy(standard),
+            x,
             {edge: torch.tensor(found).T.contiguous() for edge, found in pairs.items()},
             self._loaded.layers,
         )
-        probabilities = training.probabilities(scores, self._loaded.model.shape.multi_label)
-        return [
-            ranked(self._genres, scores[row].numpy(), probabilities[row].numpy())
-            for row in range(len(standard))
-        ]
+        # Nobody who came after the training was learned from.
+        return self._judge.answers(self._genres, [""] * len(x), scores, x)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the model's probabilities are calibrated."""
+        return self._judge.calibrated

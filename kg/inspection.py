@@ -51,6 +51,8 @@ class Inspection:
         title: From its tags, else the file's name.
         genres: The owner's, and where they were read.
         guesses: The model's; empty for a file, or without a model.
+        doubt: Why the model calls it unknown; None: it doesn't.
+        novelty: How unlike the songs learned from it is, 0 to 1; None: nobody measured it.
         split: The side it is on in training and measuring; None for a file, or without a genre.
         in_library: Whether this is what the graph says; else it was read from the file.
         duration: Seconds of the whole file.
@@ -71,6 +73,8 @@ class Inspection:
     year: int | None
     genres: Sequence[SongGenre]
     guesses: Sequence[Guess]
+    doubt: str | None
+    novelty: float | None
     split: str | None
     in_library: bool
     duration: float
@@ -133,6 +137,8 @@ def inspect_file(path: Path, family: str | None = None) -> Inspection:
         year=tags.year,
         genres=[SongGenre(genre, "tag") for genre in tags.genres],
         guesses=(),
+        doubt=None,
+        novelty=None,
         split=None,
         in_library=False,
         duration=row.duration,
@@ -182,6 +188,8 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
         year=said.get("year"),
         genres=song.genres,
         guesses=song.guesses,
+        doubt=said.get("doubt"),
+        novelty=said.get("novelty"),
         split=said.get("split"),
         in_library=True,
         duration=duration,

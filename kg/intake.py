@@ -12,13 +12,14 @@ from kg.audio.extract import extract
 from kg.audio.features import columns
 from kg.build import links, near_songs
 from kg.clusters import lacking
+from kg.doubt import Answer
 from kg.embeddings.ears import Ears
 from kg.embeddings.embed import embed
 from kg.embeddings.tags import strongest
 from kg.errors import AudioError, NotReadyError
 from kg.excerpt import Excerpt
 from kg.files import CHANGED, content_id
-from kg.graph.rows import Counts, Floats, Guess
+from kg.graph.rows import Counts, Floats, Guess, Verdict
 from kg.graph.store import GraphStore
 from kg.guessing import NewSongs
 from kg.progress import SILENT, Progress
@@ -76,12 +77,14 @@ class AddedSong:
         path: The file.
         title: From its tags, else the file's name.
         guesses: Its first genres; empty where there is no model yet.
+        verdict: What they come to: a genre, or `unknown` and why; None where there is no model.
     """
 
     id: str
     path: Path | None
     title: str
     guesses: Sequence[Guess]
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class AddReport:
         without_model: Why songs got no genres; None where they did.
         rejects_file: The list on disk of files that can't be taken in; None without any.
         unlisted: Why that list could not be brought up to date; None where it was.
+        calibrated: Whether the probabilities are; those of older models aren't.
     """
 
     added: Sequence[AddedSong]
@@ -103,6 +107,7 @@ class AddReport:
     without_model: str | None
     rejects_file: Path | None
     unlisted: str | None = None
+    calibrated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +286,15 @@ def leave_out_known(
 
 def attach(
     store: GraphStore, songs: Sequence[NewSong], settings: Settings
-) -> tuple[list[AddedSong], str | None]:
+) -> tuple[list[AddedSong], str | None, bool]:
     """Hang new songs into a finished graph, each whole or not at all, without touching others.
 
     Returns:
-        The songs with their first genres, and why there are none where there are none.
+        The songs with their first genres, why there are none where there are none, and whether
+        their probabilities are calibrated.
     """
     if not songs:
-        return [], None
+        return [], None, True
     space, build = store.read_space()
     features = joined(songs, space.kinds)
     standard = space.standardise(features)
@@ -297,14 +303,16 @@ def attach(
     assigned = space.assign(standard, lacking(space.kinds, features))
     hanging = list(links(ids, assigned, near, similar, {}))
     guesser, without_model = _guesser(store, settings, build)
-    guesses: list[list[Guess]] = [[] for _ in songs]
+    answers: list[Answer] = []
     if guesser is not None:
-        guesses = guesser.guess(
+        answers = guesser.guess(
             space.inputs(standard),
             [song.clusters for song in hanging],
             [song.similar for song in hanging],
             [song.tags for song in songs],
         )
+    guesses = [answer.guesses for answer in answers] or [[] for _ in songs]
+    verdicts = {id: answer.verdict for id, answer in zip(ids, answers, strict=False)}
     store.add_songs(
         songs,
         hanging,
@@ -312,12 +320,19 @@ def attach(
         guesser.model if guesser else None,
         datetime.now(UTC),
         build=build,
+        verdicts=verdicts,
     )
     added = [
-        AddedSong(song.record.id, song.record.path, song.record.title or song.record.id, ranked)
+        AddedSong(
+            song.record.id,
+            song.record.path,
+            song.record.title or song.record.id,
+            ranked,
+            verdicts.get(song.record.id),
+        )
         for song, ranked in zip(songs, guesses, strict=True)
     ]
-    return added, without_model
+    return added, without_model, guesser is None or guesser.calibrated
 
 
 def joined(songs: Sequence[NewSong], kinds: FeatureSet) -> Floats:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from kg.chance import check_seed
+from kg.doubt import PRECISION, Judge, check_precision, judge_of, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
-from kg.guessing import ranked
 from kg.hetero import IdMaps, to_hetero
 from kg.measuring import (
     MAJORITY,
@@ -44,6 +44,7 @@ from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
 from kg.splits import artist_key
 from kg.splits.leaks import Leaks, find_leaks
 from kg.splits.protocol import Asked, SplitRule, caution_of, why_untested
+from kg.trust import DoubtReport, measure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,6 +84,7 @@ class TrainOptions:
         hidden: Width of the net's layers; None: the default of `models`.
         settings: Settings of the R-GCN that are to be other than its defaults, as `kg tune` finds
             them; what is chosen above wins.
+        precision: The share of songs given a genre that is to be right; others are `unknown`.
     """
 
     epochs: int | None = None
@@ -93,6 +95,7 @@ class TrainOptions:
     allow_leaks: bool = False
     hidden: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    precision: float = PRECISION
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class TrainReport:
         looks: How many models have been measured on these test songs; None without any.
         checkpoints: Checkpoints that are kept, and what they take on disk.
         predicted: Songs that got predictions.
+        doubt: What probabilities and `unknown` are worth.
     """
 
     model: ModelRow
@@ -147,15 +151,17 @@ class TrainReport:
     looks: Looks | None
     checkpoints: Kept
     predicted: int
+    doubt: DoubtReport
 
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """What writing back came to."""
+    """What writing back came to; probabilities of an older model aren't `calibrated`."""
 
     model: ModelRow
     predicted: int
     rebuilt_since: bool
+    calibrated: bool
 
 
 def train(
@@ -186,6 +192,7 @@ def train(
         KgError: the checkpoint can't be written, or the training ran away.
     """
     options = options or TrainOptions()
+    check_precision(options.precision)
     _configs(options, messages=True)  # a wrong setting is said before anything is read
 
     def read() -> tuple[GraphRows, SplitRule, Leaks]:
@@ -204,8 +211,8 @@ def train(
     result = fit(data, maps, options, progress)
     with progress.stage("Predicting", None):
         scores = told_by(result, data)
-        probabilities = training.probabilities(scores, result.model.shape.multi_label)
-    labelled = Labelled(rows)
+    labelled, x = Labelled(rows), data[SONG_NODE].x
+    judge = settle(rows, labelled, scores, x, precision=options.precision, seed=options.seed)
     in_test = labelled.rows["test"]
     rivals: dict[str, Sequence[Scores]] = {}
     choice: TabularChoice | None = None
@@ -222,6 +229,7 @@ def train(
         ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
         test = labelled.measure("test", {**ours["test"], **rivals}, seed=options.seed)
         valid = labelled.measure("valid", ours["valid"], seed=options.seed)
+        doubt = measure(judge, rows, labelled, scores, x)
     songs = [song for song in rows.songs.split_songs() if song.genres]
     split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
     folder = models_dir / id
@@ -232,15 +240,17 @@ def train(
         checkpoint=str(folder),
         feature_version=maps.feature_version,
         build=maps.build,
-        metrics=metrics(test, valid, split_sizes, result.validation_score, options.seed),
+        metrics=metrics(test, valid, split_sizes, result.validation_score, options.seed)
+        | doubt.metrics(),
         labels=label_fingerprint(songs),
         test_opened_at=created_at if split else None,
         test_split=split,
     )
     layers = training.layer_outputs(result.model, data)
-    save_checkpoint(folder, result.model, layers, description(model, maps, options.seed))
+    about = {**description(model, maps, options.seed), **judge.description()}
+    save_checkpoint(folder, result.model, layers, about, judge.tensors())
     trained = model
-    model = in_turn(lambda: _write_back(store, trained, maps, scores, probabilities, progress))
+    model = in_turn(lambda: _write_back(store, trained, maps, judge, scores, x, progress))
     tested = {each.genre for each in test.genres}
     return TrainReport(
         model=model,
@@ -265,6 +275,7 @@ def train(
         looks=looks,
         checkpoints=kept_checkpoints(models_dir),
         predicted=len(maps.songs),
+        doubt=doubt,
     )
 
 
@@ -374,6 +385,7 @@ def predict(
         )
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
+        judge = judge_of(loaded)
         rows = store.read_graph()
         reason = misfit(loaded.extra, rows.genres, rows.space.version)
         if reason is not None:
@@ -391,12 +403,17 @@ def predict(
             raise NotReadyError(
                 f"Model {model.id} doesn't fit the graph ({error}): run `kg train`."
             ) from error
-        probabilities = training.probabilities(scores, loaded.model.shape.multi_label)
         layers = training.layer_outputs(loaded.model, data)
-        save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **graph_rows(maps)})
+        about = {**loaded.extra, **graph_rows(maps)}
+        save_checkpoint(folder, loaded.model, layers, about, loaded.tensors)
     model = replace(model, checkpoint=str(folder))
-    model = _write_back(store, model, maps, scores, probabilities, progress)
-    return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
+    model = _write_back(store, model, maps, judge, scores, data[SONG_NODE].x, progress)
+    return PredictReport(
+        model,
+        len(maps.songs),
+        rebuilt_since=model.build != maps.build,
+        calibrated=judge.calibrated,
+    )
 
 
 def refuse_unlearnable(rows: GraphRows) -> None:
@@ -495,17 +512,17 @@ def _write_back(
     store: GraphStore,
     model: ModelRow,
     maps: IdMaps,
+    judge: Judge,
     scores: "Tensor",
-    probabilities: "Tensor",
+    x: "Tensor",
     progress: Progress,
 ) -> ModelRow:
-    """Write every song's first genres; the model is `current` only when all are there."""
+    """Write what is said of every song; the model is `current` only when all is there."""
     store.write_model(replace(model, state="writing"))
-    raw, shares = scores.numpy(), probabilities.numpy()
-    guesses = [
-        (id, ranked(maps.genres, raw[row], shares[row])) for row, id in enumerate(maps.songs)
-    ]
-    store.write_predictions(model.id, model.created_at, guesses, progress)
+    answers = judge.answers(maps.genres, maps.songs, scores, x)
+    guesses = [(id, told.guesses) for id, told in zip(maps.songs, answers, strict=True)]
+    verdicts = {id: told.verdict for id, told in zip(maps.songs, answers, strict=True)}
+    store.write_predictions(model.id, model.created_at, guesses, progress, verdicts)
     model = replace(model, state="current")
     store.write_model(model)
     return model

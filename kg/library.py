@@ -340,9 +340,11 @@ class Library:
             new, late = leave_out_known(self.store, [song.record for song in heard.songs])
             ids = {record.id for record in new}
             songs = [song for song in heard.songs if song.record.id in ids]
-            added, without_model = attach(self.store, songs, self.settings)
+            added, without_model, calibrated = attach(self.store, songs, self.settings)
             left_out = [*rejected, *late]
-            return AddReport(added, left_out, by_reason(left_out), without_model, *listed)
+            return AddReport(
+                added, left_out, by_reason(left_out), without_model, *listed, calibrated
+            )
 
         return self._in_turn(write)
 

@@ -299,7 +299,11 @@ def checkpoints_of(
 
 
 def save_checkpoint(
-    folder: Path, model: "LinkModel", layers: "list[dict[str, Tensor]]", extra: Mapping[str, Any]
+    folder: Path,
+    model: "LinkModel",
+    layers: "list[dict[str, Tensor]]",
+    extra: Mapping[str, Any],
+    tensors: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Write a checkpoint.
 
@@ -309,7 +313,7 @@ def save_checkpoint(
     from models import checkpoint
 
     try:
-        checkpoint.save(folder, model, layers, extra)
+        checkpoint.save(folder, model, layers, extra, tensors)
     except checkpoint.CheckpointError as error:
         raise KgError(str(error)) from error
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from torch import Tensor
 from models.link_model import GraphShape, LinkModel
 from models.rgcn import EncoderConfig
 
-# 2: the model holds how far scores are smoothed.
-FORMAT = 2
+# 2: the model holds how far scores are smoothed. 3: tensors of the caller's lie beside its weights.
+FORMAT = 3
+READABLE = (2, 3)
+_CALLERS = "caller."  # before the names of these
 FILES = ("config.json", "model.safetensors", "layers.safetensors")
 
 
@@ -39,11 +41,13 @@ class Checkpoint:
         model: in evaluation mode.
         layers: h^0, ..., h^L of the graph it was trained on: dicts {node type: [n, hidden]}.
         extra: the caller's own part, as it was saved.
+        tensors: the caller's own tensors, by name.
     """
 
     model: LinkModel
     layers: list[dict[str, Tensor]]
     extra: dict[str, Any]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(
@@ -51,6 +55,7 @@ def save(
     model: LinkModel,
     layers: Sequence[Mapping[str, Tensor]],
     extra: Mapping[str, Any],
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; `folder` appears complete or not at all, and replaces an older one.
 
@@ -59,6 +64,7 @@ def save(
         model: the trained model.
         layers: kept layer outputs, from `training.layer_outputs`.
         extra: anything JSON can hold: names of the tails, feature version, split, metrics, seed.
+        tensors: more tensors of the caller's, by name.
 
     Raises:
         CheckpointError: it can't be written there, or `extra` isn't JSON.
@@ -82,12 +88,13 @@ def save(
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint's description can't be JSON: {error}.") from error
+    own = {f"{_CALLERS}{name}": v.contiguous() for name, v in (tensors or {}).items()}
     kept = {f"{i}.{t}": v.contiguous() for i, layer in enumerate(layers) for t, v in layer.items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            save_file(dict(model.state_dict()), new / "model.safetensors")
+            save_file({**model.state_dict(), **own}, new / "model.safetensors")
             save_file(kept, new / "layers.safetensors")
             (new / "config.json").write_text(text + "\n", encoding="utf-8")
             _replace(folder, new)
@@ -143,12 +150,15 @@ def load(folder: Path) -> Checkpoint:
             ),
             EncoderConfig(**config["encoder"]),
         )
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        weights = load_file(folder / "model.safetensors")
+        own = {name: weights.pop(name) for name in list(weights) if name.startswith(_CALLERS)}
+        tensors = {name.removeprefix(_CALLERS): value for name, value in own.items()}
+        model.load_state_dict(weights)
         layers: list[dict[str, Tensor]] = [{} for _ in range(model.config.layers + 1)]
         for name, values in load_file(folder / "layers.safetensors").items():
             depth, _, node_type = name.partition(".")
             layers[int(depth)][node_type] = values
-        return Checkpoint(model.eval(), layers, config["extra"])
+        return Checkpoint(model.eval(), layers, config["extra"], tensors)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -166,10 +176,10 @@ def _config(folder: Path) -> Any:
         if not (folder / name).is_file():
             raise FileNotFoundError(ENOENT, "not there", str(folder / name))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config["format"] != FORMAT:
+    if config["format"] not in READABLE:
         raise CheckpointError(
             f"The checkpoint in {folder} has format {config['format']}; this version reads "
-            f"format {FORMAT}."
+            f"formats {READABLE[0]} to {READABLE[-1]}."
         )
     return config
 

@@ -168,8 +168,8 @@ def test_a_cut_off_write_back_shows_and_is_finished_by_predict(
     monkeypatch.setattr("kg.graph.transactions.BATCH", 5)
     write = GraphStore.write_predictions
 
-    def cut_off(self: GraphStore, model: str, created_at, guesses, progress) -> None:
-        write(self, model, created_at, guesses[:10], progress)
+    def cut_off(self: GraphStore, model: str, created_at, guesses, *more) -> None:
+        write(self, model, created_at, guesses[:10], *more)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(GraphStore, "write_predictions", cut_off)

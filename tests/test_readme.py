@@ -18,7 +18,7 @@ QUERIES = re.findall(r"```cypher\n(.*?)```", README, re.DOTALL)
 def test_its_queries_run(library: Library, music: Path) -> None:
     library.ingest(music)
     library.train(TrainOptions(epochs=5))
-    assert len(QUERIES) == 8
+    assert len(QUERIES) == 9
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
     answers = [library.query(cypher, {"title": title}) for cypher in QUERIES]
     between, alike = answers[5], answers[6]

@@ -183,8 +183,8 @@ def test_a_use_that_was_cut_off_is_finished_by_predict(
     library, (first, second) = trained
     write = GraphStore.write_predictions
 
-    def cut_off(self: GraphStore, model: str, created_at, guesses, progress) -> None:
-        write(self, model, created_at, guesses[:10], progress)
+    def cut_off(self: GraphStore, model: str, created_at, guesses, *more) -> None:
+        write(self, model, created_at, guesses[:10], *more)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut:

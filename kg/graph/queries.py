@@ -379,6 +379,13 @@ PREDICTED_BY: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1, model: $model}]->(:Genre)
 RETURN s.id AS id
 """
+# Before what they were made of, which says whose they are.
+DELETE_VERDICTS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+WHERE EXISTS { MATCH (s)-[r:PREDICTED_GENRE]->(:Genre) WHERE r.model = $model }
+REMOVE s.predicted, s.doubt, s.novelty
+"""
 DELETE_PREDICTIONS: Final = """
 UNWIND $ids AS id
 MATCH (:Song {id: id})-[r:PREDICTED_GENRE]->(:Genre)
@@ -435,6 +442,12 @@ SET r.probability = guess.probability, r.score = guess.score, r.rank = guess.ran
     r.model = $model, r.createdAt = $createdAt
 """
 
+SET_VERDICTS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row[0]})
+SET s.predicted = row[1], s.doubt = row[2], s.novelty = row[3]
+"""
+
 # --- comparisons ---------------------------------------------------------------------------------
 
 MERGE_EXPERIMENTS: Final = """
@@ -465,6 +478,8 @@ COUNT_NODES: Final = {
     "genres": "MATCH (g:Genre) WHERE EXISTS { (:Song)-[:IN_GENRE]->(g) } RETURN count(g) AS n",
     "clusters": "MATCH (c:FeatureCluster) RETURN count(c) AS n",
     "models": "MATCH (m:Model) WHERE m.featureVersion IS NOT NULL RETURN count(m) AS n",
+    # A genre may be called `unknown`: who is doubted has a reason.
+    "unknown": "MATCH (s:Song) WHERE s.doubt IS NOT NULL RETURN count(s) AS n",
 }
 COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"

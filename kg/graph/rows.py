@@ -103,6 +103,22 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model's guesses of one song come to; properties of its node.
+
+    Attributes:
+        predicted: Its first genre, or `unknown`.
+        doubt: Why it is unknown: `low probability` or `unlike the library`; None: it isn't.
+        novelty: Of the songs learned from, the share whose third nearest (by another artist) is
+            nearer than this song's third nearest among them; None: nobody measured it.
+    """
+
+    predicted: str
+    doubt: str | None = None
+    novelty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """A `Model` node.
 
@@ -153,5 +169,6 @@ class Counts:
     genres: int
     clusters: int
     models: int
+    unknown: int
     relationships: Mapping[str, int]
     predicted_by_model: Mapping[str, int]

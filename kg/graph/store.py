@@ -30,6 +30,7 @@ from kg.graph.rows import (
     Looks,
     ModelRow,
     SongTable,
+    Verdict,
 )
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
@@ -104,6 +105,7 @@ class GraphStore:
         created_at: datetime,
         *,
         build: str,
+        verdicts: Mapping[str, Verdict] | None = None,
     ) -> None:
         """Add songs with clusters, similar songs and predictions, each batch in one transaction:
         a song is in the graph with all that belongs to it, or not at all.
@@ -124,7 +126,7 @@ class GraphStore:
             writing.write_songs(tx, batch)
             writing.write_links(tx, hanging)
             if model is not None:
-                writing.write_predictions(tx, model.id, created_at, ranked)
+                writing.write_predictions(tx, model.id, created_at, ranked, verdicts)
 
         for batch, hanging in zip(batches(songs), batches(links), strict=True):
             ids = [song.record.id for song in batch]
@@ -494,7 +496,7 @@ class GraphStore:
         """Delete a model and what it predicted; the record of its looks at test songs stays."""
         songs = [row["id"] for row in self._read(queries.PREDICTED_BY, model=id)]
         for batch in batches(songs):
-            self._write(queries.DELETE_PREDICTIONS, ids=batch, model=id)
+            self.connection.write(writing.delete_predictions, batch, id)
         # Last: as long as the node is there, a removal that was cut off can be repeated.
         self._write(queries.DELETE_MODEL, id=id)
 
@@ -534,11 +536,15 @@ class GraphStore:
         created_at: datetime,
         guesses: Sequence[tuple[str, Sequence[Guess]]],
         progress: Progress = SILENT,
+        verdicts: Mapping[str, Verdict] | None = None,
     ) -> None:
-        """Replace the predictions of these songs; a song's come from one model at any moment."""
+        """Replace the predictions of these songs and what they come to (`verdicts`, by song).
+
+        All that is said of a song comes from one model at any moment.
+        """
         with progress.stage("Writing predictions", len(guesses)) as advance:
             for batch in batches(guesses):
-                self.connection.write(writing.write_predictions, model, created_at, batch)
+                self.connection.write(writing.write_predictions, model, created_at, batch, verdicts)
                 advance(len(batch))
 
     # --- status ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 from kg.errors import RebuiltError
 from kg.graph import queries
 from kg.graph.driver import neo4j
-from kg.graph.rows import Floats, Guess, Links
+from kg.graph.rows import Floats, Guess, Links, Verdict
 from kg.graph.transactions import fetch, pack, run
 from kg.records import NewSong, SongRecord
 from kg.schema import vector_property
@@ -163,8 +163,16 @@ def write_predictions(
     model: str,
     created_at: datetime,
     guesses: Sequence[tuple[str, Sequence[Guess]]],
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> None:
-    """Replace the predictions of songs.
+    """Replace the predictions of songs, and what these come to.
+
+    Args:
+        tx: The transaction.
+        model: Whose they are.
+        created_at: When that was trained.
+        guesses: Songs' ids, and the first genres of each.
+        verdicts: What they come to, by song; who has none is called by the first genre.
 
     Raises:
         RebuiltError: a song or a genre is gone.
@@ -207,6 +215,20 @@ def write_predictions(
     if old:
         run(tx, queries.DELETE_OTHER_PREDICTIONS, rows=old)
         run(tx, queries.MERGE_PREDICTIONS, rows=old, model=model, createdAt=created_at)
+    told = verdicts or {}
+    said = [
+        [song, each.predicted, each.doubt, each.novelty]
+        for song, ranked in guesses
+        if ranked
+        for each in [told.get(song) or Verdict(ranked[0].genre)]
+    ]
+    run(tx, queries.SET_VERDICTS, rows=said)
+
+
+def delete_predictions(tx: neo4j.ManagedTransaction, ids: Sequence[str], model: str) -> None:
+    """Delete what a model says of songs."""
+    run(tx, queries.DELETE_VERDICTS, ids=ids, model=model)
+    run(tx, queries.DELETE_PREDICTIONS, ids=ids, model=model)
 
 
 class _Numbers(dict[str, int]):

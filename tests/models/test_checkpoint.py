@@ -99,6 +99,28 @@ def test_weights_that_do_not_fit_their_description(saved: tuple[Path, LinkModel]
     assert "\n" not in str(refused.value)
 
 
+def test_tensors_of_the_caller_lie_beside_the_weights(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    assert checkpoint.load(folder).tensors == {}
+    own = {"far.away": torch.arange(6.0).view(2, 3), "near": torch.ones(2, 2).T}
+    checkpoint.save(folder, model, layer_outputs(model, class_graph()), EXTRA, own)
+    back = checkpoint.load(folder)
+    assert back.tensors.keys() == own.keys()
+    assert all(torch.equal(back.tensors[name], own[name]) for name in own)
+    assert torch.equal(predict(back.model, class_graph()), predict(model, class_graph()))
+
+
+def test_the_format_before_that_is_read(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config["format"] == 3
+    config["format"] = 2
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    back = checkpoint.load(folder)
+    assert back.tensors == {}
+    assert torch.equal(predict(back.model, class_graph()), predict(model, class_graph()))
+
+
 @pytest.mark.parametrize("other", [1, 99])
 def test_another_format_is_refused(saved: tuple[Path, LinkModel], other: int) -> None:
     folder, _ = saved
