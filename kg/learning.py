@@ -27,6 +27,7 @@ from kg.measuring import (
 )
 from kg.progress import SILENT, Progress
 from kg.saved_models import (
+    OLD_SONGS,
     Kept,
     check_writable,
     description,
@@ -238,7 +239,8 @@ def train(
         test_split=split,
     )
     layers = training.layer_outputs(result.model, data)
-    save_checkpoint(folder, result.model, layers, description(model, maps, options.seed))
+    about = description(model, maps, options.seed)
+    save_checkpoint(folder, result.model, layers, about, maps.songs)
     trained = model
     model = in_turn(lambda: _write_back(store, trained, maps, scores, probabilities, progress))
     tested = {each.genre for each in test.genres}
@@ -392,7 +394,8 @@ def predict(
             ) from error
         probabilities = training.probabilities(scores, loaded.model.shape.multi_label)
         layers = training.layer_outputs(loaded.model, data)
-        save_checkpoint(folder, loaded.model, layers, {**loaded.extra, **graph_rows(maps)})
+        about = {key: told for key, told in loaded.extra.items() if key != OLD_SONGS}
+        save_checkpoint(folder, loaded.model, layers, about | graph_rows(maps), maps.songs)
     model = replace(model, checkpoint=str(folder))
     model = _write_back(store, model, maps, scores, probabilities, progress)
     return PredictReport(model, len(maps.songs), rebuilt_since=model.build != maps.build)
