@@ -17,7 +17,6 @@ Making the larger library takes some minutes; `--keep DIR` keeps both for the ne
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,5 +120,225 @@ def said(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+# --- what a song costs ---------------------------------------------------------------------------
+
+
+class Stages:
+    """Seconds by stage, of functions of kg that are watched while songs are added."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def watch(self, owner: Any, function: str, name: str) -> None:
+        """Add up what a function takes, whoever calls it."""
+        plain = getattr(owner, function)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            with self.of(name):
+                return plain(*arguments, **options)
+
+        setattr(owner, function, timed)
+
+    def taken(self) -> dict[str, float]:
+        """What the stages came to since the last call."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
+
+
+def watched() -> Stages:
+    """Watch the stages of adding a song."""
+    import kg.build
+    import kg.intake
+    from kg.graph.store import GraphStore
+    from kg.guessing import NewSongs
+    from kg.neighbours import SavedIndex
+
+    stages = Stages()
+    stages.watch(kg.intake, "leave_out_known", "checks in the graph")
+    stages.watch(GraphStore, "read_space", "feature space")
+    stages.watch(kg.build, "neighbour_index", "loading the index")
+    stages.watch(SavedIndex, "nearest", "finding neighbours")
+    stages.watch(kg.intake, "_guesser", "loading the model")
+    stages.watch(NewSongs, "guess", "guessing")
+    stages.watch(GraphStore, "add_songs", "writing")
+    return stages
+
+
+def add_rows(library: Any, songs: list[NewSong]) -> None:
+    """What `Library.add` does with songs that were heard."""
+    from kg import intake
+
+    def write() -> None:
+        library._require_build()
+        library._same_features()
+        intake.leave_out_known(library.store, [song.record for song in songs])
+        added, without = intake.attach(library.store, songs, library.settings)
+        assert without is None, without
+        assert all(song.guesses for song in added)
+
+    library._in_turn(write)
+
+
+def add_one_by_one(home: Path, seed: int) -> list[dict[str, float]]:
+    """Seconds by stage, of the first song of this process and of later ones."""
+    began = time.perf_counter()
+    from kg import Library
+
+    songs = songs_of(LATER + 1, seed, labelled=False)
+    costs = []
+    with Library.open(home) as library:
+        stages = watched()
+        start = time.perf_counter()
+        for song in songs:
+            first = not costs
+            if first:
+                with stages.of("opening the library"):
+                    assert library.store is not None
+            add_rows(library, [song])
+            taken = time.perf_counter() - start
+            cost = stages.taken()
+            costs.append({**cost, "turn and rest": taken - sum(cost.values()), "all": taken})
+            start = time.perf_counter()
+    said(f"  {home.name}: {time.perf_counter() - began:.1f} s")
+    return costs
+
+
+def add_at_once(home: Path, seed: int) -> dict[str, float]:
+    """Songs a second, at once and one by one."""
+    from kg import Library
+
+    songs = songs_of(BATCH + LATER, seed, labelled=False)
+    with Library.open(home) as library:
+        add_rows(library, songs[-1:])  # imports and starting are no part of either
+        start = time.perf_counter()
+        add_rows(library, songs[:BATCH])
+        together = time.perf_counter() - start
+        start = time.perf_counter()
+        for song in songs[BATCH:-1]:
+            add_rows(library, [song])
+        alone = time.perf_counter() - start
+    return {"at once": BATCH / together, "one by one": (LATER - 1) / alone}
+
+
+def add_file(home: Path, seed: int) -> dict[str, float]:
+    """Seconds to add a song from its file, the first of a process and a later one."""
+    from kg import Library
+    from kg.audio.synth import GENRES as PLAYED
+    from kg.audio.synth import write_song
+
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for n, name in enumerate(("first", "later")):
+            write_song(Path(folder) / f"{name}.flac", PLAYED[0], seconds=30, seed=2 * seed + n)
+        start = time.perf_counter()
+        with Library.open(home) as library:
+            for name in ("first", "later"):
+                report = library.add(Path(folder) / f"{name}.flac")
+                assert report.added[0].guesses, report
+                seconds[name] = time.perf_counter() - start
+                start = time.perf_counter()
+    return seconds
+
+
+def apart(what: str, home: Path, seed: int) -> Any:
+    """One measurement in a process of its own."""
+    command = [sys.executable, __file__, "--child", what, "--keep", str(home), "--seed", str(seed)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def show_costs(costs: dict[int, list[list[dict[str, float]]]]) -> list[dict[str, Any]]:
+    """Print medians by stage and their ratio; `costs` by songs of the library, round and song."""
+    small, large = min(costs), max(costs)
+    rows = []
+    for title, pick in (
+        ("the first song of a process", lambda run: run[:1]),
+        ("later songs", lambda run: run[1:]),
+    ):
+        chosen = {n: [song for run in runs for song in pick(run)] for n, runs in costs.items()}
+        print(f"\n{title}, ms (median of {len(chosen[small])})\n")
+        print(f"{'':24}{small:>10,}{large:>12,}{'ratio':>8}")
+        for stage in chosen[small][0]:
+            a, b = (
+                1000 * statistics.median(song.get(stage, 0.0) for song in chosen[n])
+                for n in (small, large)
+            )
+            print(f"{stage:24}{a:10.1f}{b:12.1f}{b / a if a else 0:8.2f}")
+            rows.append({"song": title, "stage": stage, "small_ms": a, "large_ms": b})
+    return rows
+
+
+def run_cost(homes: dict[int, Path], rounds: int) -> list[dict[str, Any]]:
+    costs: dict[int, list[list[dict[str, float]]]] = {count: [] for count in homes}
+    files: dict[int, list[dict[str, float]]] = {count: [] for count in homes}
+    for turn in range(rounds):
+        for count, home in homes.items():
+            seed = time.time_ns() % 2**32
+            costs[count].append(apart("rows", home, seed))
+            files[count].append(apart("file", home, seed))
+        said(f"round {turn + 1} of {rounds}")
+    rows = show_costs(costs)
+    small, large = min(homes), max(homes)
+    print("\nfrom a file of 30 s, through Library.add, ms\n")
+    for name in ("first", "later"):
+        a, b = (1000 * statistics.median(run[name] for run in files[n]) for n in (small, large))
+        print(f"{name + ' of a process':24}{a:10.1f}{b:12.1f}{b / a:8.2f}")
+        rows.append({"song": f"{name}, from a file", "stage": "all", "small_ms": a, "large_ms": b})
+    return rows
+
+
+def run_batch(homes: dict[int, Path]) -> list[dict[str, Any]]:
+    rows = []
+    print(f"\nsongs a second{'at once':>24}{'one by one':>12}\n")
+    for count, home in homes.items():
+        found = apart("batch", home, time.time_ns() % 2**32)
+        print(f"{count:14,}{found['at once']:24.1f}{found['one by one']:12.1f}")
+        rows.append({"songs": count, **found})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--songs", default="1000,100000", help="of the libraries")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where libraries stay")
+    parser.add_argument("--only", default="same,cost,batch", help="parts, separated by commas")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/gtzan"), metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child: dict[str, Callable[[Path, int], object]] = {
+            "make": make,
+            "rows": add_one_by_one,
+            "batch": add_at_once,
+            "file": add_file,
+        }
+        print(json.dumps(child[options.child](options.keep, options.seed)))
+        return
+    asked = options.only.split(",")
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="kg-add-") as scratch:
+        homes: dict[int, Path] = {}
+        if {"cost", "batch"} & set(asked):
+            for count in map(int, options.songs.split(",")):
+                homes[count] = (options.keep or Path(scratch)) / str(count)
+                if not (homes[count] / "made").exists():
+                    apart("make", homes[count], count)
+        if "cost" in asked:
+            found["cost"] = run_cost(homes, options.rounds)
+        if "batch" in asked:
+            found["batch"] = run_batch(homes)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), int(sys.argv[2]))
+    main()

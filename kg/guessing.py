@@ -43,7 +43,7 @@ class NewSongs:
         extra = self._loaded.extra
         if extra["build"] != build:
             raise NotReadyError(
-                f"The graph was rebuilt after model {model.id} last saw it, so these songs got no "
+                f"The graph was rebuilt after model {model.id} last saw it, so new songs get no "
                 "genres: run `kg train`, or `kg predict` if the genres are the same."
             )
         sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
