@@ -1,6 +1,6 @@
 """What one new song costs in a library of 1,000 songs and in one of 100,000, in one run.
 
-    python benchmarks/add.py [--songs 1000,100000] [--rounds 5] [--keep DIR] [--data DIR]
+    python -m benchmarks.add [--songs 1000,100000] [--rounds 5] [--keep DIR] [--data DIR]
                              [--only cost,batch,same] [--json FILE]
 
 cost: songs of made-up features, in every one of kg's own, are added one by one to two libraries on
@@ -22,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.features import feature_set
+from kg.audio.cache import FeatureCache, Row
+from kg.audio.features import feature_set, feature_version
 from kg.records import NewSong, SongRecord
 
 GENRES, AXES, PER_ARTIST = 16, 40, 10
 EPOCHS = 2
 LATER = 20  # songs of a process after its first
 BATCH = 1000
+SEEDS = 3
 
 Floats = NDArray[np.float32]
 
@@ -113,6 +116,10 @@ def make(home: Path, count: int) -> None:
         shares = training.probabilities(scores, multi_label=False)
         said(f"  {count} songs: writing predictions")
         learning._write_back(store, model, maps, scores, shares, library.progress)
+    folder = library.settings.cache_dir / "features" / feature_version()
+    with FeatureCache(folder, len(kinds.columns)) as cache:
+        for song in songs_of(count, 1, labelled=True):
+            cache.add(song.record.id, Row(song.features, song.duration, song.sample_rate))
     (home / "made").write_text(str(count))
 
 
@@ -248,7 +255,8 @@ def add_file(home: Path, seed: int) -> dict[str, float]:
 
 def apart(what: str, home: Path, seed: int) -> Any:
     """One measurement in a process of its own."""
-    command = [sys.executable, __file__, "--child", what, "--keep", str(home), "--seed", str(seed)]
+    told = ["--child", what, "--keep", str(home), "--seed", str(seed)]
+    command = [sys.executable, "-m", "benchmarks.add", *told]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
@@ -303,6 +311,150 @@ def run_batch(homes: dict[int, Path]) -> list[dict[str, Any]]:
     return rows
 
 
+# --- whether they are told the same --------------------------------------------------------------
+
+
+def run_same(folder: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Share of songs whose first genre is the same by kept outputs and by a full pass."""
+    from benchmarks.gtzan import FOLDS, folds, read_musicnn
+
+    songs = read_musicnn(folder)
+    rows = []
+    for seed in seeds:
+        same: dict[str, list[bool]] = {}
+        with tempfile.TemporaryDirectory(prefix="kg-same-") as scratch:
+            for number, new in enumerate(folds(songs, FOLDS, seed)):
+                told = told_both_ways(songs, new, seed, Path(scratch) / str(number))
+                for name, (quick, full) in told.items():
+                    same.setdefault(name, []).extend((quick == full).tolist())
+        rows += [
+            {"against": name, "seed": seed, "songs": len(all), "same": float(np.mean(all))}
+            for name, all in same.items()
+        ]
+    print(
+        f"\nthe same first genre as a full recomputation, {len(songs.ids)} clips, "
+        f"{FOLDS} folds by artist, {len(seeds)} seeds\n"
+    )
+    for name, what in (
+        ("added", "of the graph that they were added to (`kg predict`)"),
+        ("rebuilt", "after it was connected anew with them (`kg ingest && kg predict`)"),
+        ("old songs", "of the songs that were there, by a full pass before and after that"),
+    ):
+        each = [row["same"] for row in rows if row["against"] == name]
+        print(f"  {100 * float(np.mean(each)):5.1f} %  {what}")
+    return rows
+
+
+def told_both_ways(
+    songs: Any, new: NDArray[np.int64], seed: int, scratch: Path
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """First genres [m] of new songs from kept outputs, and by a full pass of either kind; and those
+    of the others before and after the graph was connected anew.
+    """
+    from kg.build import NEIGHBOURS, links
+    from kg.compare.material import graph_of
+    from kg.graph.rows import ModelRow
+    from kg.guessing import NewSongs
+    from kg.hetero import to_hetero
+    from kg.neighbours import NeighbourIndex
+    from kg.saved_models import description, save_checkpoint
+    from kg.schema import GENRE_EDGE
+    from models import training
+
+    order = np.argsort(songs.ids)  # a graph's songs are in the order of their ids
+    old = order[~np.isin(order, new)]
+    genres, everybody = songs.genres, np.concatenate([old, new])
+
+    def graph(rows: NDArray[np.int64], labelled: NDArray[np.bool_]) -> Any:
+        """What kg makes of songs, those that aren't labelled as `kg add` brings them."""
+        return graph_of(
+            [songs.ids[row] for row in rows],
+            songs.x[rows],
+            songs.kinds,
+            np.ones(len(rows), dtype=np.bool_),
+            ["train" if told else None for told in labelled],
+            genres,
+            songs.truth(rows) & labelled[:, None],
+            seed,
+        )
+
+    before = graph(old, np.ones(len(old), dtype=np.bool_))
+    data, maps = to_hetero(before)
+    config = training.TrainConfig(seed=seed)
+    net = training.train(data, GENRE_EDGE, groups=maps.families, config=config).model
+    now = datetime.now(UTC)
+    model = ModelRow("model", now, "current", str(scratch / "model"), "", "", {})
+    about = description(model, maps, seed)
+    save_checkpoint(scratch / "model", net, training.layer_outputs(net, data), about, maps.songs)
+
+    space = before.space
+    standard = space.standardise(songs.x[new])
+    index = NeighbourIndex(
+        before.songs.ids, space.metric(before.space.standardise(songs.x[old])), ""
+    )
+    near = index.nearest(space.metric(standard), NEIGHBOURS)
+    ids = [songs.ids[row] for row in new]
+    hanging = list(links(ids, space.assign(standard), before.songs.ids, near, {}))
+    guesses = NewSongs(model, scratch, "").guess(
+        standard, [song.clusters for song in hanging], [song.similar for song in hanging]
+    )
+    quick = np.array([genres.index(told[0].genre) for told in guesses])
+
+    at = {id: row for row, id in enumerate(before.songs.ids)}
+    cluster_at = {id: row for row, id in enumerate(before.cluster_ids)}
+    after = len(old) + np.arange(len(new))
+    has = {
+        family: np.hstack(
+            [
+                edges,
+                np.array(
+                    [
+                        (row, cluster_at[id])
+                        for row, song in zip(after, hanging, strict=True)
+                        for id, own, _ in song.clusters
+                        if own == family
+                    ],
+                    dtype=np.int64,
+                ).T,
+            ]
+        )
+        for family, edges in before.has_feature.items()
+    }
+    similar = np.array(
+        [
+            (row, at[other])
+            for row, song in zip(after, hanging, strict=True)
+            for other, _ in song.similar
+        ],
+        dtype=np.int64,
+    ).T
+    table = before.songs
+    grown = replace(
+        before,
+        songs=replace(
+            table,
+            ids=[*table.ids, *ids],
+            features=songs.x[everybody],
+            genres=[*table.genres, *[()] * len(new)],
+            artists=[None] * len(everybody),
+            splits=[*table.splits, *[None] * len(new)],
+        ),
+        has_feature=has,
+        similar_to=np.hstack([before.similar_to, similar]),
+    )
+    rebuilt = graph(everybody, np.arange(len(everybody)) < len(old))
+    first = {
+        name: training.predict(net, to_hetero(rows)[0]).argmax(dim=1).numpy()
+        for name, rows in (("before", before), ("added", grown), ("rebuilt", rebuilt))
+    }
+    count = len(old)
+    return {
+        "added": (quick, first["added"][count:]),
+        "rebuilt": (quick, first["rebuilt"][count:]),
+        "old songs": (first["before"], first["rebuilt"][:count]),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", default="1000,100000", help="of the libraries")
@@ -325,6 +477,8 @@ def main() -> None:
         return
     asked = options.only.split(",")
     found: dict[str, Any] = {}
+    if "same" in asked:
+        found["same"] = run_same(options.data, range(SEEDS))
     with tempfile.TemporaryDirectory(prefix="kg-add-") as scratch:
         homes: dict[int, Path] = {}
         if {"cost", "batch"} & set(asked):
