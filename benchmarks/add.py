@@ -253,6 +253,31 @@ def add_file(home: Path, seed: int) -> dict[str, float]:
     return seconds
 
 
+def recall(home: Path, seed: int) -> float:
+    """Share of the true ten nearest that the index finds for new songs."""
+    from kg import Library
+    from kg.build import NEIGHBOURS, neighbour_index
+
+    with Library.open(home) as library:
+        store, folder = library.store, library.settings.neighbours_dir
+        space, build = store.read_space()
+        index = neighbour_index(store, space, build, folder)
+        known = store.read_songs()
+        vectors = space.metric(space.standardise(known.features))
+    row_of = {id: row for row, id in enumerate(known.ids)}
+    new = vectors[np.random.default_rng(seed).choice(len(known), 200, replace=False)]
+    noise = np.random.default_rng(seed).standard_normal(new.shape, dtype=np.float32)
+    new = new + noise / np.linalg.norm(noise, axis=1, keepdims=True) / 2
+    new /= np.linalg.norm(new, axis=1, keepdims=True)
+    true = np.argsort(-(new @ vectors.T), axis=1)[:, :NEIGHBOURS]
+    found = index.nearest(new, NEIGHBOURS).index
+    hits = [
+        len({row_of.get(index.ids[row]) for row in own} & set(nearest))
+        for own, nearest in zip(found, true.tolist(), strict=True)
+    ]
+    return float(np.mean(hits)) / NEIGHBOURS
+
+
 def apart(what: str, home: Path, seed: int) -> Any:
     """One measurement in a process of its own."""
     told = ["--child", what, "--keep", str(home), "--seed", str(seed)]
@@ -292,6 +317,9 @@ def run_cost(homes: dict[int, Path], rounds: int) -> list[dict[str, Any]]:
             files[count].append(apart("file", home, seed))
         said(f"round {turn + 1} of {rounds}")
     rows = show_costs(costs)
+    for count, home in homes.items():
+        rows.append({"songs": count, "recall": apart("recall", home, 1)})
+        print(f"\nrecall of the ten nearest among {count:,}: {rows[-1]['recall']:.3f}")
     small, large = min(homes), max(homes)
     print("\nfrom a file of 30 s, through Library.add, ms\n")
     for name in ("first", "later"):
@@ -472,6 +500,7 @@ def main() -> None:
             "rows": add_one_by_one,
             "batch": add_at_once,
             "file": add_file,
+            "recall": recall,
         }
         print(json.dumps(child[options.child](options.keep, options.seed)))
         return

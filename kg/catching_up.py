@@ -43,7 +43,7 @@ def predict_new(
     if build is None:
         raise NotReadyError("The graph is not finished: run `kg ingest` again on the same folders.")
     guesser = NewSongs(model, models_dir, build)
-    missing = store.without_predictions(model.id)
+    missing = store.without_predictions(model.id, build)
     predicted = 0
     if missing:
         space, _ = store.read_space(centroids_dir)

@@ -75,6 +75,12 @@ def test_predictions_of_an_older_model_are_replaced(trained: Library, tmp_path: 
     assert models == [[trained.store.read_models()[0].id]]
 
 
+def test_a_song_that_lost_them_otherwise_is_found_too(trained: Library) -> None:
+    (one, *_) = trained.ask("MATCH (s:Song) RETURN s.id ORDER BY s.id").rows
+    take_away(trained, one)
+    assert trained.predict_new().predicted == 1
+
+
 def test_many_go_in_batches(
     trained: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Similar songs: exact and approximate, saved and found again."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kg import cells
+from kg import Library, cells
+from kg.audio.synth import GENRES, write_song
+from kg.build import near_songs
 from kg.cells import DamagedError
 from kg.neighbours import NeighbourIndex, Neighbours, SavedIndex
 
@@ -157,3 +160,38 @@ def test_hnsw_finds_the_same_every_time() -> None:
         NeighbourIndex(ids(2000), x, "b", exact_songs=100).of_members(10) for _ in range(2)
     )
     assert np.array_equal(first.index, second.index)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "gone", "old"])
+def test_an_index_that_can_not_be_believed_is_made_anew_from_the_graph(
+    library: Library, music: Path, tmp_path: Path, damage: str
+) -> None:
+    library.ingest(music)
+    store, folder = library.store, library.settings.neighbours_dir
+    space, build = store.read_space()
+    vectors = space.metric(space.standardise(store.read_songs().features))
+    index_ids, found = near_songs(store, space, build, folder, vectors)
+    before = [[index_ids[row] for row in near] for near in found.index]
+    written = folder / "vectors.npy"
+    whole = written.read_bytes()
+    if damage == "truncated":
+        written.write_bytes(whole[:-400])
+    elif damage == "flipped":
+        written.write_bytes(whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:])
+    elif damage == "foreign":  # another library's, which claims to be of this build
+        other = NeighbourIndex(ids(24), unit(24, vectors.shape[1]), build)
+        other.save(tmp_path / "other")
+        for name in ("vectors.npy", "ids.npy"):
+            shutil.copy(tmp_path / "other" / name, folder / name)
+    elif damage == "gone":
+        shutil.rmtree(folder)
+    else:  # as it was before there were cells
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "songs.json").write_text(json.dumps({"build": build, "ids": before[0]}))
+        np.save(folder / "vectors.npy", vectors)
+    index_ids, found = near_songs(store, space, build, folder, vectors)
+    assert [[index_ids[row] for row in near] for near in found.index] == before
+    assert written.read_bytes() == whole
+    write_song(tmp_path / "new" / "a.flac", GENRES[0], seconds=2.0, seed=99)
+    assert len(library.add(tmp_path / "new").added) == 1

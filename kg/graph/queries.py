@@ -16,6 +16,7 @@ INDEXES: Final = (
     "CREATE INDEX song_title IF NOT EXISTS FOR (s:Song) ON (s.title)",
     "CREATE INDEX song_artist IF NOT EXISTS FOR (s:Song) ON (s.artist)",
     "CREATE INDEX song_path IF NOT EXISTS FOR (s:Song) ON (s.path)",
+    "CREATE INDEX song_addedTo IF NOT EXISTS FOR (s:Song) ON (s.addedTo)",
 )
 # Ends of a relationship. Others of the same type, between other labels, are somebody else's.
 ENDS: Final = {
@@ -386,11 +387,12 @@ WHERE m.featureVersion IS NOT NULL
 RETURN properties(m) AS properties ORDER BY m.createdAt DESC
 """
 DELETE_MODEL: Final = "MATCH (m:Model {id: $id}) WHERE m.featureVersion IS NOT NULL DETACH DELETE m"
-SONGS_WITHOUT_PREDICTION: Final = """
-MATCH (s:Song)
+_UNTOLD: Final = """
 WHERE NOT EXISTS { MATCH (s)-[r:PREDICTED_GENRE]->(:Genre) WHERE r.model = $model }
 RETURN s.id AS id
 """
+SONGS_WITHOUT_PREDICTION: Final = f"\nMATCH (s:Song){_UNTOLD}"
+ADDED_WITHOUT_PREDICTION: Final = f"\nMATCH (s:Song {{addedTo: $build}}){_UNTOLD}"
 PREDICTED_BY: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1, model: $model}]->(:Genre)
 RETURN s.id AS id

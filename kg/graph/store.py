@@ -519,9 +519,13 @@ class GraphStore:
             for opened in [row.get("testOpenedAt")]
         ]
 
-    def without_predictions(self, model: str) -> list[str]:
-        """Songs that have no prediction of a model, sorted."""
-        rows = self._read(queries.SONGS_WITHOUT_PREDICTION, model=model)
+    def without_predictions(self, model: str, build: str) -> list[str]:
+        """Songs that have no prediction of a model, sorted: those that were added to a build.
+
+        Where none of these lacks one all songs are looked through, which takes longer.
+        """
+        rows = self._read(queries.ADDED_WITHOUT_PREDICTION, model=model, build=build)
+        rows = rows or self._read(queries.SONGS_WITHOUT_PREDICTION, model=model)
         return sorted(row["id"] for row in rows)
 
     def hanging(self, ids: Sequence[str]) -> list[Hanging]:
