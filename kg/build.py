@@ -208,7 +208,10 @@ def near_songs(
     if found is not None:
         return index.ids, found
     index = _new_index(store, space, build, folder)
-    return index.ids, index.nearest(vectors, NEIGHBOURS)
+    try:
+        return index.ids, index.nearest(vectors, NEIGHBOURS)
+    except DamagedError as error:
+        raise _bad_disk(folder) from error
 
 
 def _among_those_there(store: GraphStore, index: SavedIndex, vectors: Floats) -> Neighbours | None:
@@ -235,11 +238,15 @@ def _new_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path)
     _save(NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build), folder)
     index = SavedIndex.load(folder, build, len(space.columns))
     if index is None:
-        raise KgError(
-            f"The index of similar songs in {folder} isn't what was just written there: run this "
-            "command again, and look after that disk if it says so again."
-        )
+        raise _bad_disk(folder)
     return index
+
+
+def _bad_disk(folder: Path) -> KgError:
+    return KgError(
+        f"The index of similar songs in {folder} isn't what was just written there: run this "
+        "command again, and look after that disk if it says so again."
+    )
 
 
 def _save(index: NeighbourIndex, folder: Path) -> None:
