@@ -4,10 +4,11 @@
                              [--only cost,batch,same] [--json FILE]
 
 cost: songs of made-up features, in every one of kg's own, are added one by one to two libraries on
-the embedded server, a fresh process a round, taking turns. The first song of a process pays for
-starting the server and for imports, as `kg add` does; later ones don't, as in `kg watch`. The
-libraries are kg's own work: `GraphStore`, `build_graph`, a short training with its kept outputs.
-`audio`: the same from a file, through `Library.add`.
+the embedded server, taking turns. The first song of a process pays for starting the server and for
+imports, as `kg add` does; later ones don't, as in `kg watch`, and are added to both from one
+process, one here and one there, so that whatever else the machine does is shared. The libraries are
+kg's own work: `GraphStore`, `build_graph`, a short training with its kept outputs. Also from files,
+through `Library.add`.
 batch: 1,000 songs at once, beside one by one.
 same: how often a song that is added has the first genre that the full recomputation of the graph
 with it gives: GTZAN's 443 clips by musicnn's tags, 5 folds by artist.
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ from kg.records import NewSong, SongRecord
 
 GENRES, AXES, PER_ARTIST = 16, 40, 10
 EPOCHS = 2
-LATER = 20  # songs of a process after its first
+WARM, LATER = 5, 20  # later songs of a process that aren't counted, and that are
 BATCH = 1000
 SEEDS = 3
 
@@ -192,28 +193,43 @@ def add_rows(library: Any, songs: list[NewSong]) -> None:
     library._in_turn(write)
 
 
-def add_one_by_one(home: Path, seed: int) -> list[dict[str, float]]:
-    """Seconds by stage, of the first song of this process and of later ones."""
-    began = time.perf_counter()
+def add_first(home: Path, seed: int) -> dict[str, float]:
+    """Seconds by stage of the first song of this process."""
     from kg import Library
 
-    songs = songs_of(LATER + 1, seed, labelled=False)
-    costs = []
+    songs = songs_of(1, seed, labelled=False)
+    start = time.perf_counter()
     with Library.open(home) as library:
         stages = watched()
-        start = time.perf_counter()
-        for song in songs:
-            first = not costs
-            if first:
-                with stages.of("opening the library"):
-                    assert library.store is not None
-            add_rows(library, [song])
-            taken = time.perf_counter() - start
-            cost = stages.taken()
-            costs.append({**cost, "turn and rest": taken - sum(cost.values()), "all": taken})
-            start = time.perf_counter()
-    said(f"  {home.name}: {time.perf_counter() - began:.1f} s")
-    return costs
+        with stages.of("opening the library"):
+            assert library.store is not None
+        add_rows(library, songs)
+        return whole(stages, time.perf_counter() - start)
+
+
+def add_in_turn(folder: Path, seed: int) -> dict[str, list[dict[str, float]]]:
+    """Seconds by stage of later songs, by library of a folder: one here, one there, and so on."""
+    from kg import Library
+
+    homes = sorted(home for home in folder.iterdir() if (home / "made").exists())
+    songs = iter(songs_of(len(homes) * (WARM + LATER), seed, labelled=False))
+    costs: dict[str, list[dict[str, float]]] = {home.name: [] for home in homes}
+    with ExitStack() as opened:
+        libraries = [opened.enter_context(Library.open(home)) for home in homes]
+        stages = watched()
+        for _ in range(WARM + LATER):
+            for home, library in zip(homes, libraries, strict=True):
+                stages.taken()
+                start = time.perf_counter()
+                add_rows(library, [next(songs)])
+                costs[home.name].append(whole(stages, time.perf_counter() - start))
+    return {name: each[WARM:] for name, each in costs.items()}
+
+
+def whole(stages: Stages, seconds: float) -> dict[str, float]:
+    """The stages of a song, what is left between them, and all of it."""
+    cost = stages.taken()
+    return {**cost, "turn and rest": seconds - sum(cost.values()), "all": seconds}
 
 
 def add_at_once(home: Path, seed: int) -> dict[str, float]:
@@ -262,7 +278,8 @@ def recall(home: Path, seed: int) -> float:
         store, folder = library.store, library.settings.neighbours_dir
         space, build = store.read_space()
         index = neighbour_index(store, space, build, folder)
-        known = store.read_songs()
+        # Songs that were added since are nobody's neighbours.
+        known = store.features_of(list(index.ids), space.kinds)
         vectors = space.metric(space.standardise(known.features))
     row_of = {id: row for row, id in enumerate(known.ids)}
     new = vectors[np.random.default_rng(seed).choice(len(known), 200, replace=False)]
@@ -286,54 +303,50 @@ def apart(what: str, home: Path, seed: int) -> Any:
     return json.loads(done.stdout)
 
 
-def show_costs(costs: dict[int, list[list[dict[str, float]]]]) -> list[dict[str, Any]]:
-    """Print medians by stage and their ratio; `costs` by songs of the library, round and song."""
+def show_costs(title: str, costs: dict[int, list[dict[str, float]]]) -> list[dict[str, Any]]:
+    """Print medians by stage and their ratio, of songs by size of their library."""
     small, large = min(costs), max(costs)
+    print(f"\n{title}, ms (median of {len(costs[small])})\n")
+    print(f"{'':24}{small:>10,}{large:>12,}{'ratio':>8}")
     rows = []
-    for title, pick in (
-        ("the first song of a process", lambda run: run[:1]),
-        ("later songs", lambda run: run[1:]),
-    ):
-        chosen = {n: [song for run in runs for song in pick(run)] for n, runs in costs.items()}
-        print(f"\n{title}, ms (median of {len(chosen[small])})\n")
-        print(f"{'':24}{small:>10,}{large:>12,}{'ratio':>8}")
-        for stage in chosen[small][0]:
-            a, b = (
-                1000 * statistics.median(song.get(stage, 0.0) for song in chosen[n])
-                for n in (small, large)
-            )
-            print(f"{stage:24}{a:10.1f}{b:12.1f}{b / a if a else 0:8.2f}")
-            rows.append({"song": title, "stage": stage, "small_ms": a, "large_ms": b})
+    for stage in costs[small][0]:
+        a, b = (1000 * statistics.median(s.get(stage, 0.0) for s in costs[n]) for n in costs)
+        print(f"{stage:24}{a:10.1f}{b:12.1f}{b / a if a else 0:8.2f}")
+        rows.append({"song": title, "stage": stage, "small_ms": a, "large_ms": b})
     return rows
 
 
-def run_cost(homes: dict[int, Path], rounds: int) -> list[dict[str, Any]]:
-    costs: dict[int, list[list[dict[str, float]]]] = {count: [] for count in homes}
+def run_cost(homes: dict[int, Path], folder: Path, rounds: int) -> list[dict[str, Any]]:
+    homes = dict(sorted(homes.items()))
+    first: dict[int, list[dict[str, float]]] = {count: [] for count in homes}
     files: dict[int, list[dict[str, float]]] = {count: [] for count in homes}
+    later: dict[int, list[dict[str, float]]] = {count: [] for count in homes}
     for turn in range(rounds):
         for count, home in homes.items():
-            seed = time.time_ns() % 2**32
-            costs[count].append(apart("rows", home, seed))
-            files[count].append(apart("file", home, seed))
+            first[count].append(apart("first", home, new_seed()))
+            files[count].append(apart("file", home, new_seed()))
+        for name, costs in apart("later", folder, new_seed()).items():
+            later[int(name)] += costs
         said(f"round {turn + 1} of {rounds}")
-    rows = show_costs(costs)
+    rows = show_costs("the first song of a process", first)
+    rows += show_costs("later songs, one here, one there", later)
+    rows += show_costs("from a file of 30 s, through Library.add", files)
     for count, home in homes.items():
         rows.append({"songs": count, "recall": apart("recall", home, 1)})
         print(f"\nrecall of the ten nearest among {count:,}: {rows[-1]['recall']:.3f}")
-    small, large = min(homes), max(homes)
-    print("\nfrom a file of 30 s, through Library.add, ms\n")
-    for name in ("first", "later"):
-        a, b = (1000 * statistics.median(run[name] for run in files[n]) for n in (small, large))
-        print(f"{name + ' of a process':24}{a:10.1f}{b:12.1f}{b / a:8.2f}")
-        rows.append({"song": f"{name}, from a file", "stage": "all", "small_ms": a, "large_ms": b})
     return rows
+
+
+def new_seed() -> int:
+    """Of songs that no library of an earlier run has."""
+    return time.time_ns() % 2**32
 
 
 def run_batch(homes: dict[int, Path]) -> list[dict[str, Any]]:
     rows = []
     print(f"\nsongs a second{'at once':>24}{'one by one':>12}\n")
     for count, home in homes.items():
-        found = apart("batch", home, time.time_ns() % 2**32)
+        found = apart("batch", home, new_seed())
         print(f"{count:14,}{found['at once']:24.1f}{found['one by one']:12.1f}")
         rows.append({"songs": count, **found})
     return rows
@@ -497,7 +510,8 @@ def main() -> None:
     if options.child:
         child: dict[str, Callable[[Path, int], object]] = {
             "make": make,
-            "rows": add_one_by_one,
+            "first": add_first,
+            "later": add_in_turn,
             "batch": add_at_once,
             "file": add_file,
             "recall": recall,
@@ -516,7 +530,7 @@ def main() -> None:
                 if not (homes[count] / "made").exists():
                     apart("make", homes[count], count)
         if "cost" in asked:
-            found["cost"] = run_cost(homes, options.rounds)
+            found["cost"] = run_cost(homes, options.keep or Path(scratch), options.rounds)
         if "batch" in asked:
             found["batch"] = run_batch(homes)
     if options.json:

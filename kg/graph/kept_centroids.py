@@ -26,9 +26,9 @@ def load(folder: Path, builder: str, widths: Mapping[str, int]) -> dict[str, Flo
     """
     try:
         # The zip's own sums are looked at as its parts are read.
-        with np.load(_file(folder, builder), allow_pickle=False) as kept:
+        with _file(folder, builder).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             found: dict[str, Floats] = {family: kept[family] for family in widths}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
     fits = all(
         own.dtype == np.float32 and own.ndim == 2 and own.shape[1] == widths[family]
