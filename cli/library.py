@@ -349,10 +349,12 @@ def status(app: App, as_json: bool) -> None:
 
 def _added(ageing: "Ageing") -> tuple[str, str]:
     """What was added since the training, and how far its mean lies off."""
-    told = f"{ageing.added} songs ({100 * ageing.share:.1f} %)"
+    one = ageing.added == 1
+    told = f"{ageing.added} song{'' if one else 's'} ({100 * ageing.share:.1f} %)"
     if ageing.drift is not None:
         told += (
-            f", their mean {ageing.drift:.2f} standard deviations off (chance: {ageing.chance:.2f})"
+            f", {'its features' if one else 'the mean of their features'} {ageing.drift:.2f} "
+            f"standard deviations off (chance: {ageing.chance:.2f})"
         )
     since = "training" if ageing.since == "training" else "last ingest"
     return f"added since the {since}", told
