@@ -198,9 +198,15 @@ def _split(report: "TrainReport") -> str:
 
 
 @click.command()
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Only for songs that have none of this model, from what the checkpoint kept of the songs "
+    "around them: what it costs depends on how many they are.",
+)
 @json_option
 @pass_app
-def predict(app: App, as_json: bool) -> None:
+def predict(app: App, new: bool, as_json: bool) -> None:
     """Write the predictions of the model in use for every song again.
 
     Finishes what was cut off, and takes in songs and neighbours that came after the training.
@@ -208,16 +214,21 @@ def predict(app: App, as_json: bool) -> None:
     \b
     Example:
       kg predict
+      kg predict --new
     """
     from cli.output import print_json
 
     with app.library() as library:
-        report = library.predict()
+        report = library.predict_new() if new else library.predict()
     if as_json:
         print_json(report)
         return
-    click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
-    if report.rebuilt_since:
+    if new and not report.predicted:
+        click.echo(f"Every song has a prediction of model {report.model.id} already.")
+        return
+    songs = "1 song" if report.predicted == 1 else f"{report.predicted} songs"
+    click.echo(f"Model {report.model.id} predicted genres for {songs}.")
+    if not new and report.rebuilt_since:
         app.remark(REBUILT)
     if not report.calibrated:
         app.remark(UNCALIBRATED)

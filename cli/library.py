@@ -18,6 +18,7 @@ from cli.options import App, json_option, pass_app, strict_option
 from cli.removing import removal_options, removal_prompt
 
 if TYPE_CHECKING:
+    from kg.ageing import Ageing
     from kg.excerpt import Excerpt
     from kg.graph.rows import Counts
     from kg.intake import IngestReport
@@ -261,9 +262,13 @@ def add(
 ) -> None:
     """Add new songs and tell their genres, without retraining.
 
+    No other song is read or changed, so that it takes as long in a large library as in a small one.
+    A folder at once takes less than its songs one by one.
+
     \b
     Example:
       kg add new-song.mp3
+      kg add new-album/
     """
     from cli.output import doubted, print_json, print_rejected, print_table
 
@@ -327,6 +332,7 @@ def status(app: App, as_json: bool) -> None:
         *([("files left out", found.rejected)] if found.rejected else []),
         *([("split", _split(found.split))] if found.split is not None else []),
         ("models", counts.models),
+        *([_added(found.ageing)] if found.ageing is not None and found.ageing.added else []),
     ]
     if model is not None:
         rows.append(
@@ -350,6 +356,19 @@ def status(app: App, as_json: bool) -> None:
         click.echo("A kg command works on this graph right now: ask again when it is done.")
     elif not found.stale:
         click.echo("Everything is up to date.")
+
+
+def _added(ageing: "Ageing") -> tuple[str, str]:
+    """What was added since the training, and how far its mean lies off."""
+    one = ageing.added == 1
+    told = f"{ageing.added} song{'' if one else 's'} ({100 * ageing.share:.1f} %)"
+    if ageing.drift is not None:
+        told += (
+            f", {'its features' if one else 'the mean of their features'} {ageing.drift:.2f} "
+            f"standard deviations off (chance: {ageing.chance:.2f})"
+        )
+    since = "training" if ageing.since == "training" else "last ingest"
+    return f"added since the {since}", told
 
 
 def _split(rule: "SplitRule") -> str:

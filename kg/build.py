@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from kg.cells import DamagedError
 from kg.clusters import NOWHERE, Assignment, FeatureSpace, fit_space, lacking
 from kg.errors import KgError
 from kg.graph.rows import Links, SongTable
 from kg.graph.store import GraphStore
-from kg.neighbours import Floats, NeighbourIndex, Neighbours
+from kg.neighbours import Floats, NeighbourIndex, Neighbours, SavedIndex
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet
 from kg.schema import cluster_id
@@ -194,12 +195,27 @@ def near_songs(
     """The nearest songs of the graph of each of these unit vectors, float32 [n, d].
 
     The index on disk may hold songs that have been forgotten since. Where they leave somebody with
-    fewer neighbours than there are, it is made anew.
+    fewer neighbours than there are, or where it turns out to be damaged, it is made anew.
 
     Returns:
         Keys of the songs in the index, and the neighbours as rows of it.
     """
     index = neighbour_index(store, space, build, folder)
+    try:
+        found = _among_those_there(store, index, vectors)
+    except DamagedError:
+        found = None
+    if found is not None:
+        return index.ids, found
+    index = _new_index(store, space, build, folder)
+    try:
+        return index.ids, index.nearest(vectors, NEIGHBOURS)
+    except DamagedError as error:
+        raise _bad_disk(folder) from error
+
+
+def _among_those_there(store: GraphStore, index: SavedIndex, vectors: Floats) -> Neighbours | None:
+    """The nearest in the index of those that are in the graph; None where these are too few."""
     for width in (NEIGHBOURS, 4 * NEIGHBOURS):
         found = index.nearest(vectors, width)
         near = np.unique(found.index[found.index >= 0])
@@ -207,24 +223,30 @@ def near_songs(
         gone = [int(row) for row in near if index.ids[row] not in there]
         kept = found.without(gone, NEIGHBOURS)
         if not gone or width >= len(index) or (kept.index >= 0).all():
-            return index.ids, kept
-    index = _new_index(store, space, build, folder)
-    return index.ids, index.nearest(vectors, NEIGHBOURS)
+            return kept
+    return None
 
 
-def neighbour_index(
-    store: GraphStore, space: FeatureSpace, build: str, folder: Path
-) -> NeighbourIndex:
+def neighbour_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path) -> SavedIndex:
     """The index of this build from disk, or made anew from the graph where it isn't there."""
-    index = NeighbourIndex.load(folder, build)
+    index = SavedIndex.load(folder, build, len(space.columns))
     return _new_index(store, space, build, folder) if index is None else index
 
 
-def _new_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path) -> NeighbourIndex:
+def _new_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path) -> SavedIndex:
     songs: SongTable = store.read_songs()
-    index = NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build)
-    _save(index, folder)
+    _save(NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build), folder)
+    index = SavedIndex.load(folder, build, len(space.columns))
+    if index is None:
+        raise _bad_disk(folder)
     return index
+
+
+def _bad_disk(folder: Path) -> KgError:
+    return KgError(
+        f"The index of similar songs in {folder} isn't what was just written there: run this "
+        "command again, and look after that disk if it says so again."
+    )
 
 
 def _save(index: NeighbourIndex, folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from kg.doubt import Answer, judge_of
 from kg.errors import NotReadyError
 from kg.graph.rows import Floats, ModelRow
-from kg.saved_models import load_checkpoint
+from kg.saved_models import load_checkpoint, song_names
 from kg.schema import (
     CLUSTER_NODE,
     SIMILAR_EDGE,
@@ -31,19 +31,19 @@ class NewSongs:
         extra = self._loaded.extra
         if extra["build"] != build:
             raise NotReadyError(
-                f"The graph was rebuilt after model {model.id} last saw it, so these songs got no "
+                f"The graph was rebuilt after model {model.id} last saw it, so new songs get no "
                 "genres: run `kg train`, or `kg predict` if the genres are the same."
             )
         sizes = {kind: len(rows) for kind, rows in self._loaded.layers[0].items()}
         tags = extra.get("tags", [])  # checkpoints from before there were tags have none
-        expected = {SONG_NODE: extra["songs"], CLUSTER_NODE: extra["clusters"], TAG_NODE: tags}
+        self._songs = song_names(self._loaded)
+        expected = {SONG_NODE: self._songs, CLUSTER_NODE: extra["clusters"], TAG_NODE: tags}
         if any(sizes.get(kind, 0) != len(rows) for kind, rows in expected.items()):
             raise NotReadyError(
                 f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
             )
         self._judge = judge_of(self._loaded)
         self._genres: Sequence[str] = extra["genres"]
-        self._song_row = {id: row for row, id in enumerate(extra["songs"])}
         self._cluster_row = {id: row for row, id in enumerate(extra["clusters"])}
         self._tag_row = {name: row for row, name in enumerate(tags)}
 
@@ -65,17 +65,18 @@ class NewSongs:
         import torch
 
         pairs: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-        for row, (near_clusters, near_songs) in enumerate(zip(clusters, similar, strict=True)):
+        for row, near_clusters in enumerate(clusters):
             for id, family, _ in near_clusters:
                 edge = reverse_edge(feature_edge(family))
                 pairs.setdefault(edge, []).append((self._cluster_row[id], row))
-            for id, _ in near_songs:
-                # A neighbour that came after the last full pass has no kept output to send.
-                if id in self._song_row:
-                    edge = reverse_edge(SIMILAR_EDGE)
-                    pairs.setdefault(edge, []).append((self._song_row[id], row))
-        for row, heard in enumerate(tags or ()):
-            for name, _ in heard:
+        near = [(id, row) for row, near_songs in enumerate(similar) for id, _ in near_songs]
+        senders = self._songs.find([id for id, _ in near])
+        # A neighbour that came after the last full pass has no kept output to send.
+        heard = [(int(s), row) for s, (_, row) in zip(senders, near, strict=True) if s >= 0]
+        if heard:
+            pairs[reverse_edge(SIMILAR_EDGE)] = heard
+        for row, own in enumerate(tags or ()):
+            for name, _ in own:
                 pairs.setdefault(reverse_edge(TAG_EDGE), []).append((self._tag_row[name], row))
         x = torch.from_numpy(standard)
         scores = self._loaded.model.score_new(

@@ -295,7 +295,7 @@ def attach(
     """
     if not songs:
         return [], None, True
-    space, build = store.read_space()
+    space, build = store.read_space(settings.centroids_dir)
     features = joined(songs, space.kinds)
     standard = space.standardise(features)
     near, similar = near_songs(store, space, build, settings.neighbours_dir, space.metric(standard))

@@ -27,6 +27,7 @@ from kg.measuring import (
 )
 from kg.progress import SILENT, Progress
 from kg.saved_models import (
+    OLD_SONGS,
     Kept,
     check_writable,
     description,
@@ -248,7 +249,7 @@ def train(
     )
     layers = training.layer_outputs(result.model, data)
     about = {**description(model, maps, options.seed), **judge.description()}
-    save_checkpoint(folder, result.model, layers, about, judge.tensors())
+    save_checkpoint(folder, result.model, layers, about, maps.songs, judge.tensors())
     trained = model
     model = in_turn(lambda: _write_back(store, trained, maps, judge, scores, x, progress))
     tested = {each.genre for each in test.genres}
@@ -404,8 +405,9 @@ def predict(
                 f"Model {model.id} doesn't fit the graph ({error}): run `kg train`."
             ) from error
         layers = training.layer_outputs(loaded.model, data)
-        about = {**loaded.extra, **graph_rows(maps)}
-        save_checkpoint(folder, loaded.model, layers, about, loaded.tensors)
+        about = {key: told for key, told in loaded.extra.items() if key != OLD_SONGS}
+        about |= graph_rows(maps)
+        save_checkpoint(folder, loaded.model, layers, about, maps.songs, loaded.tensors)
     model = replace(model, checkpoint=str(folder))
     model = _write_back(store, model, maps, judge, scores, data[SONG_NODE].x, progress)
     return PredictReport(

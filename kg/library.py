@@ -462,6 +462,19 @@ class Library:
             lambda: learning.predict(self.store, self.settings.models_dir, self.progress)
         )
 
+    def predict_new(self) -> "PredictReport":
+        """Write predictions of the model in use for the songs that have none, and for no others.
+
+        Raises:
+            NotReadyError: there is no model, its predictions were cut off, or the graph was
+                rebuilt since it last saw it.
+        """
+        from kg.catching_up import predict_new
+
+        self._require_songs()
+        folders = self.settings.models_dir, self.settings.centroids_dir
+        return self._in_turn(lambda: predict_new(self.store, *folders, self.progress))
+
     def evaluate(
         self, seeds: int = 0, side: "Side" = "valid", options: "TrainOptions | None" = None
     ) -> "EvaluateReport":

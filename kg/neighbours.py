@@ -1,23 +1,25 @@
 """Similar songs: the nearest by cosine, exact up to 20,000 songs and by HNSW above.
 
-The index lies on disk beside the feature cache, so that a new song finds its neighbours without
-reading the library. It says which build of the graph it belongs to and is made anew when that
-isn't the graph's.
+The index lies on disk beside the feature cache (see `kg.cells`), so that a new song finds its
+neighbours without reading the library. It says which build of the graph it belongs to and is made
+anew when that isn't the graph's, or when it isn't as it was written.
 """
 
 import errno
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kg.cells import Cells, open_cells, write
 
 Floats = NDArray[np.float32]
 
@@ -65,14 +67,25 @@ class NeighbourIndex:
         self.ids = ids
         self.build = build
         self.vectors = vectors
-        self._hnsw: Any = None
-        if len(ids) > exact_songs:
-            self._hnsw = _hnsw(vectors.shape[1])
-            # One thread: several build another graph, and find other neighbours, each time.
-            self._hnsw.add_items(vectors, num_threads=1)
+        self._exact = len(ids) <= exact_songs
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def _hnsw(self) -> Any:
+        import voyager
+
+        index = voyager.Index(
+            voyager.Space.InnerProduct,
+            num_dimensions=self.vectors.shape[1],
+            M=16,
+            ef_construction=200,
+            random_seed=0,
+        )
+        # One thread: several build another graph, and find other neighbours, each time.
+        index.add_items(self.vectors, num_threads=1)
+        return index
 
     def of_members(self, k: int) -> Neighbours:
         """The k nearest of every song in the index, itself left out."""
@@ -93,7 +106,7 @@ class NeighbourIndex:
         similarity = np.zeros((len(vectors), k), dtype=np.float32)
         if width == 0 or len(vectors) == 0:
             return Neighbours(index, similarity)
-        if self._hnsw is not None:
+        if not self._exact:
             found, distance = self._hnsw.query(
                 vectors, k=width, query_ef=max(4 * width, 64), num_threads=-1
             )
@@ -110,7 +123,7 @@ class NeighbourIndex:
         return Neighbours(index, similarity)
 
     def save(self, folder: Path) -> None:
-        """Write the index so that `load` finds it whole or not at all.
+        """Write the index so that `SavedIndex.load` finds it whole or not at all.
 
         Raises:
             OSError: the folder can't be written to.
@@ -118,31 +131,39 @@ class NeighbourIndex:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".neighbours-", dir=folder.parent))
         try:
-            np.save(part / "vectors.npy", self.vectors)
-            (part / "songs.json").write_text(json.dumps({"build": self.build, "ids": self.ids}))
-            if self._hnsw is not None:
-                self._hnsw.save(str(part / "hnsw.bin"))
+            write(part, self.ids, self.vectors, self.build)
             _replace(folder, part)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
-    @classmethod
-    def load(cls, folder: Path, build: str) -> "NeighbourIndex | None":
-        """The saved index, its vectors mapped and not read; None unless it is of `build`."""
-        try:
-            songs = json.loads((folder / "songs.json").read_text())
-            if songs["build"] != build:
-                return None
-            vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-        except (OSError, ValueError, KeyError):
-            return None  # not there, or cut off while it was replaced: it is made anew
-        index = cls([], vectors, build)
-        index.ids = songs["ids"]
-        if (folder / "hnsw.bin").exists():
-            import voyager
 
-            index._hnsw = voyager.Index.load(str(folder / "hnsw.bin"))
-        return index
+class SavedIndex:
+    """The index on disk: what one song costs in it doesn't grow with the library.
+
+    Attributes:
+        ids: Key of each song; their order is the index's own.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+        self.ids: Sequence[str] = cells.ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def load(cls, folder: Path, build: str, columns: int) -> "SavedIndex | None":
+        """The saved index; None unless it is whole and of that build and width."""
+        cells = open_cells(folder, build, columns)
+        return None if cells is None else cls(cells)
+
+    def nearest(self, vectors: Floats, k: int) -> Neighbours:
+        """The k nearest songs of each of these unit vectors, float32 [n, d].
+
+        Raises:
+            DamagedError: the index isn't as it was written.
+        """
+        return Neighbours(*self._cells.nearest(vectors, k))
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -161,15 +182,3 @@ def _replace(folder: Path, new: Path) -> None:
             folder.rename(aside)
             shutil.rmtree(aside)
     raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(folder))
-
-
-def _hnsw(dimensions: int) -> Any:
-    import voyager
-
-    return voyager.Index(
-        voyager.Space.InnerProduct,
-        num_dimensions=dimensions,
-        M=16,
-        ef_construction=200,
-        random_seed=0,
-    )

@@ -16,6 +16,7 @@ from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
 from kg.progress import Progress
+from kg.schema import SONG_NODE
 from kg.settings import make_writable
 from kg.splits import SplitSong
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from models.checkpoint import Checkpoint
     from models.link_model import LinkModel
+    from models.names import Names
 
 Models = Literal["current", "all", "none"]
 
 ELSEWHERE = "of another graph"
+# Where checkpoints of format 2 name the songs of their outputs.
+OLD_SONGS = "songs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,9 +307,17 @@ def save_checkpoint(
     model: "LinkModel",
     layers: "list[dict[str, Tensor]]",
     extra: Mapping[str, Any],
+    songs: Sequence[str],
     tensors: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Write a checkpoint.
+
+    Args:
+        folder: Where to.
+        model: The trained model.
+        layers: Its kept layer outputs.
+        extra: From `description`, or that of an older checkpoint with `graph_rows` of the graph.
+        songs: `Song.id` by row of the layer outputs.
 
     Raises:
         KgError: it can't be written there.
@@ -313,7 +325,7 @@ def save_checkpoint(
     from models import checkpoint
 
     try:
-        checkpoint.save(folder, model, layers, extra, tensors)
+        checkpoint.save(folder, model, layers, extra, {SONG_NODE: songs}, tensors)
     except checkpoint.CheckpointError as error:
         raise KgError(str(error)) from error
 
@@ -335,13 +347,28 @@ def description(model: ModelRow, maps: IdMaps, seed: int) -> dict[str, Any]:
 
 
 def graph_rows(maps: IdMaps) -> dict[str, Any]:
-    """Which graph the kept layer outputs are of, and what their rows stand for in it."""
-    return {
-        "build": maps.build,
-        "clusters": list(maps.clusters),
-        "songs": list(maps.songs),
-        "tags": list(maps.tags),
-    }
+    """Which graph the kept layer outputs are of, and what their rows stand for in it.
+
+    Songs are as many as the library has, and are named beside their outputs.
+    """
+    return {"build": maps.build, "clusters": list(maps.clusters), "tags": list(maps.tags)}
+
+
+def song_names(loaded: "Checkpoint") -> "Names":
+    """`Song.id` by row of a checkpoint's layer outputs; older ones name them in their description.
+
+    Raises:
+        NotReadyError: it doesn't say.
+    """
+    from models.names import Names
+
+    try:
+        return loaded.names.get(SONG_NODE) or Names.of(loaded.extra[OLD_SONGS])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotReadyError(
+            f"The checkpoint of model {loaded.extra.get('model')} doesn't say of which songs its "
+            "outputs are: run `kg predict`."
+        ) from error
 
 
 def check_writable(folder: Path) -> None:

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         return self.cache_dir / "neighbours"
 
     @property
+    def centroids_dir(self) -> Path:
+        """Centroids of the build that songs were last added to."""
+        return self.cache_dir / "centroids"
+
+    @property
     def embeddings_dir(self) -> Path:
         """Weights of networks that listen."""
         return self.kg_home / "embeddings"

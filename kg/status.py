@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kg.ageing import Ageing, ageing_of
 from kg.embeddings.choice import cut_off, with_embeddings
 from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
@@ -37,6 +38,7 @@ class Status:
         rejected: Files that the ingests of this home couldn't take in.
         model: The model in use.
         split: By which rule songs are split; None where nothing was built yet.
+        ageing: What was added since the training, or the last build; None where nothing was built.
         stale: What is out of date, each with the command that mends it.
         busy: A command works on the graph at this moment, so that all of this may be changing.
         paths: Where things lie on disk.
@@ -50,6 +52,7 @@ class Status:
     rejected: int
     model: ModelRow | None
     split: SplitRule | None
+    ageing: Ageing | None
     stale: Sequence[str]
     busy: bool
     paths: Mapping[str, Path]
@@ -70,10 +73,11 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         paths["rejected files"] = settings.rejects_file
     if settings.embedded:
         paths["server"] = settings.server_dir
-    stale = _stale(store, counts, model, kinds, settings.models_dir, busy=busy)
+    ageing = _ageing(store, counts, model, kinds)
+    stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
     if not busy and is_taken(store.connection, settings.lock_file):  # it came meanwhile
         busy = True
-        stale = _stale(store, counts, model, kinds, settings.models_dir, busy=busy)
+        stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
     return Status(
         server=store.connection.server,
         counts=counts,
@@ -83,6 +87,7 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         rejected=rejected,
         model=model,
         split=store.split_rule(),
+        ageing=ageing,
         stale=[*stale, *_unfinished(settings)],
         busy=busy,
         paths=paths,
@@ -96,12 +101,23 @@ def _unfinished(settings: Settings) -> list[str]:
     return [said] if is_cut_off(settings.comparison_dir) else []
 
 
+def _ageing(
+    store: GraphStore, counts: Counts, model: ModelRow | None, kinds: FeatureSet | None
+) -> Ageing | None:
+    build = store.build()
+    if build is None or kinds is None:
+        return None
+    trained = model is not None and model.build == build
+    return ageing_of(store, kinds, build, counts.songs, trained=trained)
+
+
 def _stale(
     store: GraphStore,
     counts: Counts,
     model: ModelRow | None,
     kinds: FeatureSet | None,
     models_dir: Path,
+    ageing: Ageing | None,
     *,
     busy: bool,
 ) -> list[str]:
@@ -135,6 +151,9 @@ def _stale(
         stale.append("The graph was rebuilt after the training: run `kg train`.")
     elif model.state == "writing" and not busy:
         stale.append("Writing predictions was cut off: run `kg predict`.")
-    elif missing > 0 and model.state != "writing":
-        stale.append(f"{missing} songs have no prediction of this model: run `kg predict`.")
+    else:
+        if missing > 0 and model.state != "writing":
+            have = "song has" if missing == 1 else "songs have"
+            stale.append(f"{missing} {have} no prediction of this model: run `kg predict --new`.")
+        stale += ageing.retrain if ageing is not None else []
     return stale

@@ -1,7 +1,9 @@
 """A trained model on disk: safetensors and JSON, no pickles.
 
 A folder holds `model.safetensors` (the weights), `layers.safetensors` (the layer outputs kept for
-new nodes) and `config.json` (shape of the graph, encoder, and what the caller adds).
+new nodes, and what the rows of large node types are called) and `config.json` (shape of the graph,
+encoder, and what the caller adds). `layers.safetensors` is mapped into memory: of what grows with
+the graph only those rows are read that somebody asks for.
 """
 
 import json
@@ -20,12 +22,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.link_model import GraphShape, LinkModel
+from models.names import Names
 from models.rgcn import EncoderConfig
 
-# 2: the model holds how far scores are smoothed. 3: tensors of the caller's lie beside its weights.
+# 2: the model holds how far scores are smoothed. 3: names of rows lie beside the layer outputs, and
+# the caller's tensors beside the weights; before, callers kept such names in their own part, and a
+# checkpoint of theirs is still read.
 FORMAT = 3
-READABLE = (2, 3)
-_CALLERS = "caller."  # before the names of these
+READABLE = (2, FORMAT)
+_NAMES = "names"
+_CALLERS = "caller."  # before the names of their tensors
 FILES = ("config.json", "model.safetensors", "layers.safetensors")
 
 
@@ -39,14 +45,17 @@ class Checkpoint:
 
     Attributes:
         model: in evaluation mode.
-        layers: h^0, ..., h^L of the graph it was trained on: dicts {node type: [n, hidden]}.
+        layers: h^0, ..., h^L of the graph it was trained on: dicts {node type: [n, hidden]}, mapped
+            and not read.
         extra: the caller's own part, as it was saved.
+        names: what the rows of node types are called, of those that were saved with names.
         tensors: the caller's own tensors, by name.
     """
 
     model: LinkModel
     layers: list[dict[str, Tensor]]
     extra: dict[str, Any]
+    names: dict[str, Names] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -55,6 +64,7 @@ def save(
     model: LinkModel,
     layers: Sequence[Mapping[str, Tensor]],
     extra: Mapping[str, Any],
+    names: Mapping[str, Sequence[str]] | None = None,
     tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; `folder` appears complete or not at all, and replaces an older one.
@@ -64,10 +74,13 @@ def save(
         model: the trained model.
         layers: kept layer outputs, from `training.layer_outputs`.
         extra: anything JSON can hold: names of the tails, feature version, split, metrics, seed.
+        names: {node type: what its rows are called, ascending}, of types that have too many nodes
+            for `extra`.
         tensors: more tensors of the caller's, by name.
 
     Raises:
         CheckpointError: it can't be written there, or `extra` isn't JSON.
+        ValueError: names aren't ascending.
     """
     shape = model.shape
     config = {
@@ -90,6 +103,7 @@ def save(
         raise CheckpointError(f"The checkpoint's description can't be JSON: {error}.") from error
     own = {f"{_CALLERS}{name}": v.contiguous() for name, v in (tensors or {}).items()}
     kept = {f"{i}.{t}": v.contiguous() for i, layer in enumerate(layers) for t, v in layer.items()}
+    kept |= {f"{_NAMES}.{t}": Names.of(listed).as_tensor() for t, listed in (names or {}).items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -155,10 +169,14 @@ def load(folder: Path) -> Checkpoint:
         tensors = {name.removeprefix(_CALLERS): value for name, value in own.items()}
         model.load_state_dict(weights)
         layers: list[dict[str, Tensor]] = [{} for _ in range(model.config.layers + 1)]
+        names: dict[str, Names] = {}
         for name, values in load_file(folder / "layers.safetensors").items():
             depth, _, node_type = name.partition(".")
-            layers[int(depth)][node_type] = values
-        return Checkpoint(model.eval(), layers, config["extra"], tensors)
+            if depth == _NAMES:
+                names[node_type] = Names.from_tensor(values)
+            else:
+                layers[int(depth)][node_type] = values
+        return Checkpoint(model.eval(), layers, config["extra"], names, tensors)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -179,7 +197,7 @@ def _config(folder: Path) -> Any:
     if config["format"] not in READABLE:
         raise CheckpointError(
             f"The checkpoint in {folder} has format {config['format']}; this version reads "
-            f"formats {READABLE[0]} to {READABLE[-1]}."
+            f"{' and '.join(map(str, READABLE))}."
         )
     return config
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kg import Library, status
+from kg import Library, learning, status
+from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, RebuiltError
 from kg.graph import turns
 from kg.graph.connection import Connection
@@ -290,8 +291,6 @@ def test_a_command_that_is_always_overtaken_says_so(
 def test_a_graph_rebuilt_during_a_training_is_said_and_not_mixed(
     library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kg import learning
-
     genres = sorted(music.iterdir())
     library.ingest(genres[:3], genres_from="folder")
     fit = learning.fit
@@ -309,3 +308,81 @@ def test_a_graph_rebuilt_during_a_training_is_said_and_not_mixed(
         "MATCH (s:Song)-[r:PREDICTED_GENRE]->() RETURN count(DISTINCT s), collect(DISTINCT r.model)"
     )
     assert library.ask(songs).rows == [[report.predicted, [report.model.id]]]
+
+
+def test_songs_added_while_a_training_runs_are_all_there_and_told_later(
+    library: Library, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training computes: nobody waits for it, and its predictions are of the songs it knew."""
+    library.ingest(music)
+    first = library.train(TrainOptions(epochs=3)).model.id
+    new = write_song(tmp_path / "new" / "a.flac", GENRES[0], seconds=2.0, seed=70)
+    fit, added = learning.fit, []
+
+    def meanwhile(*args: object, **options: object) -> object:
+        if not added:
+            with Library(library.settings) as other:  # another command's
+                added.append(other.add(new))
+        return fit(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning, "fit", meanwhile)
+    second = library.train(TrainOptions(epochs=3))
+    (report,) = added
+    assert report.without_model is None
+    (song,) = report.added
+    told_by = "MATCH (s:Song {id: $id})-[r:PREDICTED_GENRE]->() RETURN DISTINCT r.model"
+    assert library.ask(told_by, {"id": song.id}).rows == [[first]]
+    assert second.predicted == 24
+    status = library.status()
+    assert status.counts.songs == 25
+    assert status.stale == ["1 song has no prediction of this model: run `kg predict --new`."]
+    assert library.predict_new().predicted == 1
+    assert library.ask(told_by, {"id": song.id}).rows == [[second.model.id]]
+    assert library.status().stale == []
+
+
+def test_an_add_waits_while_a_training_writes_and_gets_the_new_model(
+    library: Library, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    new = write_song(tmp_path / "new" / "a.flac", GENRES[0], seconds=2.0, seed=70)
+    write, waiting = GraphStore.write_predictions, []
+
+    def slowly(store: GraphStore, *args: object, **options: object) -> None:
+        if not waiting:
+            waiting.append(Command(environment_of(library.settings), "add", new, "--json"))
+            deadline = time.monotonic() + 120
+            while "Waiting" not in waiting[0].said() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert waiting[0].runs()
+        write(store, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GraphStore, "write_predictions", slowly)
+    model = library.train(TrainOptions(epochs=3)).model.id
+    ended = waiting[0].wait()
+    assert ended.code == 0, ended.err
+    assert ended.err.count("Waiting for another kg command that works on this graph.") == 1
+    assert "Error" not in ended.err
+    (song,) = json.loads(ended.out)["added"]
+    told_by = "MATCH (s:Song {id: $id})-[r:PREDICTED_GENRE]->() RETURN DISTINCT r.model"
+    assert library.ask(told_by, {"id": song["id"]}).rows == [[model]]
+    assert library.status().stale == []
+    assert library.status().counts.songs == 25
+
+
+def test_songs_added_by_several_at_once_are_all_there(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    library.train(TrainOptions(epochs=3))
+    commands = []
+    for number in range(3):
+        new = write_song(tmp_path / f"{number}.flac", GENRES[number], seconds=2.0, seed=70 + number)
+        commands.append(Command(environment_of(library.settings), "add", new, "--json"))
+    for command in commands:
+        ended = command.wait()
+        assert ended.code == 0, ended.err
+        (song,) = json.loads(ended.out)["added"]
+        assert len(song["guesses"]) == 3
+    assert library.status().counts.songs == 27
+    assert library.status().stale == []

@@ -13,6 +13,7 @@ from kg.graph.rows import Looks
 from kg.graph.store import GraphStore
 from kg.learning import TrainOptions
 from kg.saved_models import latest_model, misfit
+from models import checkpoint
 
 QUICK = TrainOptions(epochs=5)
 
@@ -240,3 +241,28 @@ def test_a_checkpoint_that_lacks_a_file_is_listed_as_damaged(
 def test_why_a_checkpoint_does_not_fit(extra: dict[str, object], words: str) -> None:
     assert words in (misfit(extra, ["a", "b"], "v") or "")
     assert misfit({"feature_version": "v", "genres": ["a", "b"]}, ["a", "b"], "v") is None
+
+
+def test_a_checkpoint_from_before_songs_were_named_beside_their_outputs(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    folder = Path(library.train(QUICK).model.checkpoint)
+    now = checkpoint.load(folder)
+    old = {**now.extra, "songs": list(now.names["song"])}
+    checkpoint.save(folder, now.model, now.layers, old)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 2}))
+    new = write_song(tmp_path / "a.flac", GENRES[0], seconds=2.0, seed=70)
+    (song,) = library.add(new).added
+    assert len(song.guesses) == 3
+    library.predict()
+    again = checkpoint.load(folder)
+    assert "songs" not in again.extra
+    assert len(again.names["song"]) == 25
+    checkpoint.save(folder, again.model, again.layers, again.extra)  # says of no song at all
+    write_song(tmp_path / "b.flac", GENRES[0], seconds=2.0, seed=71)
+    report = library.add(tmp_path / "b.flac")
+    assert report.added[0].guesses == []
+    assert "doesn't say of which songs" in (report.without_model or "")
+    assert library.predict().predicted == 26

@@ -16,6 +16,7 @@ INDEXES: Final = (
     "CREATE INDEX song_title IF NOT EXISTS FOR (s:Song) ON (s.title)",
     "CREATE INDEX song_artist IF NOT EXISTS FOR (s:Song) ON (s.artist)",
     "CREATE INDEX song_path IF NOT EXISTS FOR (s:Song) ON (s.path)",
+    "CREATE INDEX song_addedTo IF NOT EXISTS FOR (s:Song) ON (s.addedTo)",
 )
 # Ends of a relationship. Others of the same type, between other labels, are somebody else's.
 ENDS: Final = {
@@ -339,12 +340,23 @@ RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.splitGiven AS given,
        s.recording AS recording, s.title AS title, s.path AS path
 """
-SONG_TABLE: Final = """
-MATCH (s:Song)
+_TABLE: Final = """
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.features AS features,
        [name IN $vectors | s[name]] AS vectors
 """
+SONG_TABLE: Final = f"\nMATCH (s:Song){_TABLE}"
+SONG_TABLE_OF: Final = f"\nUNWIND $ids AS id MATCH (s:Song {{id: id}}){_TABLE}"
+# What single songs hang on: for those that came after a model's last look at the whole graph.
+HANGING: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id,
+       [(s)-[r:HAS_FEATURE]->(c:FeatureCluster) | [c.id, r.family, r.weight]] AS clusters,
+       [(s)-[r:SIMILAR_TO]->(other:Song) | [other.id, r.weight]] AS similar,
+       [(s)-[r:HAS_TAG]->(t:Tag) | [t.name, r.weight]] AS tags
+"""
+ADDED_SONGS: Final = "MATCH (s:Song {addedTo: $build}) RETURN s.id AS id"
 SONG_LINKS: Final = """
 MATCH (s:Song)
 RETURN s.id AS id,
@@ -375,6 +387,12 @@ WHERE m.featureVersion IS NOT NULL
 RETURN properties(m) AS properties ORDER BY m.createdAt DESC
 """
 DELETE_MODEL: Final = "MATCH (m:Model {id: $id}) WHERE m.featureVersion IS NOT NULL DETACH DELETE m"
+_UNTOLD: Final = """
+WHERE NOT EXISTS { MATCH (s)-[r:PREDICTED_GENRE]->(:Genre) WHERE r.model = $model }
+RETURN s.id AS id
+"""
+SONGS_WITHOUT_PREDICTION: Final = f"\nMATCH (s:Song){_UNTOLD}"
+ADDED_WITHOUT_PREDICTION: Final = f"\nMATCH (s:Song {{addedTo: $build}}){_UNTOLD}"
 PREDICTED_BY: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1, model: $model}]->(:Genre)
 RETURN s.id AS id

@@ -56,22 +56,31 @@ def read_keys(connection: Connection) -> list[SplitSong]:
     return sorted(_pass(connection, queries.SONG_KEYS, _Keys).songs, key=lambda song: song.id)
 
 
-def read_table(connection: Connection, embeddings: Sequence[Embedding] = ()) -> SongTable:
+def read_table(
+    connection: Connection,
+    embeddings: Sequence[Embedding] = (),
+    *,
+    text: str = queries.SONG_TABLE,
+    **parameters: Any,
+) -> SongTable:
     """Every song with its features, sorted by id; NaN where it lacks an embedding.
 
     Args:
         connection: To the graph.
         embeddings: Whose columns come after the others.
+        text: Another statement with the columns of SONG_TABLE, for some of the songs.
+        **parameters: Of that statement.
 
     Raises:
         GraphError: songs carry features of different lengths, or none.
     """
     found = _pass(
         connection,
-        queries.SONG_TABLE,
+        text,
         _Table,
         [len(each.columns) for each in embeddings],
         vectors=[vector_property(each.family) for each in embeddings],
+        **parameters,
     )
     if len(found.sizes) > 1 or 0 in found.sizes:
         raise GraphError(
@@ -81,7 +90,8 @@ def read_table(connection: Connection, embeddings: Sequence[Embedding] = ()) -> 
             "database."
         )
     order = sorted(range(len(found.ids)), key=found.ids.__getitem__)
-    features = np.frombuffer(found.features, dtype="<f4").reshape(len(order), -1)
+    width = len(found.features) // 4 // max(len(order), 1)
+    features = np.frombuffer(found.features, dtype="<f4").reshape(len(order), width)
     return SongTable(
         ids=[found.ids[row] for row in order],
         features=features[order].astype(np.float32, copy=False),

@@ -93,6 +93,23 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
+class Hanging:
+    """What one song hangs on, as the graph has it.
+
+    Attributes:
+        id: The song.
+        clusters: (cluster id, family, weight).
+        similar: (song id, cosine), nearest first.
+        tags: (tag, weight).
+    """
+
+    id: str
+    clusters: list[tuple[str, str, float]]
+    similar: list[tuple[str, float]]
+    tags: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Guess:
     """One predicted genre of a song."""
 

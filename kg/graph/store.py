@@ -9,6 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from kg.clusters import FeatureSpace, lacking
 from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import queries, reading, writing
+from kg.graph import kept_centroids, queries, reading, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -26,6 +27,7 @@ from kg.graph.rows import (
     Floats,
     GraphRows,
     Guess,
+    Hanging,
     Links,
     Looks,
     ModelRow,
@@ -123,7 +125,7 @@ class GraphStore:
         ) -> None:
             if not fetch(tx, queries.CHECK_BUILD, {"build": build})[0]["n"]:
                 raise RebuiltError
-            writing.write_songs(tx, batch)
+            writing.write_songs(tx, batch, added_to=build)
             writing.write_links(tx, hanging)
             if model is not None:
                 writing.write_predictions(tx, model.id, created_at, ranked, verdicts)
@@ -164,6 +166,20 @@ class GraphStore:
         songs = reading.read_table(self.connection, kinds.embeddings if kinds else ())
         self._refuse_no_numbers(songs, kinds)
         return songs
+
+    def added_to(self, build: str) -> list[str]:
+        """Songs that were added to a build after it was finished, sorted."""
+        return sorted(row["id"] for row in self._read(queries.ADDED_SONGS, build=build))
+
+    def features_of(self, ids: Sequence[str], kinds: FeatureSet) -> SongTable:
+        """Some songs with their features, sorted by id; those that are gone are left out.
+
+        Raises:
+            GraphError: they carry features of different lengths, or none.
+        """
+        return reading.read_table(
+            self.connection, kinds.embeddings, text=queries.SONG_TABLE_OF, ids=list(ids)
+        )
 
     def songs_without(self, embedding: Embedding) -> dict[str, list[str]]:
         """Songs that have no vector of an embedding: id to where they lie."""
@@ -238,6 +254,13 @@ class GraphStore:
             return None
         (row,) = spaces
         return _feature_set(row)
+
+    def scaler(self) -> tuple[Floats, Floats] | None:
+        """Mean and scale of each raw column, float32 [d]; None without a finished build."""
+        for row in self._feature_spaces():
+            if row["state"] == COMPLETE:
+                return unpack(row["mean"]), unpack(row["scale"])
+        return None
 
     def build(self) -> str | None:
         """Fingerprint of the finished build of clusters and similar songs; None without one."""
@@ -382,8 +405,11 @@ class GraphStore:
 
         self.connection.write(finish)
 
-    def read_space(self) -> tuple[FeatureSpace, str]:
+    def read_space(self, folder: Path | None = None) -> tuple[FeatureSpace, str]:
         """The feature space of the finished build with its centroids, and the build's fingerprint.
+
+        Args:
+            folder: Where centroids are kept between commands; None: they are read from the graph.
 
         Raises:
             GraphError: there is none.
@@ -395,22 +421,25 @@ class GraphStore:
                 "The graph is not finished: run `kg ingest` again on the same folders."
             )
         (row,) = spaces
-        kinds = _feature_set(row)
+        kinds, builder = _feature_set(row), row.get("builder")
+        widths = {family: part.stop - part.start for family, part in kinds.families.items()}
+        kept = kept_centroids.load(folder, builder, widths) if folder and builder else None
+        found = kept or self._centroids(kinds, row["build"])
+        if folder and builder and kept is None:
+            kept_centroids.save(folder, builder, found)
+        space = FeatureSpace(kinds, unpack(row["mean"]), unpack(row["scale"]), found)
+        return space, str(row["build"])
+
+    def _centroids(self, kinds: FeatureSet, build: str) -> dict[str, Floats]:
         found: dict[str, dict[int, Floats]] = {family: {} for family in kinds.families}
         for cluster in self._read(queries.CLUSTERS):
             found[cluster["family"]][cluster["index"]] = unpack(cluster["centroid"])
-        if self.build() != row["build"]:
+        if self.build() != build:
             raise RebuiltError
-        space = FeatureSpace(
-            kinds=kinds,
-            mean=unpack(row["mean"]),
-            scale=unpack(row["scale"]),
-            centroids={
-                family: np.stack([centroids[index] for index in range(len(centroids))])
-                for family, centroids in found.items()
-            },
-        )
-        return space, str(row["build"])
+        return {
+            family: np.stack([own[index] for index in range(len(own))])
+            for family, own in found.items()
+        }
 
     def read_graph(self) -> GraphRows:
         """The whole graph as arrays.
@@ -491,6 +520,28 @@ class GraphStore:
             for row in (found["properties"] for found in self._read(queries.MODELS))
             for opened in [row.get("testOpenedAt")]
         ]
+
+    def without_predictions(self, model: str, build: str) -> list[str]:
+        """Songs that have no prediction of a model, sorted: those that were added to a build.
+
+        Where none of these lacks one all songs are looked through, which takes longer.
+        """
+        rows = self._read(queries.ADDED_WITHOUT_PREDICTION, model=model, build=build)
+        rows = rows or self._read(queries.SONGS_WITHOUT_PREDICTION, model=model)
+        return sorted(row["id"] for row in rows)
+
+    def hanging(self, ids: Sequence[str]) -> list[Hanging]:
+        """What songs hang on in the graph, sorted by id; those that are gone are left out."""
+        found = [
+            Hanging(
+                row["id"],
+                [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
+                sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
+                [(name, weight) for name, weight in sorted(row["tags"])],
+            )
+            for row in self._read(queries.HANGING, ids=list(ids))
+        ]
+        return sorted(found, key=lambda song: song.id)
 
     def delete_model(self, id: str) -> None:
         """Delete a model and what it predicted; the record of its looks at test songs stays."""

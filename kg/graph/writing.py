@@ -26,6 +26,7 @@ def write_songs(
     *,
     kept: Sequence[str] = (),
     taken: Collection[str] | None = None,
+    added_to: str | None = None,
 ) -> None:
     """Add songs, or bring them up to date, with the genres that their source gives.
 
@@ -35,13 +36,16 @@ def write_songs(
         kept: Sources whose genres a song keeps, whatever these songs say.
         taken: Paths of all songs of this ingest, whose copies elsewhere are kept; None: a song
             lies where it says, and nowhere else.
+        added_to: The finished build that new songs are hung into; None: the next build is to make
+            all anew.
     """
     names = sorted({name for song in songs for name in _genres(song)})
     if names:
         run(tx, queries.MERGE_GENRES, names=names)
     ids = [song.record.id for song in songs]
     there = {row["id"]: row for row in fetch(tx, queries.SONGS_THERE, {"ids": ids})}
-    _create_songs(tx, [song for song in songs if song.record.id not in there], names)
+    new = [song for song in songs if song.record.id not in there]
+    _create_songs(tx, new, names, added_to)
     old = [song for song in songs if song.record.id in there]
     rows = [{"id": song.record.id, "properties": song_properties(song)} for song in old]
     if taken is not None:
@@ -95,13 +99,17 @@ def write_vectors(
 
 
 def _create_songs(
-    tx: neo4j.ManagedTransaction, songs: Sequence[NewSong], genres: Sequence[str]
+    tx: neo4j.ManagedTransaction,
+    songs: Sequence[NewSong],
+    genres: Sequence[str],
+    added_to: str | None,
 ) -> None:
     number = {name: i for i, name in enumerate(genres)}
     rows = []
     for song in songs:
         labels = [number[name] for name in _genres(song)]
-        rows.append([song.record.id, song_properties(song), labels, song.record.genre_source])
+        properties = song_properties(song) | {"addedTo": added_to}
+        rows.append([song.record.id, properties, labels, song.record.genre_source])
     if rows:
         run(tx, queries.CREATE_SONGS, rows=rows, genres=list(genres))
 

@@ -79,12 +79,17 @@ def test_the_whole_way(kg: Kg, music: Path, tmp_path: Path) -> None:
 
     document = json.loads(kg("predict", "--json").out)
     assert document["predicted"] == 25
+    assert "Every song has a prediction of model" in kg("predict", "--new").out
+    assert json.loads(kg("predict", "--new", "--json").out)["predicted"] == 0
     printed = kg("status")
+    assert "added since the training" in printed.out
+    assert "1 song (4.0 %), its features" in printed.out
     assert "Everything is up to date." in printed.out
     assert "25 (24 with a genre)" in printed.out
     document = json.loads(kg("status", "--json").out)
     assert document["counts"]["relationships"]["PREDICTED_GENRE"] == 75
     assert document["model"]["state"] == "current"
+    assert (document["ageing"]["added"], document["ageing"]["share"]) == (1, 0.04)
 
     printed = kg("export", tmp_path / "export")
     assert "song/has_mfcc/feature_cluster" in printed.out

@@ -74,6 +74,10 @@ class Command:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    def said(self) -> str:
+        """What it has written to stderr so far."""
+        return os.pread(self._err.fileno(), 1 << 20, 0).decode()
+
     def kill(self) -> None:
         """Kill it with all it started, but for the server, which has a group of its own."""
         with contextlib.suppress(ProcessLookupError):

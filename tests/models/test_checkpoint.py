@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from models.rgcn import EncoderConfig
 from models.training import layer_outputs, predict
 from tests.models.graphs import GROUPS, TARGET, class_graph
 
+NAMES = [f"item {n:02}" for n in range(60)]
 EXTRA = {"genres": ["blues", "ça"], "seed": 3, "metrics": {"accuracy": 0.5}}
 
 
@@ -21,7 +23,7 @@ def saved(tmp_path: Path) -> tuple[Path, LinkModel]:
     model = LinkModel(shape, EncoderConfig(hidden=8, bases=2))
     model.smoothing.fill_(0.3)
     folder = tmp_path / "models" / "one"
-    checkpoint.save(folder, model, layer_outputs(model, data), EXTRA)
+    checkpoint.save(folder, model, layer_outputs(model, data), EXTRA, {"item": NAMES})
     return folder, model
 
 
@@ -31,6 +33,8 @@ def test_round_trip_gives_the_same_scores(saved: tuple[Path, LinkModel]) -> None
     back = checkpoint.load(folder)
     assert torch.equal(predict(back.model, data), predict(model, data))
     assert back.extra == EXTRA
+    assert list(back.names["item"]) == NAMES
+    assert back.names["item"].find(["item 07", "item 7"]).tolist() == [7, -1]
     assert back.model.shape == model.shape
     assert not back.model.training
     for mine, theirs in zip(back.layers, layer_outputs(model, data), strict=True):
@@ -103,7 +107,7 @@ def test_tensors_of_the_caller_lie_beside_the_weights(saved: tuple[Path, LinkMod
     folder, model = saved
     assert checkpoint.load(folder).tensors == {}
     own = {"far.away": torch.arange(6.0).view(2, 3), "near": torch.ones(2, 2).T}
-    checkpoint.save(folder, model, layer_outputs(model, class_graph()), EXTRA, own)
+    checkpoint.save(folder, model, layer_outputs(model, class_graph()), EXTRA, tensors=own)
     back = checkpoint.load(folder)
     assert back.tensors.keys() == own.keys()
     assert all(torch.equal(back.tensors[name], own[name]) for name in own)
@@ -129,3 +133,26 @@ def test_another_format_is_refused(saved: tuple[Path, LinkModel], other: int) ->
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(CheckpointError, match=f"format {other}"):
         checkpoint.load(folder)
+
+
+def test_a_checkpoint_from_before_rows_had_names_is_read(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    checkpoint.save(folder, model, layer_outputs(model, class_graph()), EXTRA)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["format"] = 2
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    back = checkpoint.load(folder)
+    assert (back.extra, back.names) == (EXTRA, {})
+
+
+def test_kept_outputs_are_mapped_and_not_read(saved: tuple[Path, LinkModel]) -> None:
+    folder, model = saved
+    layers = layer_outputs(model, class_graph())
+    wide = [{t: v.repeat(20_000, 1) for t, v in layer.items()} for layer in layers]
+    checkpoint.save(folder, model, wide, EXTRA)
+    size = (folder / "layers.safetensors").stat().st_size
+    process = psutil.Process()
+    before = process.memory_info().rss
+    back = checkpoint.load(folder)
+    assert torch.equal(back.layers[1]["item"][-60:], layers[1]["item"])
+    assert process.memory_info().rss - before < size / 4
