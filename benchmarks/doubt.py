@@ -92,28 +92,31 @@ def heard(folder: Path, home: Path, *, with_musicnn: bool) -> tuple[Clips, NDArr
     kind = {path.stem: name for name, paths in made.items() for path in paths}
     every = [*real, *((path.stem, path) for paths in made.values() for path in paths)]
     own = extract(every, home / "cache")
-    print(f"{len(own.rejected)} of {len(every)} files are no songs to begin with", flush=True)
-    kinds, x = with_embeddings(30.0, []), own.features
+    for one in own.rejected:
+        print(f"{one.path.name} {one.reason}", flush=True)
+    ids, kinds, x = own.ids, with_embeddings(30.0, []), own.features
     if with_musicnn:
         weights = install(home, None)
         paths = dict(every)
         files = [(id, paths[id]) for id in own.ids]
         vectors = embed(files, EMBEDDING, lambda: MusicnnEar(weights), home / "cache")
-        assert vectors.ids == own.ids
-        kinds, x = with_embeddings(30.0, [EMBEDDING]), np.hstack([x, vectors.vectors])
+        for one in vectors.rejected:
+            print(f"{one.path.name} {one.reason}", flush=True)
+        ids, kinds = vectors.ids, with_embeddings(30.0, [EMBEDDING])
+        x = np.hstack([x[[own.ids.index(id) for id in ids]], vectors.vectors])
     facts = pd.read_csv(folder / "features_30s.csv").set_index("filename")
     artist = {Path(str(name)).stem: who for name, who in facts["artist"].items()}
-    genre = [id.split(".")[0] if id not in kind else "" for id in own.ids]
+    genre = [id.split(".")[0] if id not in kind else "" for id in ids]
     genres = sorted(set(genre))
     clips = Clips(
-        own.ids,
+        ids,
         x,
         kinds,
         np.array([genres.index(name) for name in genre]),
         genres,
-        [who if isinstance(who := artist.get(id), str) else None for id in own.ids],
+        [who if isinstance(who := artist.get(id), str) else None for id in ids],
     )
-    return clips, np.array([kind.get(id, "") for id in own.ids])
+    return clips, np.array([kind.get(id, "") for id in ids])
 
 
 def sounds(clips: Clips, kind: NDArray[np.str_], seeds: Sequence[int]) -> list[dict[str, Any]]:

@@ -275,13 +275,21 @@ def test_without_test_songs_validation_songs_tell_each_by_the_others(
 ) -> None:
     library.ingest(music)
     run(library, "MATCH (s:Song {split: 'test'}) SET s.split = 'valid'")
-    run(library, "MATCH (f:FeatureSpace) SET f.split = 'artist'")
-    library.train(TrainOptions(epochs=5, allow_leaks=True))
-    (model, *_) = library.store.read_models()
-    if model.metrics["testSongs"] == 0:
-        assert model.metrics["doubtMeasuredOn"] == "valid"
-        assert model.metrics["ece"] >= 0
-        assert library.ask("MATCH (t:TestSplit) RETURN count(t)").rows == [[0]]
+    report = library.train(TrainOptions(epochs=20, precision=0.01))
+    assert report.songs == {"train": 8, "valid": 16, "test": 0}
+    assert report.looks is None
+    told = report.doubt
+    assert (told.side, told.songs, told.calibrated_on) == ("valid", 16, 16)
+    assert told.ece is not None
+    assert told.coverage is not None
+    assert report.model.metrics["doubtMeasuredOn"] == "valid"
+    # Nobody is told by a calibration that it helped to fit: these are others than the model's own.
+    shares = library.ask(
+        "MATCH (s:Song {split: 'valid'})-[p:PREDICTED_GENRE {rank: 1}]->(g:Genre) "
+        "RETURN p.probability, EXISTS { (s)-[:IN_GENRE]->(g) }"
+    ).rows
+    own = abs(np.mean([share for share, _ in shares]) - np.mean([right for _, right in shares]))
+    assert told.ece != pytest.approx(own, abs=1e-6)
 
 
 def test_what_is_no_precision_is_refused(library: Library, music: Path) -> None:
