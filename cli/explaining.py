@@ -1,0 +1,133 @@
+"""`kg explain` and `kg similar`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import App, json_option, pass_app
+
+if TYPE_CHECKING:
+    from kg.explaining import Explanation, GenreExplained
+
+
+@click.command()
+@click.argument("song")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Pieces of evidence that are shown for each genre; --json has all of them.",
+)
+@json_option
+@pass_app
+def explain(app: App, song: str, top: int, as_json: bool) -> None:
+    """Say why a song has its first two predicted genres.
+
+    SONG is a title, a path, or an id (four digits are enough). What a piece of evidence is worth is
+    measured: the song is scored again without it. Strength is its share of all that the song's
+    neighbours in the graph say for this genre and against it (-). A song may seem to speak against
+    its own genre: it does so less than the others like it, and they would count for more without
+    it. The Cypher below shows the same paths in the graph.
+
+    \b
+    Example:
+      kg explain "So What"
+      kg explain ~/Music/jazz/so-what.mp3 --json
+    """
+    from cli.output import print_json
+
+    with app.library() as library:
+        found = library.explain(song, named=top)
+    if as_json:
+        print_json(found)
+        return
+    _print_explanation(app, found)
+
+
+@click.command()
+@click.argument("song")
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many songs.",
+)
+@json_option
+@pass_app
+def similar(app: App, song: str, most: int, as_json: bool) -> None:
+    """Find songs like a song, and say what they share with it.
+
+    SONG is a title, a path, or an id (four digits are enough). Songs are compared as the model sees
+    them: it has learned which sounds make a difference between your genres, and hears what a song's
+    neighbours in the graph are. SIMILAR_TO, which `kg query` can ask for, knows nothing of genres:
+    it links the ten songs whose sound is nearest. Without a model songs are found by that. Songs
+    that came after the last `kg train` or `kg predict` are not among the answers.
+
+    \b
+    Example:
+      kg similar "So What" -n 20
+    """
+    from cli.output import print_json, print_table
+    from kg.wording import title
+
+    with app.library() as library:
+        found = library.similar(song, most)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["similarity", "song", "what they share"],
+        [(f"{s.similarity:.2f}", title(s.title, s.artist), s.words) for s in found.songs],
+        title=f"Songs like {title(found.title, found.artist)}",
+    )
+    _print_cypher(found.cypher)
+    if found.why_not_embedding is not None:
+        app.remark(f"By sound alone (SIMILAR_TO). {found.why_not_embedding}")
+    if len(found.songs) < most:
+        app.remark(f"There are no more than {len(found.songs)}.")
+
+
+def _print_explanation(app: App, found: "Explanation") -> None:
+    from kg.wording import title
+
+    owner = f" Filed under {', '.join(found.genres)}." if found.genres else ""
+    click.echo(f"{title(found.title, found.artist)}.{owner}")
+    for told in found.explained:
+        _print_genre(told)
+    if any(piece.contribution < 0 for told in found.explained for piece in told.named):
+        app.remark("Strength below 0: it speaks against the genre.")
+
+
+def _print_genre(told: "GenreExplained") -> None:
+    from cli.output import percent, print_table
+
+    if told.named:
+        print_table(
+            ["strength", "evidence", "path"],
+            [
+                (
+                    f"{100 * piece.share:+.0f} %",
+                    piece.words,
+                    f"{piece.relationship} {_end(piece.key)}",
+                )
+                for piece in told.named
+            ],
+            title=f"\nWhy {told.genre}, {percent(told.probability)}",
+        )
+    else:
+        click.echo(f"\nWhy {told.genre}, {percent(told.probability)}: it has no neighbours.")
+    for sentence in told.summary:
+        click.echo(sentence)
+    _print_cypher(told.cypher)
+
+
+def _end(key: str) -> str:
+    """A key as short as it may be typed: four digits of a song's id are enough, twelve are sure."""
+    return key if len(key) < 32 else key[:12]
+
+
+def _print_cypher(cypher: str) -> None:
+    click.echo(f"\n{cypher}")
