@@ -125,7 +125,7 @@ def _print_genre(told: "GenreExplained") -> None:
 
 
 def _end(key: str) -> str:
-    """A key as short as it may be typed: four digits of a song's id are enough, twelve are sure."""
+    """A song's id as short as it may be typed, and other keys as they are."""
     return key if len(key) < 32 else key[:12]
 
 

@@ -377,11 +377,15 @@ def _without(together: Sequence[Together], guess: Guess, now: int) -> list[str]:
     """What would be without all similar songs, and without all tags."""
     called = {"SIMILAR_TO": "similar songs", "HAS_TAG": "tags"}
     return [
-        f"Without all {each.neighbours} {called[each.relationship]} "
+        f"Without {_all(each.neighbours)} {called[each.relationship]} "
         f"{standing(guess.genre, each.rank, each.first, now=now)}."
         for each in together
         if each.neighbours > 1 and each.relationship in called
     ]
+
+
+def _all(count: int) -> str:
+    return "both" if count == 2 else f"all {count}"
 
 
 def _by_itself(own: OwnSound, guess: Guess, now: int, networks: Mapping[str, str]) -> str:

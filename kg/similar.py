@@ -77,9 +77,9 @@ class SimilarSongs:
 def similar(store: GraphStore, models_dir: Path, text: str, n: int = MOST) -> SimilarSongs:
     """The n songs that are most like a song.
 
-    They are compared by the cosine of their embeddings, the outputs of the encoder's last layer: one
-    product with what the checkpoint keeps. A song that came later is embedded from its neighbours;
-    those that came later aren't among the answers. Where no model can be used, by SIMILAR_TO.
+    They are compared by the cosine of their embeddings, the outputs of the encoder's last layer,
+    in one product with what the checkpoint keeps. A song that came later is embedded from its
+    neighbours, and is not among the answers. Where no model can be used, by SIMILAR_TO.
 
     Args:
         store: The graph.

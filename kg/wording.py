@@ -85,7 +85,7 @@ def shared_in_words(
     *,
     same_artist: bool,
 ) -> str:
-    """What two songs share: `jazz, alike in timbre and rhythm, "sax", the artist`.
+    """What two songs share: `jazz; alike in timbre and rhythm; heard in both: sax, slow`.
 
     Args:
         genres: That both have.
@@ -94,17 +94,17 @@ def shared_in_words(
         networks: Names of pretrained networks by their families.
         same_artist: Whether both are by one artist.
     """
-    alike = dict.fromkeys(
-        _FAMILIES.get(family, family) for family in families if family not in networks
-    )
-    hearing = [f"alike to {networks[family]}" for family in families if family in networks]
-    return ", ".join([
-        *genres,
-        *(["the artist"] if same_artist else []),
-        *([f"alike in {listed([*alike])}"] if alike else []),
-        *hearing,
-        *(f'"{tag}"' for tag in tags),
-    ])  # fmt: skip
+    alike = [
+        f"how {networks[family]} hears them" if family in networks else sound_in_words(family, {})
+        for family in families
+    ]
+    parts = [
+        ", ".join(genres),
+        "the artist" if same_artist else "",
+        f"alike in {listed([*dict.fromkeys(alike)])}" if alike else "",
+        f"heard in both: {', '.join(tags)}" if tags else "",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def standing(genre: str, rank: int, first: str, *, now: int) -> str:

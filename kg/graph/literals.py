@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from kg.text import printable
-
 Value = str | int | Sequence[str]
 
 _PARAMETER: Final = re.compile(r"\$(\w+)")
+# Characters that a terminal acts on, or that would break the line.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def with_literals(text: str, **values: Value) -> str:
@@ -21,5 +21,6 @@ def _literal(value: Value) -> str:
         return str(value)
     if isinstance(value, str):
         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{printable(quoted)}'"
+        quoted = _UNPRINTABLE.sub(lambda char: f"\\u{ord(char[0]):04x}", quoted)
+        return f"'{quoted}'"
     return f"[{', '.join(map(_literal, value))}]"
