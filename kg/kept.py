@@ -128,9 +128,12 @@ class KeptGraph:
         row = self.row_of(song.id)
         if row is not None:
             return self.layers[-1][SONG_NODE][row]
+        heard = {
+            edge_type: torch.stack([senders, torch.zeros_like(senders)])
+            for edge_type, senders in self.neighbours(song).items()
+        }
         with torch.no_grad():
-            encoder = self.net.encoder
-            return encoder.embed_new(SONG_NODE, x[None], self.neighbours(song), self.layers)[0]
+            return self.net.encoder.embed_new(SONG_NODE, x[None], heard, self.layers)[0]
 
     def nearest(self, embedding: "Tensor", k: int) -> list[tuple[str, float]]:
         """The k songs whose kept embeddings have the highest cosine with this one: (id, cosine)."""
