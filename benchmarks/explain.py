@@ -20,6 +20,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,11 +28,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import benchmarks.store as store_benchmark
 from benchmarks.ears import MUSICNN, of_tables
-from benchmarks.gtzan import FOLDS, Clips, folds, graph
-from kg import Library
+from benchmarks.gtzan import FOLDS, Clips, Rows, folds, graph
+from kg import Library, learning
+from kg.explaining import explain
+from kg.graph.rows import GraphRows, ModelRow
+from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
-from kg.saved_models import latest_model, load_checkpoint
+from kg.saved_models import (
+    description,
+    latest_model,
+    load_checkpoint,
+    new_model_id,
+    save_checkpoint,
+)
 from kg.schema import GENRE_EDGE, SIMILAR_EDGE, SONG_NODE, TAG_EDGE, feature_edge, reverse_edge
 from models.attribution import Neighbour, attribute
 from models.link_model import LinkModel
@@ -130,7 +141,7 @@ def cases_of(model: LinkModel, data: HeteroData, songs: Sequence[int]) -> Iterat
             yield Case(song, genre, rank, sorted(left, key=lambda each: float(left[each][genre])))
 
 
-def trained_on(clips: Clips, learn: "np.ndarray[tuple[int], np.dtype[np.int64]]", seed: int):
+def trained_on(clips: Clips, learn: Rows, seed: int) -> tuple[LinkModel, HeteroData, GraphRows]:
     rows = graph(clips, learn, seed)
     data, maps = to_hetero(rows)
     config = TrainConfig(seed=seed)
@@ -204,18 +215,54 @@ def run_similar(folder: Path) -> None:
         print(f"{name:48}{''.join(means)}")
 
 
+def run_size(songs: int) -> None:
+    """Seconds that explaining takes in a made-up library, of each kind of song."""
+    with TemporaryDirectory() as home, Library.open(home, neo4j_uri=None) as library:
+        store, models_dir = GraphStore(library.connection), library.settings.models_dir
+        made = store_benchmark.Library(songs)
+        for name, step in store_benchmark.ours(library.connection, made):
+            if name not in ("predictions", "read back"):
+                step()
+        kinds = {"trained on": made.ids[0], "without a genre": made.ids[1]}
+        library.connection.write(
+            lambda tx: tx.run(
+                "MATCH (s:Song {id: $id})-[r:IN_GENRE]->(:Genre) DELETE r SET s.split = null",
+                id=kinds["without a genre"],
+            ).consume()
+        )
+        data, maps = to_hetero(store.read_graph())
+        result = learning.fit(data, maps, learning.TrainOptions(epochs=3))
+        id, now = new_model_id(), datetime.now(UTC)
+        model = ModelRow(id, now, "writing", str(models_dir / id), maps.feature_version, "", {})
+        layers = layer_outputs(result.model, data)
+        save_checkpoint(models_dir / id, result.model, layers, description(model, maps, 0))
+        learning.predict(store, models_dir, model=model)
+        del data, layers, result
+        print(f"\n{songs} songs: explaining one, seconds")
+        for kind, song in kinds.items():
+            taken = []
+            for _ in range(3):
+                began = time.perf_counter()
+                found = explain(store, models_dir, song)
+                taken.append(time.perf_counter() - began)
+                assert len(found.explained) == GENRES
+            print(f"{kind:20}{min(taken):8.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/gtzan"), metavar="DIR")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the wheel of musicnn")
     parser.add_argument("--only", default="tables,audio,similar", help="parts, by commas")
     parser.add_argument("--draws", type=int, default=5, help="random neighbours a song")
+    parser.add_argument("--songs", type=int, default=100_000, help="of the made-up library")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     parts: Mapping[str, Callable[[], None]] = {
         "tables": lambda: run_tables(asked.data, asked.draws),
         "audio": lambda: run_audio(asked.data, asked.weights, asked.draws),
         "similar": lambda: run_similar(asked.data),
+        "size": lambda: run_size(asked.songs),
     }
     for name in asked.only.split(","):
         if name not in parts:

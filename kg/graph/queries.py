@@ -486,9 +486,12 @@ MATCH (s:Song {id: $song})-[:PREDICTED_GENRE {rank: $rank}]->(g:Genre)
 UNWIND $keys AS key
 MATCH (s)-[r:SIMILAR_TO|HAS_FEATURE|HAS_TAG]-(n)
 WHERE key IN [n.id, n.name]
-RETURN DISTINCT type(r) AS path, key, n.title AS title, n.artist AS artist,
-       [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres,
-       COUNT { (n)<-[:HAS_FEATURE|HAS_TAG]-(:Song)-[:IN_GENRE]->(g) } AS songs, g.name AS genre
+RETURN DISTINCT type(r) AS path, key, n.title AS title,
+       coalesce(n.artist, n.albumArtist) AS artist,
+       [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres, g.name AS genre,
+       COUNT {
+         (n)<-[:HAS_FEATURE|HAS_TAG]-(o:Song)-[:IN_GENRE]->(g) WHERE o.id <> s.id
+       } AS othersOfGenre
 """
 LINKED_SONGS: Final = """
 MATCH (:Song {id: $id})-[r:SIMILAR_TO]-(o:Song)
