@@ -1,6 +1,6 @@
 """The graph as a model last saw it: the layer outputs that its checkpoint keeps, by song."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from kg.graph.surroundings import Surroundings, read_surroundings
 from kg.records import FeatureSet
 from kg.saved_models import latest_model, load_checkpoint, none_in_use
 from kg.schema import (
+    CLUSTER_NODE,
     SIMILAR_EDGE,
     SONG_NODE,
     TAG_EDGE,
+    TAG_NODE,
     EdgeType,
     feature_edge,
     reverse_edge,
@@ -87,12 +89,20 @@ class KeptGraph:
         self.tags: Sequence[str] = loaded.extra.get("tags", [])
         self.genres: Sequence[str] = loaded.extra["genres"]
         self._song_row = {id: row for row, id in enumerate(self.songs)}
-        self._cluster_row = {id: row for row, id in enumerate(self.clusters)}
-        self._tag_row = {name: row for row, name in enumerate(self.tags)}
+        sizes = {kind: len(rows) for kind, rows in self.layers[-1].items()}
+        expected = {SONG_NODE: self.songs, CLUSTER_NODE: self.clusters, TAG_NODE: self.tags}
+        if any(sizes.get(kind, 0) != len(rows) for kind, rows in expected.items()):
+            raise NotReadyError(
+                f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
+            )
 
     def row_of(self, song: str) -> int | None:
         """The row of a song; None: it came later."""
-        return self._song_row.get(song)
+        return next(iter(self._rows_of([song])), None)
+
+    def _rows_of(self, songs: Sequence[str]) -> list[int]:
+        """The rows of those songs that didn't come later."""
+        return [self._song_row[id] for id in songs if id in self._song_row]
 
     def neighbours(self, song: Surroundings) -> "dict[EdgeType, Tensor]":
         """Who sends messages to a song: rows of its neighbours, int64 [e], by edge type.
@@ -102,18 +112,14 @@ class KeptGraph:
         """
         import torch
 
-        senders: dict[EdgeType, tuple[Mapping[str, int], list[str]]] = {
-            reverse_edge(SIMILAR_EDGE): (self._song_row, list(song.like)),
-            SIMILAR_EDGE: (self._song_row, list(song.likened)),
-            reverse_edge(TAG_EDGE): (self._tag_row, list(song.tags)),
+        rows: dict[EdgeType, list[int]] = {
+            reverse_edge(SIMILAR_EDGE): self._rows_of(song.like),
+            SIMILAR_EDGE: self._rows_of(song.likened),
+            reverse_edge(TAG_EDGE): [row for row, tag in enumerate(self.tags) if tag in song.tags],
         }
         for family, cluster in song.clusters:
             edge_type = reverse_edge(feature_edge(family))
-            senders.setdefault(edge_type, (self._cluster_row, []))[1].append(cluster)
-        rows = {
-            edge_type: [row_of[key] for key in keys if key in row_of]
-            for edge_type, (row_of, keys) in senders.items()
-        }
+            rows.setdefault(edge_type, []).append(self.clusters.index(cluster))
         return {edge_type: torch.tensor(found) for edge_type, found in rows.items() if found}
 
     def embedding(self, song: Surroundings, x: "Tensor") -> "Tensor":
