@@ -83,7 +83,7 @@ def without(data: HeteroData, song: int, neighbour: Neighbour) -> HeteroData:
     return left
 
 
-def tested(
+def deletions(
     title: str, model: LinkModel, data: HeteroData, cases: Sequence[Case], draws: int, seed: int
 ) -> list[tuple[str, int, float, float]]:
     """What whole passes say: (title, rank, loss without the first, loss without a random one)."""
@@ -157,13 +157,16 @@ def run_tables(folder: Path, draws: int) -> None:
         some = np.random.default_rng(seed).choice(learn, len(told), replace=False)
         for title, songs in (("held-out songs", told), ("songs that were trained on", some)):
             cases = list(cases_of(model, data, songs.tolist()))
-            rows += tested(title, model, data, cases, draws, seed)
+            rows += deletions(title, model, data, cases, draws, seed)
     show(rows)
 
 
 def run_audio(folder: Path, weights: Path | None, draws: int) -> None:
     ears = "musicnn" if weights is None else f"musicnn:{weights}"
-    with TemporaryDirectory() as home, Library.open(home, neo4j_uri=None) as library:
+    with (
+        TemporaryDirectory(ignore_cleanup_errors=True) as home,
+        Library.open(home, neo4j_uri=None) as library,
+    ):
         library.ingest(folder / "audio", genres_from="folder", embeddings=[ears])
         library.train()
         data, maps = library.hetero_with_ids()
@@ -187,7 +190,7 @@ def run_audio(folder: Path, weights: Path | None, draws: int) -> None:
             for told in library.explain(id).explained:
                 order = [neighbour(each.relationship, each.key) for each in told.evidence]
                 cases.append(Case(song[id], genre[told.genre], told.rank, order))
-        show(tested(f"{len(maps.songs)} real clips", loaded.model, data, cases, draws, 0))
+        show(deletions(f"{len(maps.songs)} real clips", loaded.model, data, cases, draws, 0))
 
 
 def run_similar(folder: Path) -> None:
@@ -217,7 +220,10 @@ def run_similar(folder: Path) -> None:
 
 def run_size(songs: int) -> None:
     """Seconds that explaining takes in a made-up library, of each kind of song."""
-    with TemporaryDirectory() as home, Library.open(home, neo4j_uri=None) as library:
+    with (
+        TemporaryDirectory(ignore_cleanup_errors=True) as home,
+        Library.open(home, neo4j_uri=None) as library,
+    ):
         store, models_dir = GraphStore(library.connection), library.settings.models_dir
         made = store_benchmark.Library(songs)
         for name, step in store_benchmark.ours(library.connection, made):

@@ -26,9 +26,9 @@ def explain(app: App, song: str, top: int, as_json: bool) -> None:
 
     SONG is a title, a path, or an id (four digits are enough). What a piece of evidence is worth is
     measured: the song is scored again without it. Strength is its share of all that the song's
-    neighbours in the graph say for this genre and against it (-). A song may seem to speak against
-    its own genre: it does so less than the others like it, and they would count for more without
-    it. The Cypher below shows the same paths in the graph.
+    neighbours in the graph say for the genre and against it. A jazz song may come out as speaking
+    against jazz: it speaks for it less than the other similar songs, which count for more without
+    it. The Cypher below each table shows the same paths in the graph.
 
     \b
     Example:

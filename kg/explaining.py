@@ -248,7 +248,10 @@ def _layers_of_its_pass(
         data, maps = to_hetero(in_turn(store.read_graph).only(set(kept.songs)))
     if [*maps.songs] != [*kept.songs] or [*maps.genres] != [*kept.genres]:
         raise _changed(kept.model.id)
-    return training.layer_outputs(kept.net, data, scored=kept.row_of(song))
+    try:
+        return training.layer_outputs(kept.net, data, scored=kept.row_of(song))
+    except ValueError as error:  # it doesn't fit the model
+        raise _changed(kept.model.id) from error
 
 
 @dataclass(frozen=True, slots=True)
