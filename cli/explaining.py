@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import App, json_option, pass_app
+from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.explaining import Explanation, GenreExplained
@@ -78,10 +79,10 @@ def similar(app: App, song: str, most: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    click.echo(printable(f"Songs like {title(found.title, found.artist)}"))
     print_table(
         ["similarity", "song", "what they share"],
         [(f"{s.similarity:.2f}", title(s.title, s.artist), s.words) for s in found.songs],
-        title=f"Songs like {title(found.title, found.artist)}",
     )
     _print_cypher(found.cypher)
     if found.why_not_embedding is not None:
@@ -94,7 +95,7 @@ def _print_explanation(app: App, found: "Explanation") -> None:
     from kg.wording import title
 
     owner = f" Filed under {', '.join(found.genres)}." if found.genres else ""
-    click.echo(f"{title(found.title, found.artist)}.{owner}")
+    click.echo(printable(f"{title(found.title, found.artist)}.{owner}"))
     for told in found.explained:
         _print_genre(told)
     if any(piece.contribution < 0 for told in found.explained for piece in told.named):
@@ -104,23 +105,18 @@ def _print_explanation(app: App, found: "Explanation") -> None:
 def _print_genre(told: "GenreExplained") -> None:
     from cli.output import percent, print_table
 
+    nothing = "" if told.named else ": it has no neighbours in the graph"
+    click.echo(printable(f"Why {told.genre}, {percent(told.probability)}{nothing}"))
     if told.named:
         print_table(
             ["strength", "evidence", "path"],
             [
-                (
-                    f"{100 * piece.share:+.0f} %",
-                    piece.words,
-                    f"{piece.relationship} {_end(piece.key)}",
-                )
-                for piece in told.named
+                (f"{100 * each.share:+.0f} %", each.words, f"{each.relationship} {_end(each.key)}")
+                for each in told.named
             ],
-            title=f"\nWhy {told.genre}, {percent(told.probability)}",
         )
-    else:
-        click.echo(f"\nWhy {told.genre}, {percent(told.probability)}: it has no neighbours.")
     for sentence in told.summary:
-        click.echo(sentence)
+        click.echo(printable(sentence))
     _print_cypher(told.cypher)
 
 
@@ -130,4 +126,4 @@ def _end(key: str) -> str:
 
 
 def _print_cypher(cypher: str) -> None:
-    click.echo(f"\n{cypher}")
+    click.echo(f"\n{cypher}\n")
