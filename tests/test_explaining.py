@@ -14,6 +14,7 @@ from kg.graph.surroundings import GenresAround, Known
 from kg.graph.transactions import pack
 from kg.learning import TrainOptions
 from kg.wording import cluster_in_words, song_in_words, standing, tag_in_words
+from tests.embeddings.ears import write_weights
 
 TRAINED = TrainOptions(epochs=40)
 
@@ -158,6 +159,27 @@ def test_what_is_explained_and_shown_in_cypher(trained: Library) -> None:
         assert re.match(rf"Without all \d+ similar songs {told.genre} would ", songs)
         assert own.startswith("By its own sound alone, without any neighbour, ")
         assert set(told.own.families) == set(trained.store.feature_set().families)
+
+
+@pytest.mark.slow
+def test_what_a_network_hears_is_evidence(library: Library, music: Path) -> None:
+    write_weights(library.settings.embeddings_dir)
+    library.ingest(music)
+    library.train(TRAINED)
+    (id, *_) = songs_of(library, "test")
+    found = library.explain(id, named=100)
+    heard = library.ask("MATCH (:Song {id: $id})-[:HAS_TAG]->(t) RETURN t.name", {"id": id}).rows
+    for told in found.explained:
+        tags = {each.key: each.words for each in told.evidence if each.relationship == "HAS_TAG"}
+        assert sorted(tags) == sorted(name for (name,) in heard)
+        for tag, words in tags.items():
+            assert words.startswith(f'musicnn hears "{tag}" in it; of the other songs with it ')
+        assert set(shown(library, told.cypher)) == {
+            (each.relationship, each.key) for each in told.evidence
+        }
+        assert any(sentence.startswith("Without all 10 tags ") for sentence in told.summary)
+    (other, *_) = library.similar(id, 1).songs
+    assert other.words.endswith(f"heard in both: {', '.join(other.tags)}")
 
 
 def test_an_added_song_is_explained_by_its_neighbours(trained: Library, tmp_path: Path) -> None:
