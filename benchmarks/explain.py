@@ -115,7 +115,7 @@ def show(rows: Sequence[tuple[str, int, float, float]]) -> None:
             own = [row for row in rows if row[:2] == (title, rank)]
             first, other = (np.array([row[column] for row in own]) for column in (2, 3))
             print(
-                f"{f'{title}, genre {rank}':46}{len(own):>7}{(first > other).mean():>18.3f}"
+                f"{f'{title}, genre {rank}':46}{len(own):>7}{(first > other).sum():>18}"
                 f"{first.mean():>18.3f}{other.mean():>9.3f}"
             )
 
