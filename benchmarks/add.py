@@ -427,7 +427,9 @@ def told_both_ways(
     before = graph(old, np.ones(len(old), dtype=np.bool_))
     data, maps = to_hetero(before)
     config = training.TrainConfig(seed=seed)
-    net = training.train(data, GENRE_EDGE, groups=maps.families, config=config).model
+    net = training.train(
+        data, GENRE_EDGE, groups=maps.families, silent=maps.silent, config=config
+    ).model
     now = datetime.now(UTC)
     model = ModelRow("model", now, "current", str(scratch / "model"), "", "", {})
     about = description(model, maps, seed)

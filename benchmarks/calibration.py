@@ -104,7 +104,9 @@ def judged(
     )
     graph = replace(graph, songs=replace(graph.songs, artists=songs.artists))
     data, maps = to_hetero(graph)
-    result = train(data, GENRE_EDGE, groups=maps.families, config=TrainConfig(seed=seed))
+    result = train(
+        data, GENRE_EDGE, groups=maps.families, silent=maps.silent, config=TrainConfig(seed=seed)
+    )
     scores, x = predict(result.model, data), data[SONG_NODE].x
     labelled = Labelled(graph)
     judges = {

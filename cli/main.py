@@ -16,6 +16,7 @@ from cli.asking import query
 from cli.comparing import compare
 from cli.demo import demo
 from cli.experiments import experiments
+from cli.explaining import explain, similar
 from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
@@ -34,7 +35,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "forget", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "suggest-genres"],
+    "Asking": ["query", "explain", "similar", "suggest-genres"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -79,7 +80,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 for command in (
     *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, tune),
-    *(experiments, models, query, suggest_genres, server, export, dump, load),
+    *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
 ):
     cli.add_command(command)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
+    from kg.explaining import Explanation
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from kg.removal import Prune, Removal
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
+    from kg.similar import SimilarSongs
     from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
     from kg.suggesting import SuggestReport
@@ -677,6 +679,44 @@ class Library:
 
             refuse_half_loaded(self.connection)
         return self.connection.ask(cypher, dict(parameters or {}), timeout)
+
+    def explain(self, song: Source, *, named: int | None = None) -> "Explanation":
+        """Why a song has its first two predicted genres, by measured contribution.
+
+        Args:
+            song: Its title, its path, or its id (four digits at least).
+            named: Most pieces of evidence that are named for each genre.
+
+        Raises:
+            KgError: there is no such song, or several.
+            NotReadyError: it has no predictions, or the graph has changed since.
+        """
+        from kg.explaining import NAMED, explain
+
+        self._require_songs()
+        return explain(
+            self.store,
+            self.settings.models_dir,
+            str(song),
+            named=NAMED if named is None else named,
+            progress=self.progress,
+            in_turn=self._in_turn,
+        )
+
+    def similar(self, song: Source, n: int | None = None) -> "SimilarSongs":
+        """The songs most like a song, as the model in use sees them, and what they share.
+
+        Args:
+            song: Its title, its path, or its id (four digits at least).
+            n: How many songs; default: 10.
+
+        Raises:
+            KgError: there is no such song, or several.
+        """
+        from kg.similar import MOST, similar
+
+        self._require_songs()
+        return similar(self.store, self.settings.models_dir, str(song), MOST if n is None else n)
 
     # --- moving ----------------------------------------------------------------------------------
 

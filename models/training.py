@@ -36,6 +36,9 @@ FEWEST_TO_VALIDATE = 100
 # How much of a head's score may come from its neighbours' embeddings; validation heads choose.
 SMOOTHINGS = (0.0, 0.25, 0.5)
 
+# Passes in which training heads are scored, each with the target edges of one share of them hidden.
+FOLDS = 10
+
 # Nodes and edges together, below which one thread is faster than several.
 ONE_THREAD_BELOW = 50_000
 
@@ -333,7 +336,7 @@ def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
 
 
 @torch.no_grad()
-def predict(model: LinkModel, data: HeteroData, *, folds: int = 10) -> Tensor:
+def predict(model: LinkModel, data: HeteroData, *, folds: int = FOLDS) -> Tensor:
     """Score every head against every tail, no head helped by its own target edges.
 
     Training heads are dealt into folds, evenly over tails; each fold is scored in a pass with
@@ -405,8 +408,16 @@ def _folds(graph: MessageGraph, folds: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def layer_outputs(model: LinkModel, data: HeteroData) -> list[dict[str, Tensor]]:
+def layer_outputs(
+    model: LinkModel, data: HeteroData, *, scored: int | None = None
+) -> list[dict[str, Tensor]]:
     """Outputs of every layer with all training edges carrying, to be kept for new heads.
+
+    Args:
+        model: a trained model.
+        data: a graph of the model's shape, with `train_mask`.
+        scored: a head; where it is trained on, the outputs are those of the pass in which
+            `predict` scores it: the target edges of its fold carry nothing.
 
     Returns:
         h^0, ..., h^L: dicts {node type: [n, hidden]}.
@@ -417,7 +428,11 @@ def layer_outputs(model: LinkModel, data: HeteroData) -> list[dict[str, Tensor]]
     model.shape.check(data)
     model.eval()
     graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
-    outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages())
+    hidden = torch.zeros_like(graph.is_train)
+    for fold in _folds(graph, FOLDS):
+        hidden[fold] = scored in fold.tolist()
+    with _threads_for(*_size(data)):
+        outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages(hidden))
     return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
 
 

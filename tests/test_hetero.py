@@ -45,6 +45,22 @@ def rows() -> GraphRows:
     )
 
 
+def test_a_graph_of_some_of_its_songs() -> None:
+    graph = rows()
+    assert graph.only(set(graph.songs.ids)) is graph
+    part = graph.only({"s1", "s2", "s5", "s6", "unknown"})
+    assert part.songs.ids == ["s1", "s2", "s5", "s6"]
+    assert part.songs.splits == ["train", "train", "test", "train"]
+    assert part.songs.genres == [graph.songs.genres[row] for row in (1, 2, 5, 6)]
+    np.testing.assert_array_equal(part.songs.features, graph.songs.features[[1, 2, 5, 6]])
+    assert part.similar_to.tolist() == [[1], [2]]  # s2 to s5
+    assert part.in_genre.tolist() == [[0, 3, 3], [1, 0, 1]]
+    for family, edges in part.has_feature.items():
+        assert edges.tolist() == [[0, 1, 2, 3], graph.has_feature[family][1, [1, 2, 5, 6]].tolist()]
+    assert part.cluster_ids == graph.cluster_ids
+    assert to_hetero(part)[0].validate()
+
+
 def test_types_shapes_and_masks() -> None:
     graph = rows()
     data, maps = to_hetero(graph)

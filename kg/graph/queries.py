@@ -466,6 +466,79 @@ MATCH (s:Song {id: row[0]})
 SET s.predicted = row[1], s.doubt = row[2], s.novelty = row[3]
 """
 
+# --- why a song has its genres, and what is like it ----------------------------------------------
+
+SURROUNDINGS: Final = """
+MATCH (s:Song {id: $id})
+RETURN s.title AS title, s.path AS path, coalesce(s.artist, s.albumArtist) AS artist,
+       s.split AS split, s.features AS features, [name IN $vectors | s[name]] AS vectors,
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
+       [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | [c.family, c.id]] AS clusters,
+       [(s)-[:SIMILAR_TO]->(o:Song) | o.id] AS like,
+       [(s)<-[:SIMILAR_TO]-(o:Song) | o.id] AS likened,
+       [(s)-[:HAS_TAG]->(t:Tag) | t.name] AS tags
+"""
+MODEL_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
+RETURN r.model AS model
+"""
+# What a neighbour of a song is to people.
+NEIGHBOURS_KNOWN: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, s.path AS path, coalesce(s.artist, s.albumArtist) AS artist,
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
+       [(s)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) | g.name] AS told
+"""
+# Songs around a song's clusters and tags whose owner says a genre, the song itself left out.
+LABELLED_AROUND: Final = {
+    type: f"""
+UNWIND $keys AS key
+MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)
+WHERE o.id <> $song AND EXISTS {{ (o)-[:IN_GENRE]->(:Genre) }}
+RETURN key, count(o) AS songs
+"""
+    for type, (_, tail) in ENDS.items()
+    if type in ("HAS_FEATURE", "HAS_TAG")
+}
+GENRES_AROUND: Final = {
+    type: f"""
+UNWIND $keys AS key
+MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)-[:IN_GENRE]->(g:Genre)
+WHERE o.id <> $song AND g.name IN $genres
+RETURN key, g.name AS genre, count(o) AS songs
+"""
+    for type, (_, tail) in ENDS.items()
+    if type in ("HAS_FEATURE", "HAS_TAG")
+}
+# The last ones are printed too, with values written in: see kg.graph.literals.
+PATHS: Final = """
+MATCH (s:Song {id: $song})-[:PREDICTED_GENRE {rank: $rank}]->(g:Genre)
+UNWIND $keys AS key
+MATCH (s)-[r:SIMILAR_TO|HAS_FEATURE|HAS_TAG]-(n)
+WHERE key IN [n.id, n.name]
+RETURN DISTINCT type(r) AS path, key, n.title AS title,
+       coalesce(n.artist, n.albumArtist) AS artist,
+       [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres, g.name AS genre,
+       COUNT {
+         (n)<-[:HAS_FEATURE|HAS_TAG]-(o:Song)-[:IN_GENRE]->(g) WHERE o.id <> s.id
+       } AS othersOfGenre
+"""
+LINKED_SONGS: Final = """
+MATCH (:Song {id: $id})-[r:SIMILAR_TO]-(o:Song)
+RETURN o.id AS id, max(r.weight) AS similarity ORDER BY similarity DESC, id
+"""
+SHARED: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: $song})
+MATCH (o:Song {id: id})
+RETURN id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
+       [(s)-[:IN_GENRE]->(g:Genre)<-[:IN_GENRE]-(o) | g.name] AS genres,
+       [(s)-[:HAS_FEATURE]->(c:FeatureCluster)<-[:HAS_FEATURE]-(o) | c.id] AS clusters,
+       [(s)-[:HAS_TAG]->(t:Tag)<-[:HAS_TAG]-(o) | t.name] AS tags,
+       EXISTS { (s)-[:SIMILAR_TO]-(o) } AS linked
+"""
+
 # --- comparisons ---------------------------------------------------------------------------------
 
 MERGE_EXPERIMENTS: Final = """

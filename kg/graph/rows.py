@@ -1,7 +1,7 @@
 """What the store hands out: the graph as arrays, songs in the order of their ids."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +71,36 @@ class GraphRows:
     in_genre: Edges
     tags: Sequence[str] = ()
     has_tag: Edges = field(default_factory=lambda: np.empty((2, 0), dtype=np.int64))
+
+    def only(self, songs: Collection[str]) -> "GraphRows":
+        """The same graph without all other songs, and what hangs on them."""
+        stays = np.fromiter((id in songs for id in self.songs.ids), bool, len(self.songs))
+        if stays.all():
+            return self
+        row = np.cumsum(stays) - 1
+
+        def left(edges: Edges, *ends: int) -> Edges:
+            edges = edges[:, np.logical_and.reduce([stays[edges[end]] for end in ends])]
+            for end in ends:
+                edges[end] = row[edges[end]]
+            return edges
+
+        kept = np.flatnonzero(stays).tolist()
+        table = self.songs
+        return replace(
+            self,
+            songs=SongTable(
+                ids=[table.ids[i] for i in kept],
+                features=table.features[stays],
+                genres=[table.genres[i] for i in kept],
+                artists=[table.artists[i] for i in kept],
+                splits=[table.splits[i] for i in kept],
+            ),
+            has_feature={family: left(edges, 0) for family, edges in self.has_feature.items()},
+            similar_to=left(self.similar_to, 0, 1),
+            in_genre=left(self.in_genre, 0),
+            has_tag=left(self.has_tag, 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
