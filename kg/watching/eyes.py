@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,10 @@ class Eyes:
         from watchdog import events
         from watchdog.observers import Observer
 
-        # It logs what is seen to here: threads that end, queues that were too short.
+        # It logs and warns of what is seen to here: threads that end, queues that were too short,
+        # folders that are moved out and in again.
         logging.getLogger("watchdog").addHandler(logging.NullHandler())
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
         before = set(threading.enumerate())
         with _clear_limits():

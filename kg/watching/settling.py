@@ -68,7 +68,7 @@ class Batch:
 
     arrived: Mapping[str, Stamp] = field(default_factory=dict)
     refused: Mapping[str, tuple[Stamp, str]] = field(default_factory=dict)
-    gone: Sequence[str] = ()
+    gone: Sequence[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.arrived or self.refused or self.gone)
@@ -102,9 +102,8 @@ class Settling:
         before = self._waiting.get(path)
         if before is None:
             self._waiting[path] = _Waiting(stamp, now)
-        elif _content(before.stamp) != _content(stamp):
-            self._waiting[path] = _Waiting(stamp, now, open=before.open)
-        elif before.stamp != stamp:  # its rights, say: it may be readable now
+        elif before.stamp != stamp:
+            # Its rights, perhaps, and nothing else: it may be readable now.
             self._waiting[path] = _Waiting(stamp, now, open=before.open)
 
     def write(self, path: str, *, closed: bool) -> None:
@@ -185,7 +184,3 @@ class Settling:
         if each.reason is not None:
             return self._patience.doubtful
         return self._patience.stalled if each.open else self._patience.quiet
-
-
-def _content(stamp: Stamp | None) -> tuple[int, int, int] | None:
-    return None if stamp is None else stamp.content
