@@ -81,12 +81,12 @@ class Eyes:
         ]
         try:
             with _clear_limits():
+                self._observer.start()
                 for folder in folders:
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                         self._observer.schedule(
                             handler, os.fspath(folder), recursive=True, event_filter=wanted
                         )
-                self._observer.start()
             self._require_all(expected)
         except BaseException:
             self.close()

@@ -128,6 +128,7 @@ class _Watch:
         self._save_at = 0.0
         self._resume_at = 0.0
         self._pause = 0.0
+        self._most = MOST
         self._trouble: str | None = None
 
     def run(self, stop: threading.Event) -> Iterator[WatchEvent]:
@@ -253,17 +254,21 @@ class _Watch:
                 yield from self._follower.look_at_all()
                 pause = POLL_SECONDS if self._poll else LOOK_SECONDS
                 self._look_at = time.monotonic() + pause
-            batch = self._settling.take(stamp_of, time.monotonic(), MOST)
+            batch = self._settling.take(stamp_of, time.monotonic(), self._most)
             if batch:
                 for event in self._follower.see_to(batch):
                     yield from self._say_on()
                     yield event
         except (KgError, OSError) as error:
             self._settling.again(batch, time.monotonic())
+            # One file may be the reason: one by one, the others pass it by.
+            self._most = 1
             yield from self._say_trouble(error)
             return
         if looked or batch:
             yield from self._say_on()
+        if batch.arrived:
+            self._most = min(2 * self._most, MOST)
 
     def _say_on(self) -> Iterator[WatchEvent]:
         """What was in the way is no more."""
