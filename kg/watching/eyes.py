@@ -37,11 +37,13 @@ class Hint:
 
     Attributes:
         path: Where.
+        folder: It is, or was, a folder, as far as the system tells.
         written: Somebody writes to a file there, who will be seen to close it.
         closed: They have closed it.
     """
 
     path: str
+    folder: bool
     written: bool = False
     closed: bool = False
 
@@ -142,7 +144,13 @@ class _Handler:
         for path in {event.src_path, event.dest_path} - {"", b""}:
             kind = event.event_type if _CLOSES else ""
             self._hints.put(
-                Hint(self._spell(os.fsdecode(path)), kind == "modified", kind == "closed")
+                Hint(
+                    self._spell(os.fsdecode(path)),
+                    # Elsewhere nobody knows of what is gone.
+                    event.is_directory or not _CLOSES,
+                    written=kind == "modified",
+                    closed=kind == "closed",
+                )
             )
 
     def _spell(self, path: str) -> str:

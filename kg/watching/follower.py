@@ -118,9 +118,10 @@ class Follower:
 
     def notice_gone(self, folders: set[str]) -> None:
         """These folders are gone, with all below them."""
-        for path in {*self._memory, *map(as_named, self._songs_at)}:
+        known = {*self._memory, *self._songs_at}
+        for path in known:
             if any(os.fspath(each) in folders for each in Path(path).parents):
-                self.notice(path)
+                self.notice(as_named(path))
 
     def look_at_all(self) -> Iterator[WatchEvent]:
         """Find out what has changed since the last look; a file that hasn't costs one look.
@@ -212,7 +213,7 @@ class Follower:
             self._hands.in_turn(lambda: follow(store.connection, moved))
             yield from map(_moved, moved)
         if going:
-            removed = self._hands.in_turn(lambda: _remove(store.connection, going, now))
+            removed = self._hands.in_turn(lambda: self._remove(store.connection, going, now))
             going = [change for change in going if change.song.id in removed]
             yield from (_of("removed", change) for change in going)
         self._remember(batch, came, given_up, [*moved, *going])
@@ -343,6 +344,22 @@ class Follower:
                 events.append(_kept(root, f"{many}: so many files are gone at once"))
         return [change for change in leaving if change.song.id not in staying], events
 
+    def _remove(
+        self, connection: "Connection", going: Sequence[Change], now: Mapping[str, str | None]
+    ) -> set[str]:
+        """Remove songs whose files are gone still, now that nobody else writes."""
+        there = placed_songs(connection, [change.song.id for change in going])
+        gone = {
+            song.id
+            for song in there
+            if all(
+                now[at] != song.id if at in now else is_gone(at) and self._is_root_there(at)
+                for at in song.paths
+            )
+        }
+        remove_songs(connection, gone)
+        return gone
+
     def _remember(
         self,
         batch: Batch,
@@ -354,7 +371,7 @@ class Follower:
             self._memory.put(path, Known(batch.arrived[path], id))
         for path, (stamp, _) in given_up.items():
             self._memory.put(path, Known(stamp, None))
-        for path in batch.gone:
+        for path in filter(self._is_root_there, batch.gone):
             self._memory.drop(path)
         for change in done:
             for at in change.lost:
@@ -364,19 +381,6 @@ class Follower:
 
 def _reasons(report: "AddReport | None") -> dict[str, str]:
     return {} if report is None else {os.fspath(one.path): one.reason for one in report.rejected}
-
-
-def _remove(
-    connection: "Connection", going: Sequence[Change], now: Mapping[str, str | None]
-) -> set[str]:
-    """Remove songs whose files are gone still, now that nobody else writes."""
-    gone = {
-        song.id
-        for song in placed_songs(connection, [change.song.id for change in going])
-        if all(now[at] != song.id if at in now else is_gone(at) for at in song.paths)
-    }
-    remove_songs(connection, gone)
-    return gone
 
 
 def _moved(change: Change) -> WatchEvent:

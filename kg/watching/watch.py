@@ -123,6 +123,7 @@ class _Watch:
         )
         self._eyes: Eyes | None = None
         self._reopen = False
+        self._links: set[str] = set()  # folders that links lead to
         self._look_at = 0.0  # when to look at everything, by the monotonic clock; and so on
         self._roots_at = 0.0
         self._save_at = 0.0
@@ -172,6 +173,7 @@ class _Watch:
         }
         apart = [each for each in real if real.keys().isdisjoint(each.parents)]
         spelled = {os.fspath(at): os.fspath(folder) for at, folder in real.items()}
+        self._links = {os.fspath(folder) for folder in real.values()}
         self._eyes = Eyes(apart, lambda: len(self._entered()), spelled)
 
     def _entered(self) -> list[Path]:
@@ -205,14 +207,13 @@ class _Watch:
                 for file in walk(Path(hint.path), []):
                     self._follower.notice(os.fspath(file))
                 continue
-            if not os.path.lexists(hint.path):
+            if (hint.folder or hint.path in self._links) and not os.path.lexists(hint.path):
                 vanished.add(hint.path)
             self._follower.notice(hint.path)
             if hint.written or hint.closed:
                 self._settling.write(hint.path, closed=hint.closed)
-        # Most of these were files, and noticed by now.
-        if folders := {path for path in vanished if self._memory.get(path) is None}:
-            self._follower.notice_gone(folders)
+        if vanished:
+            self._follower.notice_gone(vanished)
         if hints > BURST:
             soon = time.monotonic() + 2 * self._patience.quiet
             self._look_at = min(self._look_at, soon)

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph import embedded
+from kg.intake import AddReport
 from kg.progress import SILENT
 from kg.settings import Settings
 from kg.watching import follower, watch
@@ -350,6 +351,40 @@ def test_many_songs_do_not_go_at_once_and_none_with_keep(
         (kept,) = watched.next("kept")
         assert kept.path == lost
     assert len(paths(ready)) == 18
+
+
+def test_many_songs_at_once_are_added_in_few_batches_while_another_command_takes_them_in(
+    ready: Library, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    add = Library.add
+
+    def counted(self: Library, songs: Sequence[Path], **options: bool) -> AddReport:
+        sizes.append(len(songs))
+        return add(self, songs, **options)
+
+    monkeypatch.setattr(Library, "add", counted)
+    monkeypatch.setattr(watch, "MOST", 16)
+    folder = tmp_path / "many"
+    for number in range(40):
+        write_song(folder / f"{number}.flac", GENRES[1], seconds=0.5, seed=number, artist=number)
+    with Watched(ready.settings, mine) as watched:
+        folder.rename(mine / "many")
+        assert len({event.id for event in watched.next(*["added"] * 40)}) == 40
+        assert sum(sizes) == 40
+        assert max(sizes) <= 16
+        assert len(sizes) <= 8
+        # Whoever is first, each song comes once.
+        both = tmp_path / "both"
+        for number in range(3):
+            new_song(both / f"{number}.flac", 70 + number)
+        both.rename(mine / "both")
+        ready.ingest(mine / "both", genres_from="none")
+        watched.until(lambda: sum(sizes) >= 40 and len(paths(ready)) == 67)
+        new_song(mine / "last.flac", 80)
+        watched.until(lambda: any(e.title and e.path == mine / "last.flac" for e in watched.events))
+        assert {event.what for event in watched.events} == {"added"}
+    assert all(len(at) == 1 for at in paths(ready).values())
 
 
 def test_links_are_followed(ready: Library, mine: Path, tmp_path: Path) -> None:
