@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -165,7 +165,8 @@ class _Watch:
         self._look_at = 0.0
         if self._poll:
             return
-        entered = self._entered()
+        there = {root: at for root in self._roots if (at := identity(root)) is not None}
+        entered = _entered(there)
         real = {
             Path(os.path.realpath(folder)): folder
             for folder in entered
@@ -174,15 +175,12 @@ class _Watch:
         apart = [each for each in real if real.keys().isdisjoint(each.parents)]
         spelled = {os.fspath(at): os.fspath(folder) for at, folder in real.items()}
         self._links = {os.fspath(folder) for folder in real.values()}
-        self._eyes = Eyes(apart, lambda: len(self._entered()), spelled)
-
-    def _entered(self) -> list[Path]:
-        """All folders, those behind links included."""
-        entered: list[Path] = []
-        for root in self._roots:
-            for _ in walk(root, [], entered.append):
-                pass
-        return entered
+        try:
+            self._eyes = Eyes(apart, lambda: len(_entered(there)), spelled)
+        except KgError:
+            if all(identity(root) == at for root, at in there.items()):
+                raise
+            self._reopen = True  # it went or came meanwhile
 
     def _close(self) -> None:
         if self._eyes is not None:
@@ -239,9 +237,10 @@ class _Watch:
         blind = not self._poll and (self._eyes is None or not self._eyes.open)
         if (self._reopen or blind) and time.monotonic() >= self._resume_at:
             try:
-                self._open()
                 self._reopen = False
+                self._open()
             except KgError as error:
+                self._reopen = True
                 yield from self._say_trouble(error)
 
     # --- the library -----------------------------------------------------------------------------
@@ -299,6 +298,15 @@ class _Watch:
             self._memory.unsaved = False
         except OSError as error:
             yield from self._say_trouble(_no_room(self._memory_dir, error))
+
+
+def _entered(roots: Iterable[Path]) -> list[Path]:
+    """All folders, those behind links included."""
+    entered: list[Path] = []
+    for root in roots:
+        for _ in walk(root, [], entered.append):
+            pass
+    return entered
 
 
 def _no_room(folder: Path, error: OSError) -> KgError:
