@@ -176,7 +176,7 @@ class _Watch:
         spelled = {os.fspath(at): os.fspath(folder) for at, folder in real.items()}
         self._links = {os.fspath(folder) for folder in real.values()}
         try:
-            self._eyes = Eyes(apart, lambda: len(_entered(there)), spelled)
+            self._eyes = Eyes(apart, lambda: _count(_entered(there)), spelled)
         except KgError:
             if all(identity(root) == at for root, at in there.items()):
                 raise
@@ -307,6 +307,11 @@ def _entered(roots: Iterable[Path]) -> list[Path]:
         for _ in walk(root, [], entered.append):
             pass
     return entered
+
+
+def _count(folders: Iterable[Path]) -> int:
+    """How many they are, where several names may be one folder."""
+    return len({identity(folder) for folder in folders} - {None})
 
 
 def _no_room(folder: Path, error: OSError) -> KgError:
