@@ -27,13 +27,14 @@ from cli.removing import forget
 from cli.saved_models import models
 from cli.suggesting import suggest_genres
 from cli.tuning import tune
+from cli.watching import watch
 from kg._version import __version__
 from kg.errors import KgError
 from kg.text import printable
 
 SECTIONS = {
     "First steps": ["demo"],
-    "Library": ["ingest", "add", "forget", "status", "inspect"],
+    "Library": ["ingest", "add", "watch", "forget", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
     "Asking": ["query", "explain", "similar", "suggest-genres"],
     "Moving": ["server", "export", "dump", "load"],
@@ -79,7 +80,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 
 for command in (
-    *(demo, ingest, add, forget, status, inspect, train, predict, evaluate, compare, tune),
+    *(demo, ingest, add, watch, forget, status, inspect, train, predict, evaluate, compare, tune),
     *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
 ):
     cli.add_command(command)

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 LISTED = 10
 
 
-def print_json(document: Any) -> None:
-    """One JSON document on stdout; in ASCII where that isn't UTF-8."""
+def print_json(document: Any, *, line: bool = False) -> None:
+    """One JSON document on stdout, or one on a `line`; in ASCII where that isn't UTF-8."""
     ascii_only = not takes("é♯𝄞", sys.stdout)
-    text = json.dumps(_finite(document), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+    indent = None if line else 2
+    text = json.dumps(_finite(document), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     # A file name may hold what isn't Unicode; the document has to be.
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 

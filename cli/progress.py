@@ -140,6 +140,14 @@ class Bars:
         click.echo(message, err=True)
 
 
+class Remarks:
+    """What is said by another progress, without its stages."""
+
+    def __init__(self, other: Progress) -> None:
+        self.say = other.say
+        self.stage = SILENT.stage
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:

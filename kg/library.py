@@ -4,7 +4,7 @@ Each method is a short composition of the stages in the other modules.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from kg.progress import SILENT, Progress
 from kg.settings import Settings
 
 if TYPE_CHECKING:
+    from threading import Event
+
     import pandas as pd
 
     from kg.compare.runs import CompareOptions, Comparison
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from kg.status import Status
     from kg.suggesting import SuggestReport
     from kg.vectors import VectorsReport
+    from kg.watching.events import WatchEvent
+    from kg.watching.settling import Patience
     from models.pyg import HeteroData
 
 Source = str | Path
@@ -374,6 +378,58 @@ class Library:
             confirm(removal)
         self._in_turn(lambda: remove_songs(self.connection, ids, self.progress))
         return removal
+
+    def watch(
+        self,
+        folders: Source | Iterable[Source],
+        *,
+        poll: bool = False,
+        keep: bool = False,
+        trust_remote_code: bool = False,
+        patience: "Patience | None" = None,
+        stop: "Event | None" = None,
+    ) -> "Generator[WatchEvent, None, None]":
+        """Follow folders: add what arrives, follow what moves, remove what goes; see `kg.watching`.
+
+        What changed since the last watch comes first. It goes on until the iterator is closed (by
+        leaving its loop, say), or `stop` is set.
+
+        Args:
+            folders: Folders; all below them is followed too.
+            poll: Look at everything every few seconds, where the system doesn't tell of changes.
+            keep: Never remove a song.
+            trust_remote_code: Whether a network's own code from the Hugging Face hub may run here.
+            patience: How long is waited for files on their way.
+            stop: Ends it, within a second.
+
+        Raises:
+            WrongUsageError: there is no such folder.
+            NotReadyError: there is no library yet.
+            KgError: another command watches one of them, or there are more folders than the
+                system lets anybody watch.
+        """
+        from kg.watching.follower import Hands
+        from kg.watching.watch import check_folders, watch
+
+        roots = check_folders(_paths(folders))
+        self._require_songs()
+        self._in_turn(self._require_build)
+        hands = Hands(
+            add=lambda songs: self.add(songs, trust_remote_code=trust_remote_code),
+            in_turn=self._in_turn,
+            store=lambda: self.store,
+            leave=self.close,
+        )
+        return watch(
+            roots,
+            hands,
+            self.settings.watch_dir,
+            self.progress,
+            poll=poll,
+            keep=keep,
+            patience=patience,
+            stop=stop,
+        )
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""

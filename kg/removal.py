@@ -145,9 +145,9 @@ def gone_songs(
     gone: list[str] = []
     kept: Counter[Path] = Counter()
     for id, paths in connection.read(read).items():
-        if not all(map(_is_gone, paths)):
+        if not all(map(is_gone, paths)):
             continue
-        bare = next(filter(None, map(_unmounted, paths)), None)
+        bare = next(filter(None, map(unmounted, paths)), None)
         if bare is None:
             gone.append(id)
         else:
@@ -173,7 +173,7 @@ def _refuse_bare(folders: Sequence[Path], found: Scan) -> None:
             )
 
 
-def _is_gone(path: str) -> bool:
+def is_gone(path: str) -> bool:
     """Whether nothing is there; what can't be looked at may be there."""
     for spelled in {path, unstored(path)}:
         try:
@@ -186,7 +186,7 @@ def _is_gone(path: str) -> bool:
     return True
 
 
-def _unmounted(path: str) -> Path | None:
+def unmounted(path: str) -> Path | None:
     """The nearest folder above that is there, if it looks as where a disk isn't mounted."""
     for folder in Path(unstored(path)).parents:
         if not os.path.lexists(folder):

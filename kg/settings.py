@@ -128,6 +128,11 @@ class Settings(BaseSettings):
         return self.kg_home / "comparison"
 
     @property
+    def watch_dir(self) -> Path:
+        """What files of watched folders were when they were last looked at."""
+        return self.kg_home / "watch"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the one command of this home that writes to the graph."""
         return self.kg_home / "write.lock"

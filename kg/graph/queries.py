@@ -227,6 +227,12 @@ UNWIND $ids AS id
 MATCH (s:Song {id: id})
 RETURN s.id AS id, s.title AS title, s.path AS path
 """
+# Where songs lie; `path` is one of `paths`.
+PLACED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.title AS title, coalesce(s.paths, [s.path]) AS paths
+"""
 
 # --- one song, looked up -----------------------------------------------------------------------
 

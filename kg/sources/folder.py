@@ -4,7 +4,7 @@ import logging
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,15 +136,30 @@ def _describe(
 
 def _audio_files(root: Path, rejected: list[Rejected]) -> Iterator[Path]:
     if root.is_dir():
-        for path in _walk(root, rejected):
-            if path.suffix.lower() in EXTENSIONS and _readable_kind(path, rejected):
+        for path in walk(root, rejected):
+            if is_audio(path) and _readable_kind(path, rejected):
                 yield path
     elif _readable_kind(root, rejected, given=True):
         yield root  # whatever it is called: who names a file means it
 
 
-def _walk(folder: Path, rejected: list[Rejected]) -> Iterator[Path]:
-    """Yield the files below a folder in the order of their names, each folder once."""
+def is_audio(path: Path) -> bool:
+    """Whether a file is called as audio files are."""
+    return path.suffix.lower() in EXTENSIONS
+
+
+def walk(
+    folder: Path,
+    rejected: list[Rejected],
+    entered: Callable[[Path], object] = lambda folder: None,
+) -> Iterator[Path]:
+    """Yield the files below a folder in the order of their names, each folder once.
+
+    Args:
+        folder: Where to look; hidden files and folders are left out, links are followed.
+        rejected: Folders that can't be read are added to it.
+        entered: Told of every folder, that one included.
+    """
     seen: set[tuple[int, int]] = set()
     left = [(folder, True)]  # the next one last; folders may be nested deeper than calls
     while left:
@@ -159,17 +174,19 @@ def _walk(folder: Path, rejected: list[Rejected]) -> Iterator[Path]:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(path) as entries:
                 visible = sorted(
-                    (entry for entry in entries if not _hidden(entry.name)),
+                    (entry for entry in entries if not is_hidden(entry.name)),
                     key=lambda entry: os.fsencode(entry.name),
                     reverse=True,
                 )
         except OSError as error:
             rejected.append(Rejected(path, f"the folder {why_unreadable(error)}"))
             continue
+        entered(path)
         left += [(path / entry.name, _is_folder(entry)) for entry in visible]
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's music."""
     return name.startswith(".") or name == "__MACOSX"
 
 

@@ -1,0 +1,1 @@
+"""Folders that are watched: what arrives, moves or goes there is followed in the library."""
