@@ -262,8 +262,8 @@ def add(
 ) -> None:
     """Add new songs and tell their genres, without retraining.
 
-    No other song is read or changed, so that it takes as long in a large library as in a small one.
-    A folder at once takes less than its songs one by one.
+    No other song is changed, and few are looked at, so that a large library takes hardly longer. A
+    folder at once takes less than its songs one by one.
 
     \b
     Example:
