@@ -191,7 +191,7 @@ def add_rows(library: Any, songs: list[NewSong]) -> None:
         library._require_build()
         library._same_features()
         intake.leave_out_known(library.store, [song.record for song in songs])
-        added, without = intake.attach(library.store, songs, library.settings)
+        added, without, _ = intake.attach(library.store, songs, library.settings)
         assert without is None, without
         assert all(song.guesses for song in added)
 

@@ -245,7 +245,8 @@ def run_size(songs: int) -> None:
         id, now = new_model_id(), datetime.now(UTC)
         model = ModelRow(id, now, "writing", str(models_dir / id), maps.feature_version, "", {})
         layers = layer_outputs(result.model, data)
-        save_checkpoint(models_dir / id, result.model, layers, description(model, maps, 0))
+        about = description(model, maps, 0)
+        save_checkpoint(models_dir / id, result.model, layers, about, maps.songs)
         learning.predict(store, models_dir, model=model)
         del data, layers, result
         print(f"\n{songs} songs: explaining one, seconds")
