@@ -16,11 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kg.audio.decode import Samples
-from kg.audio.filters import MUSICNN_FFT, MUSICNN_RATE, filters
-from kg.audio.spectrum import windowed
 from kg.embeddings.bundle import BundleError, read_bundle
-from kg.embeddings.forms import MUSICNN, wave_at
+from kg.embeddings.forms import MUSICNN
 from kg.embeddings.tags import PREFIX
 from kg.errors import KgError, WrongUsageError
 from kg.files import expanded, open_file, why_unreadable
@@ -58,7 +55,6 @@ logistic regression on 60 clips by 28 artists, 3 folds by artist 10 times, comes
 0.365 by one, 0.361 by the other and 0.358 by both, where 0.03 are chance. Tags are names as well.
 """
 
-_HOP: Final = 256
 PATCH: Final = 187
 """Frames of a patch: 3 s."""
 # Patches heard at once. The widest layer takes 9 MB a patch, and what is larger than 32 MB the
@@ -197,30 +193,11 @@ def load(file: Path) -> "Musicnn":
     return network.eval()
 
 
-def log_mel(samples: Samples) -> NDArray[np.float32]:
-    """The spectrum that the network hears, as it was trained: float32 [frames, 96].
-
-    log10(1 + 10000 S), S the mel power spectrum of windows of 512 samples every 256 at 16 kHz.
-
-    Args:
-        samples: Mono, at `kg.audio.decode.SAMPLE_RATE`.
-    """
-    import scipy.fft
-
-    mel = filters().musicnn
-    heard = []
-    for frames in windowed(wave_at(samples, MUSICNN_RATE), MUSICNN_FFT, _HOP):
-        stft = scipy.fft.rfft(frames, axis=1)
-        power = np.square(stft.real) + np.square(stft.imag)
-        heard.append(np.log10(1 + 10_000 * (power @ mel)).astype(np.float32))
-    return np.concatenate(heard)
-
-
 def patches(spectrum: NDArray[np.float32], hop: int = PATCH) -> NDArray[np.float32]:
     """Patches of 3 s: [p, 187, 96]; a shorter song is repeated, as in training.
 
     Args:
-        spectrum: From `log_mel`.
+        spectrum: From `kg.embeddings.forms.log_mel`.
         hop: Frames from one to the next; what is left at the end is not heard.
     """
     if len(spectrum) < PATCH:
@@ -234,7 +211,7 @@ def listen(network: "Musicnn", spectrum: NDArray[np.float32], hop: int = PATCH) 
 
     Args:
         network: From `load`; on a GPU the patches go there.
-        spectrum: From `log_mel`.
+        spectrum: From `kg.embeddings.forms.log_mel`.
         hop: Frames from one patch to the next.
     """
     import torch
@@ -274,6 +251,6 @@ class MusicnnEar:
         self._network = load(file).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def hear(self, song: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A song's `log_mel` becomes its vector, float32 [250]."""
+        """A song's `kg.embeddings.forms.log_mel` becomes its vector, float32 [250]."""
         heard = listen(self._network, song)
         return np.concatenate([heard.penultimate.mean(dim=0), heard.tags.mean(dim=0)])

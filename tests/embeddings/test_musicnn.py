@@ -12,7 +12,8 @@ import torch
 
 from kg.audio.decode import SAMPLE_RATE, decode
 from kg.embeddings import musicnn
-from kg.embeddings.musicnn import PATCH, TAGS, install, listen, load, log_mel, patches
+from kg.embeddings.forms import log_mel
+from kg.embeddings.musicnn import PATCH, TAGS, install, listen, load, patches
 from kg.errors import KgError, WrongUsageError
 from tests.audio.sounds import noise, sine
 from tests.embeddings.bundles import write_bundle
