@@ -88,14 +88,16 @@ def similar(app: App, song: str, most: int, as_json: bool) -> None:
     if found.why_not_embedding is not None:
         app.remark(f"By sound alone (SIMILAR_TO). {found.why_not_embedding}")
     if len(found.songs) < most:
-        app.remark(f"There are no more than {len(found.songs)}.")
+        of = "that are linked with it" if found.why_not_embedding else "that the model has seen"
+        app.remark(f"There are no more songs {of}.")
 
 
 def _print_explanation(app: App, found: "Explanation") -> None:
     from kg.wording import title
 
     owner = f" Filed under {', '.join(found.genres)}." if found.genres else ""
-    click.echo(printable(f"{title(found.title, found.artist)}.{owner}"))
+    unknown = f" Unknown to the model ({found.doubt}); its guesses:" if found.doubt else ""
+    click.echo(printable(f"{title(found.title, found.artist)}.{owner}{unknown}"))
     for told in found.explained:
         _print_genre(told)
     if any(piece.contribution < 0 for told in found.explained for piece in told.named):

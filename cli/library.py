@@ -359,14 +359,11 @@ def status(app: App, as_json: bool) -> None:
 
 
 def _added(ageing: "Ageing") -> tuple[str, str]:
-    """What was added since the training, and how far its mean lies off."""
+    """What was added since the training, and whether it sounds like the others."""
     one = ageing.added == 1
     told = f"{ageing.added} song{'' if one else 's'} ({100 * ageing.share:.1f} %)"
     if ageing.drift is not None:
-        told += (
-            f", {'its features' if one else 'the mean of their features'} {ageing.drift:.2f} "
-            f"standard deviations off (chance: {ageing.chance:.2f})"
-        )
+        told += f", {'sounds' if one else 'sound'} {'un' if ageing.drifted else ''}like the others"
     since = "training" if ageing.since == "training" else "last ingest"
     return f"added since the {since}", told
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Confusions that are printed.
 LISTED = 8
+# Below this many songs a calibration error is mostly chance: some ten points by itself.
+FEW_SONGS = 100
 
 
 def print_scores(scores: "Sequence[Score]", heading: str) -> None:
@@ -74,19 +76,21 @@ def print_doubt(report: "DoubtReport") -> None:
         click.echo(sentence)
     if report.ece is None:
         return
-    songs = f"{report.songs} test songs"
+    count = f"{report.songs} {{}} song{'s' if report.songs != 1 else ''}"
+    songs = count.format("test")
     if report.side == "valid":
-        songs = f"{report.songs} validation songs, each told by what the others set,"
+        songs = f"{count.format('validation')}, each told by what the others set,"
+    few = " So few songs tell little of that." if report.songs < FEW_SONGS else ""
     click.echo(
         f"Probabilities on the {songs} are off by {_points(report.ece)} on average (expected "
         f"calibration error), before calibration by {_points(report.ece_uncalibrated)}; Brier "
-        f"score {report.brier:.3f}, before {report.brier_uncalibrated:.3f}."
+        f"score {report.brier:.3f}, before {report.brier_uncalibrated:.3f}.{few}"
     )
     given = round((report.coverage or 0) * report.songs)
     right = "" if report.precision is None else f", {report.precision:.0%} of them the right one"
     click.echo(
-        f"Of these {report.songs} songs {given} get a genre{right} (asked for: "
-        f"{report.asked:.0%}); the others are unknown."
+        f"Of these songs {given or 'none'} {'gets' if given == 1 else 'get'} a genre{right} (asked "
+        f"for: {report.asked:.0%}); the others are unknown."
     )
 
 

@@ -45,6 +45,7 @@ class Ageing:
         chance: What that comes to for so many songs where nothing has changed.
         family: The family that drifted most.
         family_drift: How far that did.
+        drifted: Whether that is large, and no chance.
         retrain: Why retraining is worth it, in plain words; empty: it isn't.
     """
 
@@ -55,6 +56,7 @@ class Ageing:
     chance: float | None = None
     family: str | None = None
     family_drift: float | None = None
+    drifted: bool = False
     retrain: Sequence[str] = ()
 
 
@@ -83,25 +85,27 @@ def ageing_of(
     drift, chance = _rms(off), len(sample) ** -0.5
     family = max(kinds.families, key=lambda name: _rms(off[kinds.families[name]]))
     far = _rms(off[kinds.families[family]])
-    drifted = _drifted(since, drift, chance, family, far)
-    return Ageing(since, len(ids), share, drift, chance, family, far, [*many, *drifted])
+    drifted = drift >= max(LARGE_DRIFT, NO_CHANCE * chance)
+    said = [*many, *([_drifted(since, drift, chance, family, far)] if drifted else [])]
+    return Ageing(since, len(ids), share, drift, chance, family, far, drifted, said)
 
 
 def _many(since: Since, share: float) -> list[str]:
     if share < OLD_SHARE:
         return []
-    return [f"{100 * share:.0f} % of the songs {SINCE[since]}: retraining pays, run `kg train`."]
-
-
-def _drifted(since: Since, drift: float, chance: float, family: str, far: float) -> list[str]:
-    if drift < max(LARGE_DRIFT, NO_CHANCE * chance):
-        return []
     said = (
+        f"{100 * share:.0f} % of the songs {SINCE[since]}: run `kg train`, which makes scales, "
+        "clusters and similar songs anew with them."
+    )
+    return [said]
+
+
+def _drifted(since: Since, drift: float, chance: float, family: str, far: float) -> str:
+    return (
         f"The songs that {SINCE[since]} sound unlike those before: their mean is "
         f"{drift:.1f} standard deviations away ({far:.1f} in {family}), where chance gives "
         f"{chance:.1f}. Run `kg train`."
     )
-    return [said]
 
 
 def _mean_off(features: Floats, mean: Floats, scale: Floats) -> Floats:

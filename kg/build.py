@@ -15,7 +15,7 @@ import numpy as np
 from kg.cells import DamagedError
 from kg.clusters import NOWHERE, Assignment, FeatureSpace, fit_space, lacking
 from kg.errors import KgError
-from kg.graph.rows import Links, SongTable
+from kg.graph.rows import Links
 from kg.graph.store import GraphStore
 from kg.neighbours import Floats, NeighbourIndex, Neighbours, SavedIndex
 from kg.progress import SILENT, Progress
@@ -234,8 +234,12 @@ def neighbour_index(store: GraphStore, space: FeatureSpace, build: str, folder: 
 
 
 def _new_index(store: GraphStore, space: FeatureSpace, build: str, folder: Path) -> SavedIndex:
-    songs: SongTable = store.read_songs()
-    _save(NeighbourIndex(songs.ids, space.metric(space.standardise(songs.features)), build), folder)
+    songs = store.read_songs()
+    # As the build left it: whoever was added since is nobody's neighbour.
+    added = set(store.added_to(build))
+    rows = [row for row, id in enumerate(songs.ids) if id not in added]
+    vectors = space.metric(space.standardise(songs.features[rows]))
+    _save(NeighbourIndex([songs.ids[row] for row in rows], vectors, build), folder)
     index = SavedIndex.load(folder, build, len(space.columns))
     if index is None:
         raise _bad_disk(folder)

@@ -12,6 +12,7 @@ half the cells: 0.986; `benchmarks/add.py` measures it on the library it makes).
 
 import json
 import math
+import tokenize
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,7 +188,7 @@ def open_cells(folder: Path, build: str, columns: int) -> Cells | None:
             or [vectors.shape, ids.shape] != [(songs, columns), (songs,)]
         ):
             return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, tokenize.TokenError):
         return None  # not there, cut off, or overwritten: it is made anew
     return Cells(ids, vectors, **small)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from kg.embeddings.choice import is_file
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.rows import Floats, GraphRows, Guess, Verdict
 from kg.records import FeatureSet
@@ -203,11 +204,45 @@ def settle(
     new, kept = novelty.fit(
         x[learned],
         torch.from_numpy(artists),
-        torch.from_numpy(column_weights(rows.space.kinds) / rows.space.loudness() ** 2),
+        _weights(rows),
         torch.Generator().manual_seed(seed),
     )
     judge = set_on(labelled, scores, labelled.rows["valid"], precision)
     return replace(judge, novelty=new, references=[rows.songs.ids[learned[row]] for row in kept])
+
+
+def on_graph(judge: Judge, rows: GraphRows, x: "Tensor") -> Judge:
+    """The judge on a graph that was built anew since: the same songs, as they are scaled now.
+
+    Args:
+        judge: Of the model.
+        rows: The graph.
+        x: What the model is given of every song, [n, d].
+    """
+    import torch
+
+    from kg.evaluate import artist_groups
+    from models import novelty
+
+    at = {id: row for row, id in enumerate(rows.songs.ids)}
+    kept = [at[id] for id in judge.references if id in at]
+    if judge.novelty is None or not kept:
+        return judge
+    new, _ = novelty.fit(
+        x[kept],
+        torch.from_numpy(artist_groups([rows.songs.artists[row] for row in kept])),
+        _weights(rows),
+        torch.Generator(),
+    )
+    return replace(judge, novelty=new, references=[rows.songs.ids[row] for row in kept])
+
+
+def _weights(rows: GraphRows) -> "Tensor":
+    """How much each column of what models are given counts, [d]."""
+    import torch
+
+    # What is loud for models counts as `column_weights` says all the same.
+    return torch.from_numpy(column_weights(rows.space.kinds) / rows.space.loudness() ** 2)
 
 
 def column_weights(kinds: FeatureSet) -> Floats:
@@ -216,13 +251,17 @@ def column_weights(kinds: FeatureSet) -> Floats:
     Our own families count the same, and embeddings together as much as all of these: a network
     tells genres apart that ours don't, and knows nothing of noise, silence and speech. With tags of
     musicnn beside librosa's statistics a genre left out of training is told by an AUROC of 0.58 by
-    the latter alone, 0.78 so, 0.82 by the tags alone, and speech by 0.99, 1.00 and 0.83.
+    the latter alone, 0.78 so, 0.82 by the tags alone, and speech by 0.99, 1.00 and 0.83. Vectors
+    from files count for nothing: a new song has none, and would be taken for an average one.
     """
-    heard = {each.family for each in kinds.embeddings}
-    own = len(kinds.families) - len(heard)
+    heard = {each.family for each in kinds.embeddings if not is_file(each)}
+    own = len(kinds.families) - len(kinds.embeddings)
     sides = (own > 0) + (len(heard) > 0)
     weights = np.zeros(len(kinds.columns), dtype=np.float32)
+    given = {each.family for each in kinds.embeddings} - heard
     for family, part in kinds.families.items():
+        if family in given:
+            continue
         beside = len(heard) if family in heard else own
         weights[part] = 1 / (sides * beside * (part.stop - part.start))
     return weights

@@ -157,6 +157,7 @@ class Explanation:
         artist: None where unknown.
         genres: What its owner says, which carries no message while the song is scored.
         model: Whose prediction it is.
+        doubt: Why the song is `unknown` all the same; None: it isn't.
         explained: The first genres.
     """
 
@@ -165,6 +166,7 @@ class Explanation:
     artist: str | None
     genres: Sequence[str]
     model: str
+    doubt: str | None
     explained: Sequence[GenreExplained]
 
 
@@ -195,7 +197,8 @@ def explain(
         NotReadyError: it has no predictions of the model in use, or the graph has changed since.
     """
     id = find_song(store.connection, text)
-    guesses = read_song(store.connection, id).guesses
+    said = read_song(store.connection, id)
+    guesses = said.guesses
     kept, song, x, kinds = seen_by_model(store, models_dir, id)
     if predicted_by(store.connection, id) != kept.model.id or not guesses:
         raise NotReadyError(
@@ -223,6 +226,7 @@ def explain(
         artist=song.artist,
         genres=song.genres,
         model=kept.model.id,
+        doubt=said.properties.get("doubt"),
         explained=[_explained(guess, song, found, facts, named) for guess in first],
     )
 

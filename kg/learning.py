@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from kg.chance import check_seed
-from kg.doubt import PRECISION, Judge, check_precision, judge_of, settle
+from kg.doubt import PRECISION, Judge, check_precision, judge_of, on_graph, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
 from kg.graph.rows import GraphRows, Looks, ModelRow
@@ -251,7 +251,9 @@ def train(
     about = {**description(model, maps, options.seed), **judge.description()}
     save_checkpoint(folder, result.model, layers, about, maps.songs, judge.tensors())
     trained = model
-    model = in_turn(lambda: _write_back(store, trained, maps, judge, scores, x, progress))
+    model, predicted = in_turn(
+        lambda: _write_back(store, trained, maps, judge, scores, x, progress)
+    )
     tested = {each.genre for each in test.genres}
     return TrainReport(
         model=model,
@@ -275,7 +277,7 @@ def train(
         caution=caution(len(in_test), test.scores) if len(in_test) else why_untested(rule),
         looks=looks,
         checkpoints=kept_checkpoints(models_dir),
-        predicted=len(maps.songs),
+        predicted=predicted,
         doubt=doubt,
     )
 
@@ -405,14 +407,17 @@ def predict(
                 f"Model {model.id} doesn't fit the graph ({error}): run `kg train`."
             ) from error
         layers = training.layer_outputs(loaded.model, data)
+        x = data[SONG_NODE].x
+        if loaded.extra["build"] != maps.build:
+            judge = on_graph(judge, rows, x)
         about = {key: told for key, told in loaded.extra.items() if key != OLD_SONGS}
-        about |= graph_rows(maps)
-        save_checkpoint(folder, loaded.model, layers, about, maps.songs, loaded.tensors)
+        about |= {**graph_rows(maps), **judge.description()}
+        save_checkpoint(folder, loaded.model, layers, about, maps.songs, judge.tensors())
     model = replace(model, checkpoint=str(folder))
-    model = _write_back(store, model, maps, judge, scores, data[SONG_NODE].x, progress)
+    model, predicted = _write_back(store, model, maps, judge, scores, x, progress)
     return PredictReport(
         model,
-        len(maps.songs),
+        predicted,
         rebuilt_since=model.build != maps.build,
         calibrated=judge.calibrated,
     )
@@ -518,13 +523,19 @@ def _write_back(
     scores: "Tensor",
     x: "Tensor",
     progress: Progress,
-) -> ModelRow:
-    """Write what is said of every song; the model is `current` only when all is there."""
+) -> tuple[ModelRow, int]:
+    """Write what is said of every song; the model is `current` only when all is there.
+
+    Returns:
+        The model's node, and how many songs got predictions: some may have left meanwhile.
+    """
     store.write_model(replace(model, state="writing"))
     answers = judge.answers(maps.genres, maps.songs, scores, x)
-    guesses = [(id, told.guesses) for id, told in zip(maps.songs, answers, strict=True)]
-    verdicts = {id: told.verdict for id, told in zip(maps.songs, answers, strict=True)}
+    there = store.known(maps.songs)
+    told = {id: each for id, each in zip(maps.songs, answers, strict=True) if id in there}
+    guesses = [(id, each.guesses) for id, each in told.items()]
+    verdicts = {id: each.verdict for id, each in told.items()}
     store.write_predictions(model.id, model.created_at, guesses, progress, verdicts)
     model = replace(model, state="current")
     store.write_model(model)
-    return model
+    return model, len(told)

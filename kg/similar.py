@@ -113,11 +113,17 @@ def similar(store: GraphStore, models_dir: Path, text: str, n: int = MOST) -> Si
 
 
 def _by_embedding(store: GraphStore, models_dir: Path, id: str, n: int) -> list[tuple[str, float]]:
-    """The nearest songs, n and some to spare, with their cosine."""
+    """The n nearest songs that are still there, with their cosine."""
     kept, song, x, _ = seen_by_model(store, models_dir, id)
-    # One more: it is itself its nearest.
-    found = kept.nearest(kept.embedding(song, x), n + _SPARE + 1)
-    return [(other, cosine) for other, cosine in found if other != id]
+    embedding = kept.embedding(song, x)
+    looked_at = n + _SPARE
+    while True:
+        nearest = kept.nearest(embedding, looked_at)
+        there = store.known([other for other, _ in nearest])
+        found = [(other, cosine) for other, cosine in nearest if other != id and other in there]
+        if len(found) >= n or looked_at >= len(kept.songs):
+            return found
+        looked_at *= 4
 
 
 def _with_shared(

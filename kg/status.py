@@ -152,7 +152,7 @@ def _stale(
     elif model.state == "writing" and not busy:
         stale.append("Writing predictions was cut off: run `kg predict`.")
     else:
-        if missing > 0 and model.state != "writing":
+        if missing > 0 and model.state != "writing" and trouble is None:
             have = "song has" if missing == 1 else "songs have"
             stale.append(f"{missing} {have} no prediction of this model: run `kg predict --new`.")
         stale += ageing.retrain if ageing is not None else []

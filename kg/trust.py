@@ -102,7 +102,7 @@ def measure(
     bare = DoubtReport(
         side, len(told), judge.calibration.heads, None, None, None, None,
         threshold.precision, threshold.value, threshold.reached,
-        None, None, None, None, (), _remarks(judge),
+        None, None, None, None, (), _remarks(judge, labelled.truth.shape[1]),
     )  # fmt: skip
     if len(told) == 0:
         return bare
@@ -154,7 +154,7 @@ def _cross_fitted(
     return shares, least
 
 
-def _remarks(judge: Judge) -> list[str]:
+def _remarks(judge: Judge, genres: int) -> list[str]:
     said = []
     songs = judge.calibration.heads
     count = f"{songs or 'no'} validation song{'s' if songs != 1 else ''}"
@@ -164,6 +164,8 @@ def _remarks(judge: Judge) -> list[str]:
         f"a song gets a genre only where its probability is {threshold.value:.0%} or more, "
         "which is careful"
     )
+    if judge.calibration.highest(genres) < threshold.value:
+        careful = "no song can be told with that certainty here, and all are unknown"
     if judge.calibration.few:
         said.append(
             f"There {'is' if songs == 1 else 'are'} {count}, too few to calibrate by: "

@@ -62,6 +62,10 @@ class Calibration:
         """Whether so few heads were there that the usual values decide more than they do."""
         return self.heads < FEWEST_TO_CALIBRATE
 
+    def highest(self, tails: int) -> float:
+        """No probability among so many tails is above this."""
+        return 1 - self.even + self.even / tails
+
     def probabilities(self, scores: Tensor) -> Tensor:
         """Turn scores [b, n] into probabilities [b, n]."""
         scaled = scores / self.temperature

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kg.errors import NotReadyError, WrongUsageError
 from kg.learning import TrainOptions
 from kg.records import Embedding, FeatureSet, NewSong, SongRecord
 from kg.settings import Settings
+from models import checkpoint
 from tests.conftest import empty
 
 # Any genre is good enough, and none is: 24 songs leave too few validation songs for a threshold.
@@ -41,8 +43,8 @@ def run(library: Library, cypher: str, **parameters: Any) -> None:
     library.connection.write(lambda tx: tx.run(cypher, parameters).consume())
 
 
-def noise(path: Path) -> Path:
-    wave = np.random.default_rng(0).normal(0, 0.3, 2 * SAMPLE_RATE).clip(-1, 1)
+def noise(path: Path, seed: int = 0) -> Path:
+    wave = np.random.default_rng(seed).normal(0, 0.3, 2 * SAMPLE_RATE).clip(-1, 1)
     soundfile.write(path, wave.astype(np.float32), SAMPLE_RATE)
     return path
 
@@ -292,6 +294,25 @@ def test_without_test_songs_validation_songs_tell_each_by_the_others(
     assert told.ece != pytest.approx(own, abs=1e-6)
 
 
+def test_after_a_rebuild_songs_are_held_against_others_as_they_are_scaled_now(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    folder = Path(library.train(CARELESS).model.checkpoint)
+    before = checkpoint.load(folder).tensors["novelty.references"].clone()
+    for number in range(12):
+        noise(tmp_path / f"{number}.wav", seed=number)
+    library.ingest([music, tmp_path], genres_from="none")
+    library.predict()
+    after = checkpoint.load(folder)
+    ids = after.extra["doubt"]["references"]
+    assert len(before) == len(after.tensors["novelty.references"]) == len(ids)
+    assert not np.allclose(before, after.tensors["novelty.references"], atol=0.1)
+    data, maps = library.hetero_with_ids()
+    rows = [maps.songs.index(id) for id in ids]
+    np.testing.assert_array_equal(after.tensors["novelty.references"], data["song"].x[rows])
+
+
 def test_what_is_no_precision_is_refused(library: Library, music: Path) -> None:
     library.ingest(music)
     for precision in (0.0, -1.0, 1.5, float("nan")):
@@ -308,6 +329,11 @@ def test_embeddings_weigh_as_much_as_all_of_our_own() -> None:
     assert [float(both[part].sum()) for part in families.values()] == pytest.approx(
         [0.25, 0.25, 0.5]
     )
+    # Nobody has a new song's vectors of a file: they would make it an average one.
+    given = column_weights(
+        FeatureSet("v", families, columns, embeddings=(replace(heard, name="file:net"),))
+    )
+    assert [float(given[part].sum()) for part in families.values()] == pytest.approx([0.5, 0.5, 0])
     del families["net"]
     alone = column_weights(FeatureSet("v", families, columns[:5]))
     assert [float(alone[part].sum()) for part in families.values()] == pytest.approx([0.5, 0.5])

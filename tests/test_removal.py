@@ -5,18 +5,20 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cli.main import main
-from kg import Library
+from kg import Library, learning
 from kg.audio.synth import GENRES, write_song
 from kg.build import build_graph, near_songs, neighbour_index
 from kg.errors import KgError, NotReadyError
 from kg.graph.connection import Connection
 from kg.graph.rows import Guess, ModelRow
 from kg.graph.store import GraphStore
+from kg.learning import TrainOptions
 from kg.neighbours import Neighbours
 from kg.removal import Removal, gone_songs, plan_removal, remove_songs
 from kg.settings import Settings
@@ -363,3 +365,38 @@ def test_the_command_line_asks_before_songs_go(
     code, _, err = kg("load", song)
     assert code == 2
     assert "not a dump of kg" in err
+
+
+def test_a_genre_that_went_with_its_songs_can_still_be_guessed(
+    library: Library, music: Path, tmp_path: Path
+) -> None:
+    library.ingest(music)
+    library.train(TrainOptions(epochs=15))
+    # As after the last song went that had it, or might have it.
+    library.connection.write(
+        lambda tx: tx.run("MATCH (g:Genre {name: $name}) DETACH DELETE g", name=GENRES[1]).consume()
+    )
+    song = write_song(tmp_path / "late.flac", GENRES[1], seconds=2.0, seed=77)
+    (added,) = library.add(song).added
+    told = "MATCH (:Song {id: $id})-[:PREDICTED_GENRE]->(g) RETURN g.name"
+    assert GENRES[1] in {guess.genre for guess in added.guesses}
+    assert len(library.ask(told, {"id": added.id}).rows) == 3
+
+
+def test_a_song_that_goes_while_a_model_is_trained(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    (gone,) = library.ask("MATCH (s:Song) RETURN s.id ORDER BY s.id LIMIT 1").rows[0]
+    fit = learning.fit
+
+    def forgetting(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("messages", True):
+            library.forget(str(gone))
+        return fit(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(learning, "fit", forgetting)
+        report = library.train(TrainOptions(epochs=15))
+    assert report.predicted == 23
+    assert library.status().counts.predicted_by_model == {report.model.id: 23}

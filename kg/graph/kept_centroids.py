@@ -7,13 +7,23 @@ token of the builder says whose they are: nobody else ever writes clusters under
 import contextlib
 import os
 import secrets
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from kg.graph.rows import Floats
+
+# Before the name of a family: some are what `savez` calls its own parameters.
+_FAMILY: Final = "family."
+# What reading a damaged archive ends in; NumPy reads headers with Python's own tokenizer.
+_DAMAGED: Final = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError),
+    *(MemoryError, zipfile.BadZipFile, tokenize.TokenError),
+)
 
 
 def load(folder: Path, builder: str, widths: Mapping[str, int]) -> dict[str, Floats] | None:
@@ -27,8 +37,8 @@ def load(folder: Path, builder: str, widths: Mapping[str, int]) -> dict[str, Flo
     try:
         # The zip's own sums are looked at as its parts are read.
         with _file(folder, builder).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            found: dict[str, Floats] = {family: kept[family] for family in widths}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            found: dict[str, Floats] = {family: kept[f"{_FAMILY}{family}"] for family in widths}
+    except _DAMAGED:
         return None
     fits = all(
         own.dtype == np.float32 and own.ndim == 2 and own.shape[1] == widths[family]
@@ -48,7 +58,8 @@ def save(folder: Path, builder: str, centroids: Mapping[str, Floats]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as target:
-                np.savez(target, allow_pickle=False, **centroids)
+                kept: dict[str, Any] = {f"{_FAMILY}{name}": own for name, own in centroids.items()}
+                np.savez(target, **kept)
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)

@@ -494,7 +494,7 @@ UNWIND $ids AS id
 MATCH (s:Song {id: id})
 RETURN id, s.title AS title, s.path AS path, coalesce(s.artist, s.albumArtist) AS artist,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
-       [(s)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) | g.name] AS told
+       [(s)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) WHERE s.doubt IS NULL | g.name] AS told
 """
 # Songs around a song's clusters and tags whose owner says a genre, the song itself left out.
 LABELLED_AROUND: Final = {

@@ -183,9 +183,12 @@ def write_predictions(
         verdicts: What they come to, by song; who has none is called by the first genre.
 
     Raises:
-        RebuiltError: a song or a genre is gone.
+        RebuiltError: a song is gone.
     """
     run(tx, queries.LOCK_PREDICTIONS)
+    # A genre that the model knows may have left the graph with its last song.
+    names = sorted({guess.genre for _, ranked in guesses for guess in ranked})
+    run(tx, queries.MERGE_GENRES, names=names)
     ids = [song for song, _ in guesses]
     predicted = {row["id"] for row in fetch(tx, queries.SONGS_WITH_PREDICTIONS, {"ids": ids})}
     genres = _Numbers()

@@ -62,5 +62,7 @@ def test_songs_like_a_song(kg: Kg, music: Path) -> None:
     for song in document["songs"]:
         assert song["title"] in printed.out
         assert song["words"] in printed.out
-    assert "There are no more than 23." in kg("similar", title, "-n", "50").err
+    assert (
+        "There are no more songs that the model has seen." in kg("similar", title, "-n", "50").err
+    )
     assert kg("similar", title, "-n", "0").code == 2

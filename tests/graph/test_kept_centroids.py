@@ -9,7 +9,8 @@ from kg import Library
 from kg.graph import kept_centroids
 from kg.graph.store import GraphStore
 
-WIDTHS = {"loud": 3, "bright": 5}
+# One is called what `np.savez` calls a parameter of its own.
+WIDTHS = {"loud": 3, "file": 5}
 CENTROIDS = {
     family: np.arange(4 * width, dtype=np.float32).reshape(4, width)
     for family, width in WIDTHS.items()
@@ -33,11 +34,15 @@ def test_damaged_they_are_none(tmp_path: Path) -> None:
     kept_centroids.save(tmp_path, "one", CENTROIDS)
     file = tmp_path / "one.npz"
     whole = file.read_bytes()
-    at = whole.index(CENTROIDS["bright"].tobytes())
+    at = whole.index(CENTROIDS["file"].tobytes())
     flipped = whole[: at + 9] + bytes([whole[at + 9] ^ 64]) + whole[at + 10 :]
     for damage in (whole[: len(whole) // 2], b"", b"\xff" * 200, flipped):
         file.write_bytes(damage)
         assert kept_centroids.load(tmp_path, "one", WIDTHS) is None
+    for at in range(200):  # names, flags and headers
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 34]) + whole[at + 1 :])
+        found = kept_centroids.load(tmp_path, "one", WIDTHS)
+        assert found is None or all(np.array_equal(found[f], CENTROIDS[f]) for f in WIDTHS)
 
 
 def test_where_there_is_no_room_nothing_is_kept(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def test_distances_are_to_others_than_ones_own_group() -> None:
     torch.testing.assert_close(alone.held_out, together.held_out)
 
 
+def test_among_few_only_what_is_clearly_further_is_new() -> None:
+    x = torch.tensor([[0.0], [1.0], [3.0], [6.0], [10.0]])
+    found, _ = fit(x, torch.arange(5), torch.ones(1), chance())
+    # 9 is the furthest of their own distances; 17.9 to the third nearest isn't clearly further
+    assert found.of(torch.tensor([[20.9], [21.3]])).tolist() == pytest.approx([0.8, 1])
+
+
 def test_weights_say_which_columns_count() -> None:
     x = torch.randn(60, 2, generator=chance())
     found, _ = fit(x, torch.arange(60), torch.tensor([1.0, 0.0]), chance())
