@@ -42,7 +42,7 @@ def test_the_nearest_by_embedding(library: Library, music: Path) -> None:
     loaded, _ = load_checkpoint(model, library.settings.models_dir)
     z = loaded.layers[-1]["song"].numpy()
     z = z / np.linalg.norm(z, axis=1, keepdims=True)
-    songs = loaded.extra["songs"]
+    songs = list(loaded.names["song"])
     for id in ids(library)[:3]:
         found = library.similar(id, 5)
         cosine = z @ z[songs.index(id)]
