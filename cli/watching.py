@@ -48,9 +48,9 @@ def watch(
     Ctrl-C or SIGTERM ends it; both are exit code 0. With --json each line is one JSON document.
 
     Files that still grow are waited for. Deleted files take their songs along, but not where more
-    than half of a folder's songs go at once (and more than ten), nor where a folder vanishes or is
-    found empty, like a disk that isn't mounted: it waits until the folder is back. Other commands
-    may work meanwhile.
+    than half of a folder's songs go at once (and more than ten), nor where a folder vanishes, or is
+    found empty on another disk than before, like one that isn't mounted: it waits until the folder
+    is back. Other commands may work meanwhile.
 
     \b
     Example:

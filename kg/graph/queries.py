@@ -150,6 +150,15 @@ MATCH (g:Genre {name: name})
 CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
 """
 
+# A song that took another's place at its path is called what that was called.
+KEEP_LABELS: Final = """
+UNWIND $rows AS row
+MATCH (:Song {id: row.old})-[r:IN_GENRE]->(g:Genre)
+MATCH (s:Song {id: row.new})
+MERGE (s)-[n:IN_GENRE]->(g)
+ON CREATE SET n.source = r.source
+"""
+
 # --- what networks hear ------------------------------------------------------------------------
 
 MERGE_TAGS: Final = "UNWIND $names AS name MERGE (:Tag {name: name})"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from kg.audio.workers import cores
 from kg.files import CHANGED
+from kg.graph import queries
+from kg.graph.transactions import run
 from kg.progress import Progress
 from kg.removal import is_gone, remove_songs, unmounted
 from kg.sources.folder import is_audio, walk
@@ -202,12 +204,14 @@ class Follower:
                     doubt=song.verdict.doubt if song.verdict else None,
                 )
             self._remark(report.without_model if report.added else None)
+            self._keep_labels(store.connection, report)
         given_up = self._given_up(batch, came, {**unread, **_reasons(report)})
         for path, (_, reason) in given_up.items():
             yield WatchEvent("left out", Path(path), reason=reason)
 
         now: dict[str, str | None] = {as_stored(path): id for path, id in came.items()}
-        now |= dict.fromkeys(map(as_stored, given_up))
+        # Content that became no song; a file that nobody may read now is still what it was.
+        now |= {as_stored(path): None for path in given_up if read_id(path)[0] is not None}
         gone, kept = self._gone(batch.gone)
         yield from kept
         found = changes(songs, now, lambda path, moved: path in gone or self._left(path, moved))
@@ -222,6 +226,20 @@ class Follower:
             going = [change for change in going if change.song.id in removed]
             yield from (_of("removed", change) for change in going)
         self._remember(batch, came, given_up, [*moved, *going])
+
+    def _keep_labels(self, connection: "Connection", report: "AddReport") -> None:
+        """Give songs that took another's place at its path the genres that its owner gave it.
+
+        Whoever edits tags writes another file, and means the same song.
+        """
+        rows = [
+            {"old": old, "new": song.id}
+            for song in report.added
+            if song.path is not None
+            and (old := self._songs_at.get(as_stored(os.fspath(song.path)))) not in (None, song.id)
+        ]
+        if rows:
+            self._hands.in_turn(lambda: connection.write(run, queries.KEEP_LABELS, rows=rows))
 
     def _touched(self, batch: Batch, arrived: Iterable[str]) -> set[str]:
         """Songs that something may have happened to."""
@@ -240,8 +258,6 @@ class Follower:
             known = self._memory.get(path)
             if known is not None and known.id is not None and known.stamp.same(stamp):
                 ids[path] = known.id
-            elif known is None and (id := self._memory.id_of(stamp)) is not None:
-                ids[path] = id
             else:
                 unknown.append(path)
         if not unknown:

@@ -30,12 +30,11 @@ class Known:
 
 
 class Memory:
-    """Files by path; what is remembered of a moved file is found by its number on the disk."""
+    """Files by path. A new path is always read: numbers on the disk are given out again."""
 
     def __init__(self) -> None:
         self.unsaved = False
         self._files: dict[str, Known] = {}
-        self._by_content: dict[tuple[int, int, int], str] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._files))
@@ -48,19 +47,13 @@ class Memory:
         """Remember what is at a path."""
         before = self._files.get(path)
         self._files[path] = known
-        if known.id is not None:
-            self._by_content[known.stamp.content] = known.id
         if before is None or _kept(before) != _kept(known):
             self.unsaved = True
 
     def drop(self, path: str) -> None:
-        """Nothing is there any more; where the file went, it is known again."""
+        """Nothing is there any more."""
         if self._files.pop(path, None) is not None:
             self.unsaved = True
-
-    def id_of(self, stamp: Stamp) -> str | None:
-        """Which song a file is that was somewhere before, and that nobody wrote to since."""
-        return self._by_content.get(stamp.content)
 
     def load(self, file: Path) -> None:
         """Add what an earlier run kept; a file that is damaged is as good as none."""

@@ -157,7 +157,10 @@ class Settling:
                 arrived[path] = each.stamp
             else:
                 refused[path] = each.stamp, each.reason
-        return Batch(arrived, refused, self._take_gone(look, now, busy=bool(arrived)))
+        # A song that was renamed may still wait under its new name where these are all we take.
+        full = len(arrived) == most
+        gone = [] if full else self._take_gone(look, now, busy=bool(arrived))
+        return Batch(arrived, refused, gone)
 
     def _take_gone(
         self, look: Callable[[str], Stamp | None], now: float, *, busy: bool

@@ -112,3 +112,15 @@ def test_batches_are_no_larger_than_asked_and_come_again_if_nothing_came_of_them
     assert disk.take(settling, 20).refused == {"0": (WHOLE, "noise")}
     settling.forget_gone(lambda path: path == "gone")
     assert not disk.take(settling, 1000)
+
+
+def test_nothing_is_gone_while_a_renamed_song_may_still_wait() -> None:
+    settling, disk = Settling(PATIENCE), Disk(a=WHOLE, b=WHOLE, new=WHOLE)
+    settling.look("old", None, 0)
+    for path in disk:
+        settling.look(path, WHOLE, 0)
+    late = 10 * PATIENCE.arriving
+    full = disk.take(settling, late, most=2)
+    assert (list(full.arrived), full.gone) == (["a", "b"], [])
+    rest = disk.take(settling, late, most=2)
+    assert (list(rest.arrived), rest.gone) == (["new"], ["old"])

@@ -279,7 +279,7 @@ def test_a_restart_catches_up_and_reads_only_what_is_new(
     os.utime(bad, (1e9, 1e9))
     with Watched(ready.settings, mine) as watched:
         watched.next("left out")
-        watched.until(lambda: len(read) == 25)
+        watched.until(lambda: len(set(read)) == 25)
     before = paths(ready)
     read.clear()
     with Watched(ready.settings, mine) as watched:
@@ -298,11 +298,45 @@ def test_a_restart_catches_up_and_reads_only_what_is_new(
         assert {e.path for e in events if e.what == "added"} == {new, changed}
         assert gone_id in {e.id for e in events if e.what == "removed"}
         watched.nothing(1)
-    assert sorted(read) == sorted([str(new), str(changed)])
+    renamed = [str(song) for song in (mine / "renamed").iterdir()]
+    assert sorted(read) == sorted([str(new), str(changed), *renamed])
     after = paths(ready)
     assert len(after) == 24
     assert sum("renamed" in at[0] for at in after.values()) == 6
     assert all(id in before for id, at in after.items() if "renamed" in at[0])
+
+
+def test_a_song_that_nobody_may_read_stays(
+    ready: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = mine / GENRES[0] / f"{GENRES[0]}-0.flac"
+    before = paths(ready)
+    closed: set[str] = set()
+    real = follower.read_id
+
+    def read(path: str) -> tuple[str | None, str | None]:
+        return (None, "no permission") if path in closed else real(path)
+
+    monkeypatch.setattr(follower, "read_id", read)
+    with Watched(ready.settings, mine) as watched:
+        closed.add(str(song))
+        os.utime(song, (1e9, 1e9))
+        (out,) = watched.next("left out")
+        assert out.path == song
+        watched.nothing(1.5)
+    assert paths(ready) == before
+
+
+def test_other_content_at_a_path_keeps_what_its_owner_said(
+    ready: Library, mine: Path, tmp_path: Path
+) -> None:
+    song = mine / GENRES[0] / f"{GENRES[0]}-0.flac"
+    with Watched(ready.settings, mine) as watched:
+        shutil.copy(elsewhere(tmp_path, 32), song)
+        added, removed = sorted(watched.next("added", "removed"), key=lambda event: event.what)
+    asked = "MATCH (s:Song {id: $id})-[r:IN_GENRE]->(g) RETURN g.name, r.source"
+    assert ready.ask(asked, {"id": added.id}).rows == [[GENRES[0], "folder"]]
+    assert ready.ask(asked, {"id": removed.id}).rows == []
 
 
 def test_a_folder_that_vanishes_takes_nothing_along(
