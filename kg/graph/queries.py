@@ -150,13 +150,13 @@ MATCH (g:Genre {name: name})
 CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
 """
 
-# A song that took another's place at its path is called what that was called.
-KEEP_LABELS: Final = """
+# What a song was called whose place at its path another took, which is called nothing yet.
+LABELS_TO_KEEP: Final = """
 UNWIND $rows AS row
-MATCH (:Song {id: row.old})-[r:IN_GENRE]->(g:Genre)
 MATCH (s:Song {id: row.new})
-MERGE (s)-[n:IN_GENRE]->(g)
-ON CREATE SET n.source = r.source
+WHERE NOT EXISTS { (s)-[:IN_GENRE]->(:Genre) }
+MATCH (:Song {id: row.old})-[r:IN_GENRE]->(g:Genre)
+RETURN row.new AS id, r.source AS source, collect(g.name) AS genres
 """
 
 # --- what networks hear ------------------------------------------------------------------------

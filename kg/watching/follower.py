@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from kg.audio.workers import cores
 from kg.files import CHANGED
-from kg.graph import queries
-from kg.graph.transactions import run
 from kg.progress import Progress
 from kg.removal import is_gone, remove_songs, unmounted
 from kg.sources.folder import is_audio, walk
 from kg.text import printable
 from kg.watching.disk import as_named, as_stored, below, identity, read_id, stamp_of
 from kg.watching.events import WatchEvent, What
-from kg.watching.following import Change, changes, follow, placed_songs
+from kg.watching.following import Change, changes, follow, keep_labels, placed_songs
 from kg.watching.memory import Known, Memory
 from kg.watching.settling import Batch, Patience, Settling, Stamp
 
@@ -204,14 +202,16 @@ class Follower:
                     doubt=song.verdict.doubt if song.verdict else None,
                 )
             self._remark(report.without_model if report.added else None)
-            self._keep_labels(store.connection, report)
+        self._keep_labels(store.connection, came)
         given_up = self._given_up(batch, came, {**unread, **_reasons(report)})
         for path, (_, reason) in given_up.items():
             yield WatchEvent("left out", Path(path), reason=reason)
 
         now: dict[str, str | None] = {as_stored(path): id for path, id in came.items()}
-        # Content that became no song; a file that nobody may read now is still what it was.
-        now |= {as_stored(path): None for path in given_up if read_id(path)[0] is not None}
+        # Content that became no song; a file that nobody may read now is still what it was, and
+        # one that can be read again may be too.
+        read = {as_stored(path): id for path in given_up if (id := read_id(path)[0]) is not None}
+        now |= {path: id if id in there else None for path, id in read.items()}
         gone, kept = self._gone(batch.gone)
         yield from kept
         found = changes(songs, now, lambda path, moved: path in gone or self._left(path, moved))
@@ -227,19 +227,18 @@ class Follower:
             yield from (_of("removed", change) for change in going)
         self._remember(batch, came, given_up, [*moved, *going])
 
-    def _keep_labels(self, connection: "Connection", report: "AddReport") -> None:
-        """Give songs that took another's place at its path the genres that its owner gave it.
+    def _keep_labels(self, connection: "Connection", came: Mapping[str, str]) -> None:
+        """Give songs without a genre that took another's place at its path the genres of that.
 
         Whoever edits tags writes another file, and means the same song.
         """
         rows = [
-            {"old": old, "new": song.id}
-            for song in report.added
-            if song.path is not None
-            and (old := self._songs_at.get(as_stored(os.fspath(song.path)))) not in (None, song.id)
+            {"old": old, "new": id}
+            for path, id in came.items()
+            if (old := self._songs_at.get(as_stored(path))) not in (None, id)
         ]
         if rows:
-            self._hands.in_turn(lambda: connection.write(run, queries.KEEP_LABELS, rows=rows))
+            self._hands.in_turn(lambda: keep_labels(connection, rows))
 
     def _touched(self, batch: Batch, arrived: Iterable[str]) -> set[str]:
         """Songs that something may have happened to."""

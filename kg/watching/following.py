@@ -92,6 +92,17 @@ def follow(connection: Connection, found: Sequence[Change]) -> None:
         connection.write(work, batch)
 
 
+def keep_labels(connection: Connection, rows: Sequence[Mapping[str, str | None]]) -> None:
+    """Give songs (`new`) that have no genre those of the songs that they replace (`old`)."""
+
+    def work(tx: neo4j.ManagedTransaction) -> None:
+        labels = fetch(tx, queries.LABELS_TO_KEEP, {"rows": list(rows)})
+        if labels:
+            run(tx, queries.MERGE_IN_GENRE, rows=labels, kept=[])
+
+    connection.write(work)
+
+
 def _placed(row: Mapping[str, object]) -> Placed:
     paths = row["paths"]
     assert isinstance(paths, list)

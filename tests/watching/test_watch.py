@@ -84,6 +84,11 @@ class Watched:
         time.sleep(seconds)
         assert self.events == []
 
+    def nothing_but(self, what: str, *, seconds: float) -> None:
+        """For so long nothing else happens."""
+        time.sleep(seconds)
+        assert {event.what for event in self.events} <= {what}
+
     def close(self) -> None:
         self._stop.set()
         self._thread.join(DEADLINE)
@@ -324,6 +329,28 @@ def test_a_song_that_nobody_may_read_stays(
         (out,) = watched.next("left out")
         assert out.path == song
         watched.nothing(1.5)
+    assert paths(ready) == before
+
+
+def test_a_read_that_fails_once_takes_no_song_along(
+    ready: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = mine / GENRES[0] / f"{GENRES[0]}-0.flac"
+    before = paths(ready)
+    failing = [str(song)]
+    real = follower.read_id
+
+    def read(path: str) -> tuple[str | None, str | None]:
+        if path in failing:
+            failing.remove(path)
+            return None, "a share that stumbled"
+        return real(path)
+
+    with Watched(ready.settings, mine) as watched:
+        monkeypatch.setattr(follower, "read_id", read)
+        os.utime(song, (1e9, 1e9))
+        watched.until(lambda: not failing)
+        watched.nothing_but("left out", seconds=1.5)
     assert paths(ready) == before
 
 
