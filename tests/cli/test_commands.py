@@ -83,7 +83,7 @@ def test_the_whole_way(kg: Kg, music: Path, tmp_path: Path) -> None:
     assert json.loads(kg("predict", "--new", "--json").out)["predicted"] == 0
     printed = kg("status")
     assert "added since the training" in printed.out
-    assert "1 song (4.0 %), its features" in printed.out
+    assert "1 song (4.0 %), sounds " in printed.out
     assert "Everything is up to date." in printed.out
     assert "25 (24 with a genre)" in printed.out
     document = json.loads(kg("status", "--json").out)
