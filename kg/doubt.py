@@ -35,6 +35,8 @@ PRECISION: Final = 0.8
 # Of GTZAN's songs by artists held out 1 to 2 in 100 are so, and of a genre left out 4 (librosa's
 # statistics) or 22 (musicnn's tags); above 0.95 it is 4 to 6 for 8 and 35.
 UNLIKE_ABOVE = 0.98
+# What a checkpoint keeps of a `Novelty`, in the order of its fields.
+_NOVELTY: Final = ("weights", "references", "held_out")
 
 
 def ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> list[Guess]:
@@ -123,11 +125,9 @@ class Judge:
 
     def tensors(self) -> "dict[str, Tensor]":
         """What a checkpoint keeps of it as tensors."""
-        new = self.novelty
-        if new is None:
+        if self.novelty is None:
             return {}
-        kept = {"weights": new.weights, "references": new.references, "held_out": new.held_out}
-        return {f"novelty.{name}": value for name, value in kept.items()}
+        return {f"novelty.{name}": getattr(self.novelty, name) for name in _NOVELTY}
 
 
 def judge_of(loaded: "Checkpoint") -> Judge:
@@ -158,9 +158,6 @@ def judge_of(loaded: "Checkpoint") -> Judge:
             f"The checkpoint of model {loaded.extra.get('model')} doesn't hold together "
             f"({type(error).__name__}: {error}): run `kg train`."
         ) from error
-
-
-_NOVELTY: Final = ("weights", "references", "held_out")
 
 
 def check_precision(precision: float) -> None:
@@ -194,21 +191,8 @@ def settle(
         precision: The share of given genres that is to be right.
         seed: Of the lot by which songs are kept to hold others against.
     """
-    import torch
-
-    from kg.evaluate import artist_groups
-    from models import novelty
-
-    learned = labelled.rows["train"]
-    artists = artist_groups([rows.songs.artists[row] for row in learned])
-    new, kept = novelty.fit(
-        x[learned],
-        torch.from_numpy(artists),
-        _weights(rows),
-        torch.Generator().manual_seed(seed),
-    )
     judge = set_on(labelled, scores, labelled.rows["valid"], precision)
-    return replace(judge, novelty=new, references=[rows.songs.ids[learned[row]] for row in kept])
+    return _held_against(judge, rows, labelled.rows["train"].tolist(), x, seed)
 
 
 def on_graph(judge: Judge, rows: GraphRows, x: "Tensor") -> Judge:
@@ -219,30 +203,32 @@ def on_graph(judge: Judge, rows: GraphRows, x: "Tensor") -> Judge:
         rows: The graph.
         x: What the model is given of every song, [n, d].
     """
+    at = {id: row for row, id in enumerate(rows.songs.ids)}
+    there = [at[id] for id in judge.references if id in at]
+    if judge.novelty is None or not there:
+        return judge
+    # They are no more than are kept, so that no lot is drawn.
+    return _held_against(judge, rows, there, x, seed=0)
+
+
+def _held_against(
+    judge: Judge, rows: GraphRows, learned: Sequence[int], x: "Tensor", seed: int
+) -> Judge:
+    """The judge that holds songs against these, rows of the graph, or some of them by lot."""
     import torch
 
     from kg.evaluate import artist_groups
     from models import novelty
 
-    at = {id: row for row, id in enumerate(rows.songs.ids)}
-    kept = [at[id] for id in judge.references if id in at]
-    if judge.novelty is None or not kept:
-        return judge
-    new, _ = novelty.fit(
-        x[kept],
-        torch.from_numpy(artist_groups([rows.songs.artists[row] for row in kept])),
-        _weights(rows),
-        torch.Generator(),
-    )
-    return replace(judge, novelty=new, references=[rows.songs.ids[row] for row in kept])
-
-
-def _weights(rows: GraphRows) -> "Tensor":
-    """How much each column of what models are given counts, [d]."""
-    import torch
-
     # What is loud for models counts as `column_weights` says all the same.
-    return torch.from_numpy(column_weights(rows.space.kinds) / rows.space.loudness() ** 2)
+    weights = column_weights(rows.space.kinds) / rows.space.loudness() ** 2
+    new, kept = novelty.fit(
+        x[learned],
+        torch.from_numpy(artist_groups([rows.songs.artists[row] for row in learned])),
+        torch.from_numpy(weights),
+        torch.Generator().manual_seed(seed),
+    )
+    return replace(judge, novelty=new, references=[rows.songs.ids[learned[row]] for row in kept])
 
 
 def column_weights(kinds: FeatureSet) -> Floats:
