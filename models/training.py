@@ -349,7 +349,7 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = FOLDS) -> Tensor
         folds: passes over the training heads.
 
     Returns:
-        [n_head, n_tail] scores; `probabilities` turns them into probabilities.
+        [n_head, n_tail] scores; `models.calibration` turns them into probabilities.
 
     Raises:
         ValueError: the graph doesn't fit the model, or `folds` is below 2.
@@ -434,8 +434,3 @@ def layer_outputs(
     with _threads_for(*_size(data)):
         outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages(hidden))
     return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
-
-
-def probabilities(scores: Tensor, multi_label: bool) -> Tensor:
-    """Turn scores [b, n] into probabilities: softmax over tails, or a sigmoid each."""
-    return scores.sigmoid() if multi_label else scores.softmax(dim=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
+from models.calibration import Calibration
 from models.devices import DeviceError, pick_device
 from models.link_model import GraphShape, LinkModel, reverse_of
 from models.losses import LinkLoss
@@ -19,7 +20,6 @@ from models.training import (
     layer_outputs,
     macro_f1,
     predict,
-    probabilities,
     train,
 )
 from tests.models.graphs import GROUPS, TARGET, class_graph, classes_of, multi_graph
@@ -67,7 +67,7 @@ def test_several_tails_a_head(negatives: int | str) -> None:
     scores = predict(result.model, data)
     chance = macro_f1(torch.ones_like(scores[test]), truth[test], multi_label=True)
     assert macro_f1(scores[test], truth[test], multi_label=True) > chance
-    assert probabilities(scores, multi_label=True).gt(0.5).equal(scores > 0)
+    assert Calibration(multi_label=True).probabilities(scores).gt(0.5).equal(scores > 0)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
@@ -84,7 +84,7 @@ def test_balance_finds_more_of_the_rare(multi_label: bool, negatives: int | str)
     for balance in (0.0, 1.0):
         config = dataclasses.replace(SHORT, balance=balance, negatives=negatives)
         scores = predict(train(data, TARGET, encoder=SMALL, config=config).model, data)
-        named.append(probabilities(scores, multi_label)[:, 0].mean())
+        named.append(Calibration(multi_label).probabilities(scores)[:, 0].mean())
     assert named[1] > 1.1 * named[0]
 
 
@@ -343,7 +343,8 @@ def test_kept_layer_outputs_score_new_heads() -> None:
     neighbours = {("item", "rev_similar", "item"): torch.tensor([[3, 4], [0, 0]])}
     scores = model.score_new(torch.randn(1, 8), neighbours, layers)
     assert scores.shape == (1, 4)
-    torch.testing.assert_close(probabilities(scores, multi_label=False).sum(), torch.tensor(1.0))
+    shares = Calibration(multi_label=False).probabilities(scores)
+    torch.testing.assert_close(shares.sum(), torch.tensor(1.0))
 
 
 def test_scores_are_smoothed_over_the_linked_heads() -> None:
