@@ -276,9 +276,13 @@ def test_what_fails_on_a_worker_is_told(
 
 @pytest.mark.slow
 def test_a_file_whose_workers_die_is_rejected(tmp_path: Path, songs: Songs, cache: Path) -> None:
-    (tmp_path / "dask").mkdir()
+    for folder in ("dask", "site"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(ODD)
+    # The worker hangs on the second file: it certainly has work when it dies.
+    songs[1] = ("hang", songs[1][1].rename(songs[1][1].with_name("hang.wav")))
     with started(tmp_path / "dask", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
-        first = cluster.add_worker()
+        first = cluster.add_worker(tmp_path / "site")
 
         def replace() -> None:
             first.kill()
@@ -288,6 +292,7 @@ def test_a_file_whose_workers_die_is_rejected(tmp_path: Path, songs: Songs, cach
     assert {rejected.reason for rejected in result.rejected} == {
         "the Dask workers that read it died"
     }
+    assert songs[1][1] in {rejected.path for rejected in result.rejected}
     assert len(result.ids) + len(result.rejected) == len(songs)
     assert len(result.ids) >= len(songs) - on_dask.AHEAD
 
