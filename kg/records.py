@@ -23,6 +23,8 @@ class SongRecord:
         genres: The owner's genres; `genre_source` says where they were read from.
         genre_source: `folder`, `tag`, `table` or `user`; empty where there are no genres.
         split: `train`, `valid` or `test` where the data itself says so.
+        source: The data set or table that it is a row of; empty for a file.
+        key: What that calls it: a track id, a file name.
     """
 
     id: str
@@ -37,6 +39,8 @@ class SongRecord:
     genres: tuple[str, ...] = ()
     genre_source: str = ""
     split: str | None = None
+    source: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ class NewSong:
     Attributes:
         record: From the source.
         features: Raw features, float32 [d].
-        duration: Seconds of the whole file.
-        sample_rate: Of the file, in Hz.
+        duration: Seconds of the whole song; None where nobody says.
+        sample_rate: Of the file, in Hz; None for a row of a table.
         tempo: Beats per minute; None where nobody listened for them.
         vectors: Of its embeddings, by family, float32 [width]; a family that the song lacks is
             left out.
@@ -64,8 +68,8 @@ class NewSong:
 
     record: SongRecord
     features: NDArray[np.float32]
-    duration: float
-    sample_rate: int
+    duration: float | None
+    sample_rate: int | None
     tempo: float | None = None
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     tags: Sequence[tuple[str, float]] = ()

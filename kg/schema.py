@@ -15,6 +15,9 @@ KEYS: Final = {
     "FeatureCluster": "id",
     "Genre": "name",
     "Tag": "name",  # what a network hears: "guitar", "mellow", "80s"
+    "Artist": "id",
+    "Album": "id",
+    "Playlist": "id",
     "FeatureSpace": "version",
     "Model": "id",
     "TestSplit": "id",
@@ -34,6 +37,9 @@ RELATIONSHIPS: Final = (
     "SUBGENRE_OF",
     "HAS_TAG",
     "SUGGESTED_GENRE",
+    "BY",
+    "ON",
+    "CONTAINS",
 )
 
 # Node types in HeteroData.
@@ -41,11 +47,17 @@ SONG_NODE: Final = "song"
 CLUSTER_NODE: Final = "feature_cluster"
 GENRE_NODE: Final = "genre"
 TAG_NODE: Final = "tag"
+ARTIST_NODE: Final = "artist"
+ALBUM_NODE: Final = "album"
+PLAYLIST_NODE: Final = "playlist"
 
 EdgeType = tuple[str, str, str]
 SIMILAR_EDGE: Final[EdgeType] = (SONG_NODE, "similar_to", SONG_NODE)
 GENRE_EDGE: Final[EdgeType] = (SONG_NODE, "in_genre", GENRE_NODE)
 TAG_EDGE: Final[EdgeType] = (SONG_NODE, "has_tag", TAG_NODE)
+ARTIST_EDGE: Final[EdgeType] = (SONG_NODE, "by", ARTIST_NODE)
+ALBUM_EDGE: Final[EdgeType] = (SONG_NODE, "on", ALBUM_NODE)
+PLAYLIST_EDGE: Final[EdgeType] = (PLAYLIST_NODE, "contains", SONG_NODE)
 
 SPLITS: Final = ("train", "valid", "test")
 

@@ -27,6 +27,9 @@ ENDS: Final = {
     "SUBGENRE_OF": ("Genre", "Genre"),
     "HAS_TAG": ("Song", "Tag"),
     "SUGGESTED_GENRE": ("Song", "Genre"),
+    "BY": ("Song", "Artist"),
+    "ON": ("Song", "Album"),
+    "CONTAINS": ("Playlist", "Song"),
 }
 INDEX_NAMES: Final = tuple(text.split()[2] for text in INDEXES)
 
