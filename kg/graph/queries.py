@@ -110,6 +110,18 @@ RETURN s.id AS id, s.path AS path, s.paths AS paths,
        EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled,
        EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged
 """
+# All that a row of a table says of a song, as it was when it came.
+SONGS_AS_TOLD: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, properties(s) AS properties,
+       [(s)-[r:IN_GENRE]->(g:Genre) | [g.name, r.source]] AS genres
+"""
+ROWS_OF_SOURCE: Final = """
+MATCH (s:Song)
+WHERE s.source = $source AND s.path IS NULL
+RETURN s.id AS id
+"""
 UPDATE_SONGS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s += row.properties"
 # New ones, with their genres by number: nothing has to be looked for.
 CREATE_SONGS: Final = """

@@ -13,7 +13,7 @@ from typing import Any
 from kg.errors import RebuiltError
 from kg.graph import queries
 from kg.graph.driver import neo4j
-from kg.graph.rows import Floats, Guess, Links, Verdict
+from kg.graph.rows import Floats, Guess, Links, Told, Verdict
 from kg.graph.transactions import fetch, pack, run
 from kg.records import NewSong, SongRecord
 from kg.schema import vector_property
@@ -39,7 +39,7 @@ def write_songs(
         added_to: The finished build that new songs are hung into; None: the next build is to make
             all anew.
     """
-    names = sorted({name for song in songs for name in _genres(song)})
+    names = sorted({name for song in songs for name in genres_of(song)})
     if names:
         run(tx, queries.MERGE_GENRES, names=names)
     ids = [song.record.id for song in songs]
@@ -55,7 +55,7 @@ def write_songs(
     genres = [
         {"id": song.record.id, "genres": names, "source": song.record.genre_source}
         for song in old
-        if (names := _genres(song))
+        if (names := genres_of(song))
     ]
     if bare := [row for row in genres if not there[row["id"]]["labelled"]]:
         run(tx, queries.CREATE_IN_GENRE, rows=bare)
@@ -107,14 +107,14 @@ def _create_songs(
     number = {name: i for i, name in enumerate(genres)}
     rows = []
     for song in songs:
-        labels = [number[name] for name in _genres(song)]
+        labels = [number[name] for name in genres_of(song)]
         properties = song_properties(song) | {"addedTo": added_to}
         rows.append([song.record.id, properties, labels, song.record.genre_source])
     if rows:
         run(tx, queries.CREATE_SONGS, rows=rows, genres=list(genres))
 
 
-def _genres(song: NewSong) -> list[str]:
+def genres_of(song: NewSong) -> list[str]:
     """Its genres, each once; none where its source doesn't say whose word they are."""
     record = song.record
     names = record.genres if record.genre_source else ()
@@ -281,6 +281,26 @@ def song_properties(song: NewSong) -> dict[str, Any]:
         "features": pack(song.features),
         **{vector_property(family): pack(own) for family, own in song.vectors.items()},
     }
+
+
+def as_told(
+    song: NewSong, properties: Mapping[str, Any], genres: Collection[Sequence[str]]
+) -> Told:
+    """How much of what its source says of a song is in the graph.
+
+    Args:
+        song: As its source has it now.
+        properties: Of its node.
+        genres: Name and source of each genre there.
+    """
+    said = song_properties(song)
+    if properties.get("features") != said["features"]:
+        return "other"
+    labels = {(name, song.record.genre_source) for name in genres_of(song)}
+    there = {(name, source) for name, source in genres}
+    by_hand = any(source == "user" for _, source in there)
+    same = all(properties.get(name) == value for name, value in said.items())
+    return "all" if same and (not labels or by_hand or labels == there) else "features"
 
 
 def paths_of(record: SongRecord) -> list[str]:
