@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kg.build import build_graph
 from kg.errors import KgError
+from kg.genres.tree import check_no_cycle
 from kg.given import column_order, given_features, refuse_table, with_new_values
 from kg.graph.rows import Counts, Floats
 from kg.graph.store import GraphStore
@@ -98,9 +99,10 @@ def check_table(table: SourceTable, there: FeatureSet | None) -> None:
         there: What the features of the library mean; None: it is new.
 
     Raises:
-        WrongUsageError: they can't, or it has none.
+        WrongUsageError: they can't, or it has none, or its genre tree goes in a circle.
     """
     _features(table, there)
+    check_no_cycle(table.parents)
 
 
 def gone_rows(store: GraphStore, table: SourceTable, progress: Progress = SILENT) -> list[str]:
@@ -181,6 +183,8 @@ def take_in(
     )
     if not tally.seen:
         return report
+    if table.parents:
+        store.write_tree(table.parents)
     rebuilt = build_graph(store, kinds, neighbours_dir, progress)
     return replace(report, rebuilt=rebuilt, counts=store.counts(), few=store.single_song_genres())
 
