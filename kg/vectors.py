@@ -13,6 +13,7 @@ from kg.build import build_graph
 from kg.embeddings.choice import FILE, cut_off, is_file, with_embeddings
 from kg.errors import NotReadyError, WrongUsageError
 from kg.files import normal
+from kg.given import own_features
 from kg.graph.store import GraphStore
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet
@@ -102,7 +103,7 @@ def take_in(
     if changed or unfinished:
         anew = _named_anew(embedding, vectors)
         listed = [anew if each is old else each for each in kinds.embeddings]
-        new = with_embeddings(kinds.excerpt, listed if old else [*listed, anew])
+        new = with_embeddings(own_features(kinds), listed if old else [*listed, anew])
         builder = store.begin_build(new, old=kinds, extending=embedding.name)
         with progress.stage("Writing vectors", len(changed)) as advance:
             store.write_vectors(
