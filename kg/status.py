@@ -132,7 +132,7 @@ def _stale(
     stale = []
     build = store.build()
     if build is None and not busy:
-        stale.append(cut_off(store.extending()))
+        stale.append(cut_off(store.extending(), given=kinds is not None and bool(kinds.given)))
     if kinds is None or kinds.version != as_now(kinds).version:
         stale.append("The features are of another version of kg: ingest into a new home.")
     keys = store.read_keys()

@@ -70,15 +70,21 @@ def as_now(kinds: FeatureSet) -> FeatureSet:
     return with_embeddings(own_features(kinds), kinds.embeddings)
 
 
-def cut_off(pending: str | None) -> str:
-    """Say how to go on where an ingest was cut off, which gave songs vectors of `pending`."""
+def cut_off(pending: str | None, *, given: bool = False) -> str:
+    """Say how to go on where an ingest was cut off, which gave songs vectors of `pending`.
+
+    Args:
+        pending: Embeddings whose vectors were on their way, if any.
+        given: Whether a table gives the library's own features.
+    """
     if pending is not None and pending.startswith(FILE):
         family = pending.removeprefix(FILE)
         return (
             f"Taking in the vectors of {family!r} was cut off: run `kg ingest --vectors FILE "
             f"--family {family}` again with the same file."
         )
-    return "An ingest was cut off: run `kg ingest` again on the same folders."
+    what = "table" if given else "folders"
+    return f"An ingest was cut off: run `kg ingest` again on the same {what}."
 
 
 def is_file(embedding: Embedding) -> bool:

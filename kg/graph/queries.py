@@ -291,11 +291,12 @@ RETURN s.id AS id, s.title AS title, coalesce(s.paths, [s.path]) AS paths
 # One pass over the songs: how well each fits is for the reader to rank.
 SONGS_CALLED: Final = """
 MATCH (s:Song)
-WHERE s.id = $text OR s.path IN $paths OR toLower(s.title) = toLower($text)
+WHERE s.id = $text OR s.path IN $paths OR s.sourceKey = $text
+  OR toLower(s.title) = toLower($text)
   OR any(path IN coalesce(s.paths, []) WHERE path IN $paths)
   OR ($prefix <> '' AND s.id STARTS WITH $prefix)
-RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path,
-       coalesce(s.paths, []) AS paths
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path, s.source AS source,
+       s.sourceKey AS key, coalesce(s.paths, []) AS paths
 """
 TITLES_LIKE: Final = """
 MATCH (s:Song)
@@ -763,6 +764,12 @@ DELETE g
 """
 ANY_SONG: Final = "MATCH (s:Song) RETURN s.id AS id LIMIT 1"
 DELETE_SPACE: Final = "MATCH (f:FeatureSpace) DETACH DELETE f"
+# What data sets and tables call songs.
+ALL_SOURCE_KEYS: Final = """
+MATCH (s:Song)
+WHERE s.sourceKey IS NOT NULL
+RETURN s.id AS id, s.sourceKey AS key
+"""
 ALL_PATHS: Final = """
 MATCH (s:Song)
 WHERE s.path IS NOT NULL

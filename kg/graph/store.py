@@ -249,6 +249,11 @@ class GraphStore:
             for path in row["paths"]:
                 yield path, row["id"]
 
+    def source_keys(self) -> Iterator[tuple[str, str]]:
+        """What data sets and tables call songs: (key, id); several may call one so."""
+        for row in self._read(queries.ALL_SOURCE_KEYS):
+            yield row["key"], row["id"]
+
     def write_vectors(
         self,
         embedding: Embedding,
@@ -463,9 +468,7 @@ class GraphStore:
         """
         spaces = self._feature_spaces()
         if len(spaces) != 1 or spaces[0]["state"] != COMPLETE:
-            raise GraphError(
-                "The graph is not finished: run `kg ingest` again on the same folders."
-            )
+            raise GraphError("The graph is not finished: run the same `kg ingest` again.")
         (row,) = spaces
         kinds, builder = _feature_set(row), row.get("builder")
         widths = {family: part.stop - part.start for family, part in kinds.families.items()}
