@@ -6,7 +6,7 @@ go wrong, and its rows are read again, in batches, when they are taken in.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -115,7 +115,7 @@ def open_table(
     file: Path | str,
     asked: Asked = Asked(),  # noqa: B008 - frozen
     *,
-    like: Mapping[str, Sequence[str]] | None = None,
+    like: Callable[[], Mapping[str, Sequence[str]] | None] = lambda: None,
     progress: Progress = SILENT,
 ) -> OpenedTable:
     """Read a table's columns, guess what they are, and look for what would go wrong.
@@ -126,8 +126,8 @@ def open_table(
     Args:
         file: CSV, TSV, Parquet or NPZ.
         asked: What the user says of its columns.
-        like: Columns of each family of a library that it is to join: its features are these, where
-            they can be told from its columns.
+        like: Asked once the file is known to be a table: columns of each family of the library
+            that it is to join. Its features are these, where they can be told from its columns.
         progress: Told how far it is.
 
     Raises:
@@ -139,7 +139,7 @@ def open_table(
     try:
         with progress.stage("Looking at the columns", sheet.rows) as advance:
             found = survey(sheet, advance)
-        layout = lay_out(found, asked, like)
+        layout = lay_out(found, asked, like())
         with progress.stage("Looking through the rows", found.rows) as advance:
             facts = _look_through(sheet, layout, found, advance)
         layout = layout.without(
@@ -236,7 +236,7 @@ def _batches(sheet: Sheet, layout: Layout, name: str, facts: "_Facts") -> Iterat
 
 def _ragged(lines: Sequence[Ragged]) -> list[LeftOut]:
     return [
-        LeftOut(f"line {one.line}" if one.line else one.text, f"{RAGGED} ({one.cells:,})")
+        LeftOut(f"line {one.line:,}" if one.line else one.text, f"{RAGGED}: {one.cells:,}")
         for one in lines
     ]
 
@@ -248,8 +248,11 @@ def _left_out(at: int, cells: _Cells, facts: "_Facts") -> tuple[list[LeftOut], N
     begin, end = np.searchsorted(facts.repeated, [at, at + len(keys)])
     for n in range(begin, end):
         row = int(facts.repeated[n]) - at
-        said = SAME if facts.same[n] else SAME_ID
-        reasons[row] = (keys[row].as_py(), f"{said} ({facts.first[n] + 1:,})")
+        before = f"row {facts.first[n] + 1:,}"
+        said = f"it repeats {before}"
+        if not facts.same[n]:
+            said = f"it has the id of {before}, with other values"
+        reasons[row] = (keys[row].as_py(), said)
     for row in np.flatnonzero(np.isnan(cells.x).all(axis=1)).tolist():
         reasons.setdefault(row, (keys[row].as_py() or f"row {at + row + 1:,}", EMPTY))
     if keys.null_count:
