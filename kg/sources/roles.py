@@ -114,8 +114,12 @@ def listed_names(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-def guess_id(free: Mapping[str, Column], taken: Mapping[Role, str]) -> str:
+def guess_id(free: Mapping[str, Column], dull: Mapping[str, Column]) -> str:
     """The column that names songs.
+
+    Args:
+        free: Columns that it may be.
+        dull: Columns that can't be read.
 
     Raises:
         UnfitError: there is none, or it is unclear which.
@@ -159,10 +163,10 @@ def guess_id(free: Mapping[str, Column], taken: Mapping[Role, str]) -> str:
             f"different ones in {column.rows:,} rows",
             "keep one row a song, or name another column with --id COLUMN",
         )
-    there = [name for name in free if free[name].kind == "text"] + list(taken.values())
-    said = f", there is only {listed_names(there)}" if there else ""
+    if (unread := called(dull, NAMES["id"])) is not None:
+        raise UnfitError(f"its column {quoted(unread)} {dull[unread].why}", "save it as text")
     raise UnfitError(
-        f"no column names the songs, with an id or a file for each{said}",
+        "no column names the songs, with an id or a file for each",
         "add a column id, or say which it is with --id COLUMN",
     )
 

@@ -147,6 +147,8 @@ def as_vectors(column: "pa.Array") -> tuple[NDArray[np.int64], NDArray[np.float6
 
     if types.is_string(column.type):
         texts = as_texts(column)
+        # As numpy 2 writes itself within lists.
+        texts = pc.replace_substring_regex(texts, r"np\.\w+\(([^()]*)\)", r"\1")
         inner = pc.utf8_trim(texts, "[]() \t\r\n")
         inner = pc.replace_substring_regex(inner, r"[\s,;]+", ",")
         bracketed = pc.match_substring_regex(texts, r"(?s)^[\[(].*[\])]$")
