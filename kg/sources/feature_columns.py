@@ -217,7 +217,8 @@ def _suspicious(column: Column) -> str:
         return "says how long or large a file is, not how it sounds"
     if plain in _LISTENERS or re.match(r"(artist|album|user)[^a-z]", lower):
         return "says something of artists, listeners or years, not how it sounds"
-    if column.integers and column.rows >= _MANY_ROWS and column.distinct == column.present:
+    different = column.kind == "number" and column.distinct == column.present
+    if different and column.integers and column.rows >= _MANY_ROWS:
         return "is another number in each row, as ids are"
     return ""
 
@@ -272,7 +273,8 @@ def _families(
             )
         for name in fitting:
             given.setdefault(name, family)
-    return group([name for name in names if name not in given], widths) | given
+    found = group([name for name in names if name not in given], widths) | given
+    return {name: found[name] for name in names}
 
 
 def no_features(left: Mapping[str, str]) -> UnfitError:

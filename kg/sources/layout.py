@@ -162,7 +162,13 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
                 roles[role] = name
                 free.pop(name)
     if "id" not in roles:
-        roles["id"] = guess_id({name: one for name, one in free.items() if name not in named}, dull)
+        others = {name: column for name, column in free.items() if name not in named}
+        try:
+            roles["id"] = guess_id(others, dull)
+        except UnfitError:
+            if not named:
+                raise
+            roles["id"] = guess_id(free, dull)
         free.pop(roles["id"])
     if "title" not in roles and "title" not in closed:
         text = [name for name in free if free[name].kind == "text" and name not in named]

@@ -181,8 +181,7 @@ def guess_genre(free: Mapping[str, Column]) -> str | None:
         found = [
             name
             for name, column in free.items()
-            if plain_name(name) in rank
-            and (column.kind in ("text", "labels") or (column.kind == "number" and column.integers))
+            if plain_name(name) in rank and _may_be_genres(column)
         ]
         if len(found) > 1:
             told = [f"{quoted(one)} ({_kinds(free[one])})" for one in found]
@@ -194,6 +193,13 @@ def guess_genre(free: Mapping[str, Column]) -> str | None:
             require_genres(free[found[0]], given=False)
             return found[0]
     return None
+
+
+def _may_be_genres(column: Column) -> bool:
+    """Whether cells are text, whole numbers, or lists of these; but not of a 0 or 1 for each."""
+    if column.kind == "list":
+        return column.integers and (column.width == 1 or column.high > 1)
+    return column.kind in ("text", "labels") or (column.kind == "number" and column.integers)
 
 
 def _kinds(column: Column) -> str:
@@ -208,7 +214,7 @@ def require_genres(column: Column, *, given: bool) -> None:
         UnfitError: it can't.
     """
     another = "name another with --genre COLUMN, or --genre none to take in songs without"
-    if column.kind == "list" or (column.kind == "number" and not column.integers):
+    if not _may_be_genres(column):
         raise UnfitError(
             f"its column {quoted(column.name)} can't be genres: it holds numbers like "
             f"{column.example}",

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import math
 import re
 import warnings
 import zipfile
@@ -448,7 +449,7 @@ def _of_npz(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet:
     for array in arrays:
         if array.kind == "pickled":
             dull[array.name] = "holds Python objects, which are never unpickled"
-        elif array.kind == "other":
+        elif array.kind == "other" or not math.prod(array.shape[1:]):
             dull[array.name] = f"holds {array.type}"
         elif array.rows != rows:
             dull[array.name] = f"has {array.rows:,} rows, others {rows:,}"
@@ -477,7 +478,7 @@ def _npz_rows(archive: zipfile.ZipFile, arrays: Sequence[Array]) -> Iterator[Row
     """Read arrays in step, so that only some rows of each are in memory."""
     if not arrays[0].rows:
         return
-    cells = sum(int(np.prod(array.shape[1:])) for array in arrays)
+    cells = sum(math.prod(array.shape[1:]) for array in arrays)
     count = min(_ROWS, max(1, _CELLS // cells))
     readers = [_pieces(archive, array, count) for array in arrays]
     for at in range(0, arrays[0].rows, count):
