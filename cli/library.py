@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.genres import print_tree_report
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -81,6 +82,12 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     "songs of the library get as the features --family.",
 )
 @click.option("--family", metavar="NAME", help="What the features of --vectors are called.")
+@click.option(
+    "--genre-tree",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also say what is a kind of what among genres; see `kg genres`.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
 @click.option(
     "--dask",
@@ -106,6 +113,7 @@ def ingest(
     trust_remote_code: bool,
     vectors: Path | None,
     family: str | None,
+    genre_tree: Path | None,
     workers: int | None,
     dask: str | None,
     prune: bool,
@@ -123,6 +131,7 @@ def ingest(
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
       kg ingest ~/Music --embedding musicnn
+      kg ingest ~/Music --genre-tree my-genres.txt
       kg ingest ~/Music --prune --dry-run
       kg ingest --vectors clap.npz --family clap
     """
@@ -144,6 +153,11 @@ def ingest(
     if prune:
         nothing = "No song's files are gone."
         confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
+    tree = None
+    if genre_tree is not None:
+        from kg.genres.files import read_tree
+
+        tree = read_tree(genre_tree)  # before hours of listening
     with app.library() as library:
         report = library.ingest(
             sources,
@@ -156,6 +170,7 @@ def ingest(
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
         )
+        treed = tree and report.counts and library.write_genre_tree(tree)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
@@ -174,6 +189,8 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
+    if treed and not as_json:
+        print_tree_report(app, treed)
     remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
@@ -324,7 +341,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE")
+            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF")
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),

@@ -13,6 +13,7 @@ from kg.chance import MOST_SEED
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.levels import Level
     from kg.library import Library
     from kg.settings import Settings
 
@@ -66,6 +67,29 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 def json_option(command: F) -> F:
     """`--json`: one JSON document on stdout and nothing else."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def _level(ctx: click.Context, param: click.Parameter, given: str | None) -> "Level | None":
+    """Read a level of the genre tree."""
+    from kg.errors import WrongUsageError
+    from kg.genres.levels import as_level
+
+    try:
+        return None if given is None else as_level(given)
+    except WrongUsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def genre_level_option(command: F) -> F:
+    """`--genre-level`: which genres of the tree are learned."""
+    return click.option(
+        "--genre-level",
+        metavar="given|top|leaf|N",
+        callback=_level,
+        help="Which genres of the tree are learned and predicted: as songs have them (where these "
+        "have several, with their parents), the top ones, only those without subgenres, or those N "
+        "levels down; 1 is the top.",
+    )(command)
 
 
 def seed_option(command: F) -> F:

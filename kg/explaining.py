@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kg.embeddings.tags import tag_names
 from kg.errors import NotReadyError
+from kg.genres.levels import at_level
 from kg.graph import queries
 from kg.graph.literals import with_literals
 from kg.graph.lookup import find_song, read_song
@@ -206,12 +207,12 @@ def explain(
             "`kg predict`."
         )
 
-    from models.attribution import attribute
+    from models.attribution import attribute, lifted
 
     layers = kept.layers
     if song.split == "train" and song.genres:
         layers = _layers_of_its_pass(store, kept, id, progress, in_turn)
-    found = attribute(kept.net, x, kept.neighbours(song), layers)
+    found = lifted(attribute(kept.net, x, kept.neighbours(song), layers), kept.judge.implied)
     genre_row = {name: row for row, name in enumerate(kept.genres)}
     for guess in guesses:
         row = genre_row.get(guess.genre)
@@ -249,7 +250,8 @@ def _layers_of_its_pass(
     from models import training
 
     with progress.stage("Reading the graph", None):
-        data, maps = to_hetero(in_turn(store.read_graph).only(set(kept.songs)))
+        rows = in_turn(store.read_graph).only(set(kept.songs))
+        data, maps = to_hetero(at_level(rows, kept.level))
     if [*maps.songs] != [*kept.songs] or [*maps.genres] != [*kept.genres]:
         raise _changed(kept.model.id)
     try:

@@ -10,7 +10,7 @@ from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.graph.surroundings import Surroundings, read_surroundings
 from kg.records import FeatureSet
-from kg.saved_models import latest_model, load_checkpoint, none_in_use, song_names
+from kg.saved_models import latest_model, level_of, load_checkpoint, none_in_use, song_names
 from kg.schema import (
     CLUSTER_NODE,
     SIMILAR_EDGE,
@@ -63,6 +63,7 @@ class KeptGraph:
         clusters: `FeatureCluster.id` by row.
         tags: `Tag.name` by row.
         genres: Names by row.
+        level: Of the genre tree, that they are of.
         judge: How far the model is to be believed.
     """
 
@@ -90,6 +91,7 @@ class KeptGraph:
         self.clusters: Sequence[str] = loaded.extra["clusters"]
         self.tags: Sequence[str] = loaded.extra.get("tags", [])
         self.genres: Sequence[str] = loaded.extra["genres"]
+        self.level = level_of(loaded.extra)
         self.judge = judge_of(loaded)
         sizes = {kind: len(rows) for kind, rows in self.layers[-1].items()}
         expected = {SONG_NODE: self.songs, CLUSTER_NODE: self.clusters, TAG_NODE: self.tags}

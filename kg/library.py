@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
     from kg.explaining import Explanation
+    from kg.genres.files import TreeFile
+    from kg.genres.listing import GenreList
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
     from kg.graph.experiments import Experiment
     from kg.graph.store import GraphStore
+    from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
     from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
@@ -430,6 +433,34 @@ class Library:
             patience=patience,
             stop=stop,
         )
+
+    def genres(self) -> "GenreList":
+        """All genres of the library, with their songs and what they are kinds of."""
+        from kg.genres.listing import list_genres
+
+        return list_genres(self.store)
+
+    def write_genre_tree(self, tree: "Source | TreeFile", *, replace: bool = False) -> "TreeReport":
+        """Say what is a kind of what; no song's genre is changed. See `GraphStore.write_tree`.
+
+        Args:
+            tree: A file (docs/genres.md), or what `kg.genres.files.read_tree` made of it.
+            replace: Take all other parents away.
+
+        Raises:
+            WrongUsageError: the file can't be used, a genre would be a kind of itself, or nobody
+                knows a parent; nothing was written.
+        """
+        from kg.genres.files import TreeFile, read_tree, refuse_unknown
+
+        read = tree if isinstance(tree, TreeFile) else read_tree(tree)
+
+        def write() -> "TreeReport":
+            there = self.store.tree()
+            refuse_unknown(read, {*self.store.genres(), *there.names})
+            return self.store.write_tree(read.parents, source="user", replace=replace)
+
+        return self._in_turn(write)
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""

@@ -550,9 +550,10 @@ RETURN key, count(o) AS songs
 GENRES_AROUND: Final = {
     type: f"""
 UNWIND $keys AS key
-MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)-[:IN_GENRE]->(g:Genre)
+MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)-[:IN_GENRE]->(own:Genre)
+MATCH (own)-[:SUBGENRE_OF*0..]->(g:Genre)
 WHERE o.id <> $song AND g.name IN $genres
-RETURN key, g.name AS genre, count(o) AS songs
+RETURN key, g.name AS genre, count(DISTINCT o) AS songs
 """
     for type, (_, tail) in ENDS.items()
     if type in ("HAS_FEATURE", "HAS_TAG")
@@ -567,7 +568,9 @@ RETURN DISTINCT type(r) AS path, key, n.title AS title,
        coalesce(n.artist, n.albumArtist) AS artist,
        [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres, g.name AS genre,
        COUNT {
-         (n)<-[:HAS_FEATURE|HAS_TAG]-(o:Song)-[:IN_GENRE]->(g) WHERE o.id <> s.id
+         MATCH (n)<-[:HAS_FEATURE|HAS_TAG]-(o:Song)
+         WHERE o.id <> s.id
+           AND EXISTS { (o)-[:IN_GENRE]->(:Genre)-[:SUBGENRE_OF*0..]->(g) }
        } AS othersOfGenre
 """
 LINKED_SONGS: Final = """
@@ -622,6 +625,10 @@ COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
     for type, (head, tail) in ENDS.items()
 }
+FIRST_PREDICTED: Final = """
+MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre)
+RETURN g.name AS name, count(s) AS songs
+"""
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
 RETURN r.model AS model, count(s) AS songs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.clusters import FeatureSpace
+from kg.genres.tree import Tree
 from kg.splits import SplitSong
 
 Edges = NDArray[np.int64]
@@ -59,6 +60,7 @@ class GraphRows:
         in_genre: Song to genre.
         tags: Names of the tags that the library's network knows, sorted; none without one.
         has_tag: Song to tag.
+        tree: What is a kind of what among genres, also those that no song has.
     """
 
     songs: SongTable
@@ -71,6 +73,7 @@ class GraphRows:
     in_genre: Edges
     tags: Sequence[str] = ()
     has_tag: Edges = field(default_factory=lambda: np.empty((2, 0), dtype=np.int64))
+    tree: Tree = field(default_factory=lambda: Tree({}))
 
     def only(self, songs: Collection[str]) -> "GraphRows":
         """The same graph without all other songs, and what hangs on them."""
