@@ -15,7 +15,7 @@ from cli.listening import (
     remark_on_ears,
     trust_option,
 )
-from cli.options import App, json_option, pass_app, strict_option
+from cli.options import App, json_option, pass_app, policy_option, strict_option
 from cli.removing import removal_options, removal_prompt
 
 if TYPE_CHECKING:
@@ -271,11 +271,17 @@ def _ingest_vectors(
 @click.command()
 @click.argument("songs", nargs=-1, required=True, type=click.Path())
 @trust_option
+@policy_option
 @strict_option
 @json_option
 @pass_app
 def add(
-    app: App, songs: tuple[str, ...], trust_remote_code: bool, strict: bool, as_json: bool
+    app: App,
+    songs: tuple[str, ...],
+    trust_remote_code: bool,
+    genre_policy: Path | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Add new songs and tell their genres, without retraining.
 
@@ -286,10 +292,11 @@ def add(
     Example:
       kg add new-song.mp3
       kg add new-album/
+      kg add new-song.mp3 --genre-policy my-genres.toml
     """
     from cli.output import doubted, print_json, print_rejected, print_table
 
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         report = library.add(songs, trust_remote_code=trust_remote_code)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:

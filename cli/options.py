@@ -43,8 +43,12 @@ class App:
         return Settings() if self.home is None else Settings(kg_home=self.home)
 
     @contextmanager
-    def library(self) -> Iterator["Library"]:
-        """Open the library, showing progress on stderr."""
+    def library(self, genre_policy: Path | None = None) -> Iterator["Library"]:
+        """Open the library, showing progress on stderr.
+
+        Args:
+            genre_policy: Which genres are shown; None: as the home folder's says.
+        """
         from cli.progress import progress_for
         from kg import Library
 
@@ -52,6 +56,8 @@ class App:
             logging.basicConfig(format="%(name)s: %(message)s")
             logging.getLogger("kg").setLevel(logging.DEBUG)
         server: dict[str, Any] = {"neo4j_uri": None} if self.embedded else {}
+        if genre_policy is not None:
+            server["kg_genre_policy"] = genre_policy
         with Library.open(self.home, progress=progress_for(self.quiet), **server) as library:
             yield library
 
@@ -67,6 +73,17 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 def json_option(command: F) -> F:
     """`--json`: one JSON document on stdout and nothing else."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def policy_option(command: F) -> F:
+    """`--genre-policy`: which genres are shown and proposed."""
+    return click.option(
+        "--genre-policy",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Which genres are shown and proposed (docs/genres.md); default: genre-policy.toml in "
+        "the home folder. What is stored stays as it is.",
+    )(command)
 
 
 def _level(ctx: click.Context, param: click.Parameter, given: str | None) -> "Level | None":

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kg.explaining import Explanation
     from kg.genres.files import TreeFile
     from kg.genres.listing import GenreList
+    from kg.genres.policy import Policy
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
@@ -326,10 +327,12 @@ class Library:
             WrongUsageError: a file doesn't exist.
             NotReadyError: there is no library yet.
         """
+        from kg.genres.proposals import shown_songs
         from kg.intake import AddReport, attach, hear, leave_out_known
         from kg.rejects import by_reason
 
         files = _paths(songs)
+        policy = self.policy
         ears = self._ears(None, None, trust_remote_code=trust_remote_code)
         self._in_turn(self._require_build)
         found = self._scan(files, "none")
@@ -350,6 +353,7 @@ class Library:
             ids = {record.id for record in new}
             songs = [song for song in heard.songs if song.record.id in ids]
             added, without_model, calibrated = attach(self.store, songs, self.settings)
+            added = shown_songs(added, policy, self.store.tree())
             left_out = [*rejected, *late]
             return AddReport(
                 added, left_out, by_reason(left_out), without_model, *listed, calibrated
@@ -414,6 +418,7 @@ class Library:
         from kg.watching.follower import Hands
         from kg.watching.watch import check_folders, watch
 
+        _ = self.policy  # said now, not with the first song
         roots = check_folders(_paths(folders))
         self._require_songs()
         self._in_turn(self._require_build)
@@ -433,6 +438,18 @@ class Library:
             patience=patience,
             stop=stop,
         )
+
+    @property
+    def policy(self) -> "Policy":
+        """Which genres are shown and proposed.
+
+        Raises:
+            WrongUsageError: the file that says so can't be used.
+        """
+        from kg.genres.policy import EVERYTHING, read_policy
+
+        file = self.settings.genre_policy_file
+        return EVERYTHING if file is None else read_policy(file)
 
     def genres(self) -> "GenreList":
         """All genres of the library, with their songs and what they are kinds of."""
@@ -486,6 +503,7 @@ class Library:
                 missing.
         """
         from kg import inspection
+        from kg.genres.proposals import shown_guesses
 
         if plot is not None:
             from kg.audio.plot import draw
@@ -497,6 +515,8 @@ class Library:
             found = inspection.inspect_file(file, family)
         else:
             found = inspection.inspect_song(self.store, str(song), family)
+            shown = shown_guesses(found.guesses, self.policy, self.store.tree())
+            found = replace(found, guesses=shown)
         if plot is not None:
             draw(inspection.hear(found), inspection.caption(found), picture)
         return found
@@ -718,10 +738,15 @@ class Library:
         Raises:
             NotReadyError: nothing was ingested, or no network that knows tags listens here.
         """
+        from kg.genres.proposals import proposed_suggestions
         from kg.suggesting import suggest
 
         self._require_songs()
-        return self._in_turn(lambda: suggest(self.store, self.progress, labelled_too=labelled_too))
+        policy = self.policy
+        report = self._in_turn(
+            lambda: suggest(self.store, self.progress, labelled_too=labelled_too)
+        )
+        return proposed_suggestions(report, policy, self.store)
 
     def forget_suggestions(self) -> None:
         """Take all suggestions away."""
@@ -803,7 +828,14 @@ class Library:
         from kg.similar import MOST, similar
 
         self._require_songs()
-        return similar(self.store, self.settings.models_dir, str(song), MOST if n is None else n)
+        policy, tree = self.policy, self.store.tree()
+        return similar(
+            self.store,
+            self.settings.models_dir,
+            str(song),
+            MOST if n is None else n,
+            shown=lambda names: policy.names(names, tree),
+        )
 
     # --- moving ----------------------------------------------------------------------------------
 
