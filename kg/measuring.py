@@ -128,7 +128,7 @@ class Labelled:
         """
         rows = self.rows[side]
         if len(rows) == 0:
-            return Measured(0, [], [], [], [])
+            return Measured(0, [], [], [], [], [])
         truth, genres = self.truth[rows], self._graph.genres
         artists = [self._graph.songs.artists[row] for row in rows]
         scores, differences = compare(
@@ -140,7 +140,7 @@ class Labelled:
         )
         first = next(iter(classifiers.values()))[0]
         by_name = by_genre(truth, first, genres, multi_label=self.multi_label)
-        several: Sequence[SeveralScore] = ()
+        several: list[SeveralScore] = []
         if self.multi_label:
             precisions, areas = genre_figures(first, truth)
             at = {name: row for row, name in enumerate(genres)}
