@@ -110,6 +110,18 @@ RETURN s.id AS id, s.path AS path, s.paths AS paths,
        EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled,
        EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged
 """
+# All that a row of a table says of a song, as it was when it came.
+SONGS_AS_TOLD: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, properties(s) AS properties,
+       [(s)-[r:IN_GENRE]->(g:Genre) | [g.name, r.source]] AS genres
+"""
+ROWS_OF_SOURCE: Final = """
+MATCH (s:Song)
+WHERE s.source = $source AND s.path IS NULL
+RETURN s.id AS id
+"""
 UPDATE_SONGS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s += row.properties"
 # New ones, with their genres by number: nothing has to be looked for.
 CREATE_SONGS: Final = """
@@ -151,6 +163,34 @@ MATCH (s:Song {id: row.id})
 UNWIND row.genres AS name
 MATCH (g:Genre {name: name})
 CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
+"""
+
+# --- what genres are called, and what is a kind of what -------------------------------------------
+
+GENRES_CALLED: Final = "MATCH (g:Genre) WHERE g.name IN $names RETURN g.name AS name"
+# Those that an owner named; others are a model's or a network's words.
+OWN_GENRES: Final = """
+MATCH (g:Genre)
+WHERE EXISTS { (:Song)-[:IN_GENRE]->(g) } OR EXISTS { (g)-[:SUBGENRE_OF]-(:Genre) }
+RETURN g.name AS name
+"""
+TREE: Final = """
+MATCH (g:Genre)-[r:SUBGENRE_OF]->(p:Genre)
+RETURN g.name AS genre, p.name AS parent, coalesce(r.source, '') AS source
+"""
+DELETE_TREE: Final = "MATCH (:Genre)-[r:SUBGENRE_OF]->(:Genre) DELETE r"
+DELETE_OTHER_PARENTS: Final = """
+UNWIND $rows AS row
+MATCH (g:Genre {name: row.name})-[r:SUBGENRE_OF]->(p:Genre)
+WHERE NOT p.name IN row.parents
+DELETE r
+"""
+MERGE_SUBGENRE_OF: Final = """
+UNWIND $rows AS row
+MATCH (g:Genre {name: row[0]})
+MATCH (p:Genre {name: row[1]})
+MERGE (g)-[r:SUBGENRE_OF]->(p)
+SET r.source = $source
 """
 
 # What a song was called whose place at its path another took, which is called nothing yet.
@@ -251,11 +291,12 @@ RETURN s.id AS id, s.title AS title, coalesce(s.paths, [s.path]) AS paths
 # One pass over the songs: how well each fits is for the reader to rank.
 SONGS_CALLED: Final = """
 MATCH (s:Song)
-WHERE s.id = $text OR s.path IN $paths OR toLower(s.title) = toLower($text)
+WHERE s.id = $text OR s.path IN $paths OR s.sourceKey = $text
+  OR toLower(s.title) = toLower($text)
   OR any(path IN coalesce(s.paths, []) WHERE path IN $paths)
   OR ($prefix <> '' AND s.id STARTS WITH $prefix)
-RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path,
-       coalesce(s.paths, []) AS paths
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path, s.source AS source,
+       s.sourceKey AS key, coalesce(s.paths, []) AS paths
 """
 TITLES_LIKE: Final = """
 MATCH (s:Song)
@@ -593,7 +634,6 @@ COUNT_NODES: Final = {
 COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
     for type, (head, tail) in ENDS.items()
-    if type != "SUBGENRE_OF"
 }
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
@@ -724,6 +764,12 @@ DELETE g
 """
 ANY_SONG: Final = "MATCH (s:Song) RETURN s.id AS id LIMIT 1"
 DELETE_SPACE: Final = "MATCH (f:FeatureSpace) DETACH DELETE f"
+# What data sets and tables call songs.
+ALL_SOURCE_KEYS: Final = """
+MATCH (s:Song)
+WHERE s.sourceKey IS NOT NULL
+RETURN s.id AS id, s.sourceKey AS key
+"""
 ALL_PATHS: Final = """
 MATCH (s:Song)
 WHERE s.path IS NOT NULL
