@@ -255,7 +255,6 @@ def _tree(path: Path) -> _Tree:
 
 
 def _batches(path: Path, clips: Sequence[_Clip], tree: _Tree) -> Iterator[Batch]:
-    seen: set[str] = set()
     at = 0
     with _opened(path) as (zipped, size):
         array = _embeddings(zipped, size)
@@ -264,11 +263,10 @@ def _batches(path: Path, clips: Sequence[_Clip], tree: _Tree) -> Iterator[Batch]
             at += len(block)
             songs, left_out, kept = [], [], []
             for row, clip in enumerate(own):
-                if not clip.id or clip.id in seen or clip.frames == 0:
-                    reason = "comes a second time" if clip.id in seen else "it has no embedding"
-                    left_out.append(LeftOut(clip.id, reason if clip.id else "it has no id"))
+                if not clip.id or clip.frames == 0:
+                    reason = "it has no embedding" if clip.id else "it has no id"
+                    left_out.append(LeftOut(clip.id, reason))
                     continue
-                seen.add(clip.id)
                 kept.append(row)
                 songs.append(_song(clip, tree))
             features = _means(block, [clip.frames for clip in own])[kept]

@@ -71,7 +71,8 @@ def read_columns(
     import pandas as pd
 
     wanted = sorted({*texts.values(), *numbers})
-    kinds: Mapping[Any, Any] = dict.fromkeys(texts.values(), str)
+    kinds = dict.fromkeys(texts.values(), str)
+    missing: Any = dict.fromkeys(numbers, _MISSING)
     try:
         with (
             open_file(path) as stream,
@@ -82,7 +83,7 @@ def read_columns(
                 usecols=wanted,
                 dtype=kinds,
                 keep_default_na=False,
-                na_values=dict.fromkeys(numbers, _MISSING),
+                na_values=missing,
                 encoding="utf-8-sig",
                 chunksize=rows,
                 low_memory=False,

@@ -419,7 +419,6 @@ def _batches(
     [header] = first_rows(path, 1)
     flat = kind == "labelled"
     texts = {name: header.index(name) for name in _TOLD if name in header} if flat else {}
-    seen: set[str] = set()
     headers = 1 if flat else _headers(path, 3)
     for said, values in read_columns(path, texts or {"track_id": 0}, columns, headers=headers):
         features, unfit = as_features(values, names)
@@ -429,17 +428,15 @@ def _batches(
             track = tracks.get(key)
             if track is None and flat and not only and key.isdecimal():
                 track = _track(row, tree)
-            if track is None or key in seen:
+            if track is None:
                 # Who names a table of genres wants the tracks that it names.
                 if not only:
-                    unknown = "the metadata know no such track"
-                    left_out.append(LeftOut(key, "comes twice" if key in seen else unknown))
+                    left_out.append(LeftOut(key, "the metadata know no such track"))
             elif wanted and track.subset not in wanted:
                 continue
             elif at in unfit:
                 left_out.append(LeftOut(key, unfit[at]))
             else:
-                seen.add(key)
                 kept.append(at)
                 songs.append(_song(key, track, row))
                 durations.append(track.duration)

@@ -116,7 +116,6 @@ def _annotated(record: SongRecord) -> SongRecord:
 def _batches(path: Path, header: Sequence[str]) -> Iterator[Batch]:
     numbers = [header.index(column) for column in _COLUMNS]
     length = [header.index("length")] if "length" in header else []
-    seen: set[str] = set()
     for said, values in read_columns(path, _texts(header), [*numbers, *length]):
         features, unfit = as_features(values[numbers], _COLUMNS)
         samples, _ = as_features(values[length], ["length"])
@@ -124,13 +123,11 @@ def _batches(path: Path, header: Sequence[str]) -> Iterator[Batch]:
         for at, row in enumerate(said):
             name = row["filename"]
             clip = gtzan.clip(name)
-            if clip is None or name in seen:
-                reason = "no clip of GTZAN" if clip is None else "comes a second time"
-                left_out.append(LeftOut(name, reason))
+            if clip is None:
+                left_out.append(LeftOut(name, "no clip of GTZAN"))
             elif at in unfit:
                 left_out.append(LeftOut(name, unfit[at]))
             else:
-                seen.add(name)
                 kept.append(at)
                 songs.append(_song(row, clip))
         seconds = samples[kept, 0] / _RATE if length else ()

@@ -187,7 +187,6 @@ def _batches(path: Path, genres: Mapping[str, Sequence[str]]) -> Iterator[Batch]
     features: list[NDArray[np.float32]] = []
     durations: list[float | None] = []
     left_out: list[LeftOut] = []
-    seen: set[str] = set()
 
     def batch() -> Batch:
         values = np.array(features, dtype=np.float32).reshape(len(songs), _width())
@@ -200,10 +199,6 @@ def _batches(path: Path, genres: Mapping[str, Sequence[str]]) -> Iterator[Batch]
         name = str(file.relative_to(path)) if path.is_dir() else file.name
         try:
             for record, values, seconds in _read_file(file):
-                if record.key in seen:
-                    left_out.append(LeftOut(name, f"track {record.key!r} comes a second time"))
-                    continue
-                seen.add(record.key)
                 own = tuple(genres.get(record.key, ()))
                 songs.append(_labelled(record, own))
                 features.append(values)
@@ -486,7 +481,6 @@ def _open_csv(path: Path, metadata: Path | None) -> SourceTable:
 def _csv_batches(path: Path, header: Sequence[str]) -> Iterator[Batch]:
     texts = {name: header.index(name) for name in ("filename", "genre", "chroma_mean")}
     columns = [*_TABLE_COLUMNS, "key", "mode", "duration"]
-    seen: set[str] = set()
     for said, numbers in read_columns(path, texts, [header.index(name) for name in columns]):
         values, unfit = as_features(numbers, columns)
         *plain, key, mode, seconds = values.T
@@ -496,9 +490,7 @@ def _csv_batches(path: Path, header: Sequence[str]) -> Iterator[Batch]:
             name = row["filename"]
             track = name.removesuffix(".h5")
             twelve = _twelve(row["chroma_mean"])
-            if track in seen:
-                left_out.append(LeftOut(name, "comes a second time"))
-            elif twelve is None:
+            if twelve is None:
                 reason = (
                     f"its column 'chroma_mean' holds {row['chroma_mean'][:80]!r}, not 12 numbers"
                 )
@@ -506,7 +498,6 @@ def _csv_batches(path: Path, header: Sequence[str]) -> Iterator[Batch]:
             elif at in unfit:
                 left_out.append(LeftOut(name, unfit[at]))
             else:
-                seen.add(track)
                 kept.append(at)
                 chroma[at] = twelve
                 genres = _apart(clean(row["genre"]))
