@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from kg.similar import SimilarSongs
     from kg.sources.dataset import SourceTable
     from kg.sources.folder import GenresFrom, Scan
+    from kg.sources.layout import Asked
+    from kg.sources.table import OpenedTable
     from kg.status import Status
     from kg.suggesting import SuggestReport
     from kg.tables import TableReport
@@ -309,6 +311,31 @@ class Library:
                 self.progress,
             )
         )
+
+    def open_table(self, file: Source, columns: "Asked | None" = None) -> "OpenedTable":
+        """Find out what the columns of a table are, for `ingest_table`; nothing is written.
+
+        Args:
+            file: CSV, TSV, Parquet or NPZ with a row a song.
+            columns: What is known of its columns; default: guess.
+
+        Raises:
+            WrongUsageError: it is no table of songs and their features, what is said of its columns
+                isn't so, or this library listens to its songs.
+        """
+        from kg.given import own_families, refuse_table
+        from kg.sources.layout import Asked
+        from kg.sources.table import open_table
+
+        def columns_there() -> "Mapping[str, Sequence[str]] | None":
+            there = self._same_features()
+            if there is None:
+                return None
+            refuse_table(there)
+            return own_families(there)
+
+        asked = Asked() if columns is None else columns
+        return open_table(file, asked, like=columns_there, progress=self.progress)
 
     def ingest_table(self, table: "SourceTable", *, prune: "Prune | None" = None) -> "TableReport":
         """Take in the rows of a table as songs whose features it gives, and connect the graph.
