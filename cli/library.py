@@ -15,6 +15,7 @@ from cli.listening import (
     trust_option,
 )
 from cli.options import App, json_option, pass_app, strict_option
+from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_options, removal_prompt
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     help="Also remove songs whose files were below these folders and are gone; asks first.",
 )
 @removal_options
+@click.option("--playlists", is_flag=True, help="Also take in playlists below these folders.")
 @strict_option
 @json_option
 @pass_app
@@ -111,6 +113,7 @@ def ingest(
     prune: bool,
     yes: bool,
     dry_run: bool,
+    playlists: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -124,6 +127,7 @@ def ingest(
       kg ingest genres/ --genres-from folder
       kg ingest ~/Music --embedding musicnn
       kg ingest ~/Music --prune --dry-run
+      kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
     """
     from cli.output import print_json, print_rejected
@@ -156,6 +160,8 @@ def ingest(
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
         )
+        if report.counts is not None:
+            report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
@@ -163,6 +169,8 @@ def ingest(
         raise click.ClickException("No file could be taken in; the reasons are above.")
     if not as_json:
         _print_ingested(report, report.counts)
+    if report.playlists is not None:
+        print_playlists(app, report.playlists, as_json=as_json)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":

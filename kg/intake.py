@@ -22,6 +22,7 @@ from kg.files import CHANGED, content_id
 from kg.graph.rows import Counts, Floats, Guess, Verdict
 from kg.graph.store import GraphStore
 from kg.guessing import NewSongs
+from kg.playlists import PlaylistsReport
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong, Rejected, SongRecord
 from kg.rejects import Reason
@@ -50,6 +51,7 @@ class IngestReport:
         embeddings: What songs are heard with beside our own features: `musicnn`, `hf:NAME`; and
             `file:FAMILY`, whose vectors came from elsewhere.
         unheard: Songs that an embedding couldn't hear, as their files are gone.
+        playlists: What taking in the playlists in these folders came to; None: nobody asked.
     """
 
     taken: int
@@ -66,6 +68,7 @@ class IngestReport:
     few: Sequence[str] = ()
     embeddings: Sequence[str] = ()
     unheard: int = 0
+    playlists: PlaylistsReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,11 @@ def test_its_queries_run(library: Library, music: Path) -> None:
     assert len(answers[5]) >= 10  # what sounds like a song
 
 
-def test_the_cookbooks_queries_run(library: Library, music: Path) -> None:
+def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path) -> None:
     write_weights(library.settings.embeddings_dir)
     library.ingest(music)
+    (tmp_path / "all.m3u").write_text("\n".join(map(str, sorted(music.rglob("*.flac"))[1:])))
+    library.add_playlists(tmp_path / "all.m3u")
     library.train(TrainOptions(epochs=5))
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
     answers = {
@@ -44,6 +46,7 @@ def test_the_cookbooks_queries_run(library: Library, music: Path) -> None:
     assert [bool(count) for count in answers["What does the model not know?"]] == [True] * 3
     assert len(answers["By tags"]) == 3
     assert answers["By tags"][1] > 0
+    assert answers["By playlists"][:1] + answers["By playlists"][2:] == [20, 4, 1]
 
 
 def test_its_python_runs(

@@ -162,6 +162,46 @@ MATCH (:Song {id: row.old})-[r:IN_GENRE]->(g:Genre)
 RETURN row.new AS id, r.source AS source, collect(g.name) AS genres
 """
 
+# --- playlists ---------------------------------------------------------------------------------
+
+# What entries of playlists are matched by; a row a song, taken one by one.
+SONGS_BY_NAME: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.albumArtist AS albumArtist,
+       s.album AS album, s.duration AS duration, coalesce(s.paths, [s.path]) AS paths,
+       s.sourceKey AS key
+"""
+PLAYLISTS_THERE: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) RETURN p.id AS id"
+MERGE_PLAYLISTS: Final = """
+UNWIND $rows AS row
+MERGE (p:Playlist {id: row.id})
+SET p += row.properties
+"""
+DELETE_PLAYLISTS: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) DETACH DELETE p"
+DELETE_CONTAINS: Final = """
+UNWIND $ids AS id
+MATCH (:Playlist {id: id})-[r:CONTAINS]->(:Song)
+DELETE r
+"""
+CREATE_CONTAINS: Final = """
+UNWIND range(0, size($songs) - 1) AS i
+MATCH (s:Song {id: $songs[i]})
+WITH i, s ORDER BY i
+WITH collect(s) AS songs
+WHERE size(songs) = size($songs)
+UNWIND $rows AS row
+MATCH (p:Playlist {id: row[0]})
+UNWIND row[1] AS place
+WITH p, songs[place[0]] AS s, place
+CREATE (p)-[:CONTAINS {position: place[1], count: place[2]}]->(s)
+RETURN count(*) AS n
+"""
+PLAYLISTS: Final = """
+MATCH (p:Playlist)
+RETURN p.id AS id, p.name AS name, p.path AS path, p.source AS source, p.entries AS entries,
+       COUNT { (p)-[:CONTAINS]->(:Song) } AS songs
+"""
+
 # --- what networks hear ------------------------------------------------------------------------
 
 MERGE_TAGS: Final = "UNWIND $names AS name MERGE (:Tag {name: name})"
