@@ -268,6 +268,7 @@ class Library:
                     builder=builder,
                     progress=self.progress,
                 )
+            self.store.credit_songs(self.progress)
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
             return replace(
                 report,
