@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from kg.errors import NotReadyError
+from kg.genres.names import by_key, genre_key
 from kg.graph import queries
 from kg.graph.driver import neo4j
 from kg.graph.store import GraphStore
@@ -143,16 +144,12 @@ def _suggestions(
         ((GENRES[tag], weight) for tag, weight in tags if tag in GENRES),
         key=lambda told: (-told[1], told[0]),
     )
-    return [Suggestion(called.get(_key(name), name), weight) for name, weight in named[:MOST]]
+    return [Suggestion(called.get(genre_key(name), name), weight) for name, weight in named[:MOST]]
 
 
 def _called_by_owner(store: GraphStore) -> dict[str, str]:
     """Genres as the owner writes them, by what stays of a name: "Hip-Hop" is "hip hop"."""
-    return {_key(name): name for name in reversed(store.genres())}
-
-
-def _key(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
+    return by_key(store.genres())
 
 
 def _write(

@@ -157,6 +157,34 @@ MATCH (g:Genre {name: name})
 CREATE (s)-[:IN_GENRE {source: row.source}]->(g)
 """
 
+# --- what genres are called, and what is a kind of what -------------------------------------------
+
+GENRES_CALLED: Final = "MATCH (g:Genre) WHERE g.name IN $names RETURN g.name AS name"
+# Those that an owner named; others are a model's or a network's words.
+OWN_GENRES: Final = """
+MATCH (g:Genre)
+WHERE EXISTS { (:Song)-[:IN_GENRE]->(g) } OR EXISTS { (g)-[:SUBGENRE_OF]-(:Genre) }
+RETURN g.name AS name
+"""
+TREE: Final = """
+MATCH (g:Genre)-[r:SUBGENRE_OF]->(p:Genre)
+RETURN g.name AS genre, p.name AS parent, coalesce(r.source, '') AS source
+"""
+DELETE_TREE: Final = "MATCH (:Genre)-[r:SUBGENRE_OF]->(:Genre) DELETE r"
+DELETE_OTHER_PARENTS: Final = """
+UNWIND $rows AS row
+MATCH (g:Genre {name: row.name})-[r:SUBGENRE_OF]->(p:Genre)
+WHERE NOT p.name IN row.parents
+DELETE r
+"""
+MERGE_SUBGENRE_OF: Final = """
+UNWIND $rows AS row
+MATCH (g:Genre {name: row[0]})
+MATCH (p:Genre {name: row[1]})
+MERGE (g)-[r:SUBGENRE_OF]->(p)
+SET r.source = $source
+"""
+
 # What a song was called whose place at its path another took, which is called nothing yet.
 LABELS_TO_KEEP: Final = """
 UNWIND $rows AS row
@@ -707,7 +735,6 @@ COUNT_NODES: Final = {
 COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
     for type, (head, tail) in ENDS.items()
-    if type != "SUBGENRE_OF"
 }
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)

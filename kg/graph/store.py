@@ -18,7 +18,8 @@ from kg.clusters import FeatureSpace, lacking
 from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
-from kg.graph import kept_centroids, queries, reading, writing
+from kg.genres.tree import Parents, Tree
+from kg.graph import kept_centroids, queries, reading, tree, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -44,7 +45,7 @@ from kg.splits.protocol import SplitRule
 T = TypeVar("T")
 
 BUILDING, COMPLETE = "building", "complete"
-BY_HAND = "user"
+BY_HAND = tree.BY_HAND
 GENRE_SOURCES = (BY_HAND, "folder", "table", "tag")
 
 
@@ -169,6 +170,30 @@ class GraphStore:
     def genres(self) -> list[str]:
         """Genres that songs have, sorted."""
         return sorted({genre for genres in self._genres().values() for genre in genres})
+
+    def write_tree(
+        self, parents: Parents, *, source: str = "table", replace: bool = False
+    ) -> tree.TreeReport:
+        """Say what is a kind of what: `SUBGENRE_OF`, in one transaction that is safe to repeat.
+
+        Each genre that `parents` names has these parents afterwards, and no others; genres that it
+        doesn't name keep theirs. A genre is matched by any of its spellings and keeps the graph's
+        (`kg.genres.names`); one that no song has is there all the same.
+
+        Args:
+            parents: The tree.
+            source: `table` for that of a data set; `user` for the owner's own, which a data set's
+                doesn't change.
+            replace: Take all other parents away, and genres that nothing hangs on then.
+
+        Raises:
+            WrongUsageError: a genre would be a kind of itself, or has no name; nothing was written.
+        """
+        return self.connection.write(tree.write_tree, parents, source=source, replace=replace)
+
+    def tree(self) -> Tree:
+        """What is a kind of what."""
+        return tree.read_tree(self._read(queries.TREE))
 
     def single_song_genres(self) -> list[str]:
         """Genres of one song only."""

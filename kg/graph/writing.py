@@ -18,6 +18,7 @@ from kg.graph import queries
 from kg.graph.driver import neo4j
 from kg.graph.rows import Floats, Guess, Links, Verdict
 from kg.graph.transactions import fetch, pack, run
+from kg.graph.tree import called
 from kg.records import NewSong, SongRecord
 from kg.schema import vector_property
 from kg.text import indexable, storable, unstored
@@ -42,13 +43,14 @@ def write_songs(
         added_to: The finished build that new songs are hung into; None: the next build is to make
             all anew.
     """
-    names = sorted({name for song in songs for name in _genres(song)})
+    spelled = called(tx, [name for song in songs for name in _genres(song)])
+    names = sorted(set(spelled.values()))
     if names:
         run(tx, queries.MERGE_GENRES, names=names)
     ids = [song.record.id for song in songs]
     there = {row["id"]: row for row in fetch(tx, queries.SONGS_THERE, {"ids": ids})}
     new = [song for song in songs if song.record.id not in there]
-    _create_songs(tx, new, names, added_to)
+    _create_songs(tx, new, spelled, added_to)
     old = [song for song in songs if song.record.id in there]
     rows = [{"id": song.record.id, "properties": song_properties(song)} for song in old]
     if taken is not None:
@@ -58,7 +60,7 @@ def write_songs(
     genres = [
         {"id": song.record.id, "genres": names, "source": song.record.genre_source}
         for song in old
-        if (names := _genres(song))
+        if (names := _called(song, spelled))
     ]
     if bare := [row for row in genres if not there[row["id"]]["labelled"]]:
         run(tx, queries.CREATE_IN_GENRE, rows=bare)
@@ -174,17 +176,23 @@ def write_vectors(
 def _create_songs(
     tx: neo4j.ManagedTransaction,
     songs: Sequence[NewSong],
-    genres: Sequence[str],
+    spelled: Mapping[str, str],
     added_to: str | None,
 ) -> None:
+    genres = sorted(set(spelled.values()))
     number = {name: i for i, name in enumerate(genres)}
     rows = []
     for song in songs:
-        labels = [number[name] for name in _genres(song)]
+        labels = [number[name] for name in _called(song, spelled)]
         properties = song_properties(song) | {"addedTo": added_to}
         rows.append([song.record.id, properties, labels, song.record.genre_source])
     if rows:
-        run(tx, queries.CREATE_SONGS, rows=rows, genres=list(genres))
+        run(tx, queries.CREATE_SONGS, rows=rows, genres=genres)
+
+
+def _called(song: NewSong, spelled: Mapping[str, str]) -> list[str]:
+    """Its genres as the graph spells them, each once."""
+    return list(dict.fromkeys(spelled[name] for name in _genres(song)))
 
 
 def _genres(song: NewSong) -> list[str]:
