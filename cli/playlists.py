@@ -56,6 +56,8 @@ def add_playlists(app: App, files: tuple[str, ...], strict: bool, as_json: bool)
     if as_json:
         print_json(report)
     print_playlists(app, report, as_json=as_json)
+    if report.playlists:
+        app.remark("`kg train` lets models learn from them.")
     if not report.playlists or (strict and report.rejected):
         raise click.exceptions.Exit(1)
 

@@ -406,9 +406,7 @@ class Library:
             listed = ", ".join(map(printable, places))
             raise KgError(f"There is no playlist below {listed}: {HOW_TO_WRITE}.")
         self._require_songs()
-        report = self._in_turn(
-            lambda: take_in(self.connection, found, self.store.genres(), self.progress)
-        )
+        report = self._in_turn(lambda: take_in(self.connection, found, self.progress))
         return replace(report, rejected=[*unreadable, *report.rejected])
 
     def playlists(self) -> "list[StoredPlaylist]":

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from kg.errors import KgError, RebuiltError, WrongUsageError
+from kg.genres.names import by_key
+from kg.genres.titles import called_after
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
@@ -279,12 +281,6 @@ def _same_end(one: Sequence[str], other: Sequence[str]) -> int:
     return same
 
 
-def called_after(name: str, genres: Iterable[str]) -> str | None:
-    """The genre that a playlist is called after: `Best of Jazz` is a label and no evidence."""
-    words = f" {title_key(name) or ''} "
-    return next((genre for genre in genres if f" {title_key(genre)} " in words), None)
-
-
 # --- into the graph ----------------------------------------------------------------------------
 
 
@@ -300,7 +296,7 @@ class _Row:
 class _Reading:
     """Reads files, matches what is in them, and keeps count."""
 
-    def __init__(self, index: SongIndex, genres: Sequence[str]) -> None:
+    def __init__(self, index: SongIndex, genres: Mapping[str, str]) -> None:
         self.index, self.genres = index, genres
         self.rejected: list[Rejected] = []
         self.entries = self.playlists = 0
@@ -357,7 +353,6 @@ class _Reading:
 def take_in(
     connection: Connection,
     files: Sequence[Path],
-    genres: Sequence[str],
     progress: Progress = SILENT,
 ) -> PlaylistsReport:
     """Read playlists, and write those that contain songs of the library; one that is there already
@@ -366,12 +361,12 @@ def take_in(
     Args:
         connection: The database.
         files: Playlists.
-        genres: Names of the library's genres.
         progress: Told how far it is.
 
     Raises:
         RebuiltError: a song went meanwhile.
     """
+    genres = by_key(row["name"] for row in read_rows(connection, queries.OWN_GENRES))
     reading = _Reading(SongIndex.of(connection), genres)
     removed, playlists, new = Tally(), 0, 0
     rows = reading.rows(files, progress)

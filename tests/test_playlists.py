@@ -3,19 +3,36 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cli.main import main
 from kg import Library
 from kg.audio.synth import GENRES
+from kg.build import build_graph
+from kg.catching_up import predict_new
+from kg.compare.material import graph_of
 from kg.errors import KgError, NotReadyError, WrongUsageError
-from kg.playlists import SongIndex, called_after, title_key
+from kg.graph.connection import Connection
+from kg.graph.rows import Linked, Links
+from kg.graph.store import GraphStore
+from kg.hetero import to_hetero
+from kg.learning import TrainOptions, train
+from kg.playlists import SongIndex, stored_playlists, take_in, title_key
+from kg.records import NewSong
+from kg.removal import plan_removal, remove_songs
+from kg.schema import GENRE_EDGE, PLAYLIST_EDGE, PLAYLIST_NODE
 from kg.settings import Settings
 from kg.sources.playlists import Entry
+from models import training
+from models.training import TrainConfig
+from tests.graph.test_store import KINDS, NOW
+from tests.graph.test_store import song as song_of
 
 HELD = """
 MATCH (p:Playlist)-[r:CONTAINS]->(s:Song)
@@ -97,16 +114,6 @@ def test_a_song_is_found_by_artist_and_title() -> None:
     assert len(index.find(named("A", "Live", duration=150.0)).several) == 2
     assert index.find(named("Various Artists", "Hurt")).song is None
     assert not index.find(named("Nobody", "Hurt")).several
-
-
-def test_playlists_that_are_called_after_a_genre() -> None:
-    genres = ["Hip-Hop", "jazz", "drum & bass"]
-    assert called_after("Best of Jazz", genres) == "jazz"
-    assert called_after("hip hop 2019", genres) == "Hip-Hop"
-    assert called_after("Drum & Bass!", genres) == "drum & bass"
-    assert called_after("Jazzercise", genres) is None
-    assert called_after("Evening", genres) is None
-    assert called_after("", genres) is None
 
 
 @pytest.fixture
@@ -289,3 +296,127 @@ def test_the_command_line(
     assert kg("playlists", "remove", "--gone")[1] == "No playlist's file is gone.\n"
     removed = json.loads(kg("playlists", "remove", "MIXED", "--json")[1])
     assert [each["name"] for each in removed] == ["mixed"]
+
+
+def unheard(count: int) -> list[NewSong]:
+    """Songs of two genres that sound alike, by as many artists."""
+    return [
+        song_of(f"{number:02}{genre}", genre, artist=f"{genre} artist {number}")
+        for genre in ("blues", "jazz")
+        for number in range(count // 2)
+    ]
+
+
+def a_list(file: Path, ids: Iterable[str]) -> Path:
+    return write(file, *(f"/music/{id}.flac" for id in ids))
+
+
+@pytest.fixture
+def built(connection: Connection, tmp_path: Path) -> GraphStore:
+    store = GraphStore(connection)
+    store.prepare()
+    store.write_songs(unheard(120))
+    assert build_graph(store, KINDS, tmp_path / "neighbours")
+    return store
+
+
+def mixes(folder: Path, name: str) -> list[Path]:
+    """For either genre ten playlists of a few songs each, so that all hang together."""
+    files = []
+    for genre in ("blues", "jazz"):
+        for mix in range(10):
+            ids = [f"{(7 * mix + 3 * step) % 60:02}{genre}" for step in range(20)]
+            files.append(a_list(folder / f"{name} {mix}{genre[0]}.m3u", ids))
+    return files
+
+
+def test_playlists_are_a_relation_but_labels_in_disguise_are_not(
+    built: GraphStore, tmp_path: Path
+) -> None:
+    report = take_in(built.connection, mixes(tmp_path / "a", "best jazz and blues"))
+    assert report.labels.count == 20
+    assert PLAYLIST_NODE not in built.read_graph().further
+
+    report = take_in(built.connection, mixes(tmp_path / "b", "evening"))
+    assert (report.playlists, report.labels.count) == (20, 0)
+    rows = built.read_graph()
+    linked = rows.further[PLAYLIST_NODE]
+    assert len(linked.keys) == 20
+    assert linked.edges.shape == (2, 400)
+    data, maps = to_hetero(rows)
+    contains = data[PLAYLIST_EDGE].edge_index
+    there = "MATCH (:Playlist {id: $p})-[:CONTAINS]->(:Song {id: $s}) RETURN count(*)"
+    for playlist, song in contains[:, ::50].T.tolist():
+        ends = {"p": maps.further[PLAYLIST_NODE][playlist], "s": rows.songs.ids[song]}
+        assert built.connection.ask(there, ends).rows == [[1]]
+
+
+def test_models_learn_from_playlists() -> None:
+    """What songs sound like says nothing here; ten playlists for either genre say nearly all."""
+    chance = np.random.default_rng(0)
+    genre = np.arange(200) % 2
+    x = chance.normal(size=(200, 5)).astype(np.float32)
+    contained = [
+        chance.choice(np.flatnonzero(genre == own), 20, replace=False)
+        for own in (0, 1)
+        for _ in range(10)
+    ]
+    edges = np.stack([np.concatenate(contained), np.repeat(np.arange(20), 20)])
+    playlists = {PLAYLIST_NODE: Linked([f"{number:02}" for number in range(20)], edges)}
+    told = np.arange(200) % 5 < 2
+    right = []
+    for further in ({}, playlists):
+        rows = graph_of(
+            [f"{number:03}" for number in range(200)],
+            x,
+            KINDS,
+            ~told,
+            ["test" if held else "train" for held in told],
+            ["blues", "jazz"],
+            np.eye(2, dtype=np.bool_)[genre] & ~told[:, None],
+            0,
+            further=further,
+        )
+        data, maps = to_hetero(rows)
+        config = TrainConfig(epochs_unvalidated=300)
+        net = training.train(data, GENRE_EDGE, gathered=maps.gathered, config=config).model
+        said = training.predict(net, data).numpy()[told].argmax(axis=1)
+        right.append((said == genre[told]).mean())
+    assert right[0] < 0.6
+    assert right[1] > 0.7
+
+
+def test_a_playlist_goes_with_its_last_song(built: GraphStore, tmp_path: Path) -> None:
+    two = [
+        a_list(tmp_path / "one.m3u", ["00jazz"]),
+        a_list(tmp_path / "two.m3u", ["00jazz", "01jazz"]),
+    ]
+    take_in(built.connection, two)
+    assert plan_removal(built.connection, ["00jazz"]).relationships["CONTAINS"] == 2
+    remove_songs(built.connection, ["00jazz"])
+    assert [(each.name, each.songs) for each in stored_playlists(built.connection)] == [("two", 1)]
+
+
+def test_a_new_song_hears_the_playlists_that_it_is_in(built: GraphStore, tmp_path: Path) -> None:
+    files = mixes(tmp_path, "evening")
+    take_in(built.connection, files)
+    train(built, tmp_path / "models", TrainOptions(epochs=10))
+    build = built.build()
+    assert build is not None
+    # Three that sound the same: one in no playlist, one in those of jazz, one in a label.
+    new = [song_of("new a")]
+    new += [replace(new[0], record=song_of(f"new {name}").record) for name in "bc"]
+    links = [Links(song.record.id, None, [], []) for song in new]
+    built.add_songs(new, links, [], None, NOW, build=build)
+    for file in files[10:]:
+        with file.open("a") as lines:
+            lines.write("/music/new b.flac\n")
+    take_in(built.connection, [*files, a_list(tmp_path / "only jazz.m3u", ["new c"])])
+    predict_new(built, tmp_path / "models", tmp_path / "centroids")
+    told = """
+    MATCH (s:Song)-[p:PREDICTED_GENRE]->(:Genre {name: 'jazz'}) WHERE s.id STARTS WITH 'new'
+    RETURN s.id, p.score ORDER BY s.id
+    """
+    (_, alone), (_, in_playlists), (_, in_a_label) = built.connection.ask(told).rows
+    assert in_a_label == pytest.approx(alone)
+    assert abs(in_playlists - alone) > 0.001

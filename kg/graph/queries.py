@@ -228,6 +228,7 @@ WITH p, songs[place[0]] AS s, place
 CREATE (p)-[:CONTAINS {position: place[1], count: place[2]}]->(s)
 RETURN count(*) AS n
 """
+PLAYLIST_NAMES: Final = "MATCH (p:Playlist) RETURN p.id AS id, p.name AS name"
 PLAYLISTS: Final = """
 MATCH (p:Playlist)
 RETURN p.id AS id, p.name AS name, p.path AS path, p.source AS source, p.entries AS entries,

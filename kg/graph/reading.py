@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.errors import GraphError
+from kg.genres.names import by_key
+from kg.genres.titles import called_after
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import Edges, Linked, SongTable
+from kg.graph.transactions import read_rows
 from kg.records import Embedding
 from kg.schema import FURTHER, vector_property
 from kg.splits import SplitSong
@@ -142,6 +145,18 @@ def read_further(
             tails = array("q", rows[np.frombuffer(numbers, np.int64)].tobytes())
             linked[node] = Linked(keys, _edges(heads, tails))
     return linked
+
+
+def read_labels(connection: Connection) -> list[str]:
+    """Ids of the playlists that are called after a genre: labels in disguise, which must not reach
+    a model beside those that it is to predict.
+    """
+    genres = by_key(row["name"] for row in read_rows(connection, queries.OWN_GENRES))
+    return [
+        row["id"]
+        for row in read_rows(connection, queries.PLAYLIST_NAMES)
+        if called_after(row["name"] or "", genres) is not None
+    ]
 
 
 class _Keys:

@@ -66,6 +66,11 @@ class Linked:
         rows, nodes = np.unique(self.edges[1], return_inverse=True)
         return Linked([self.keys[row] for row in rows], np.stack([self.edges[0], nodes]))
 
+    def without(self, keys: Collection[str]) -> "Linked":
+        """The same without these nodes, and without those that no song hangs on."""
+        gone = np.fromiter((key in keys for key in self.keys), bool, len(self.keys))
+        return replace(self, edges=self.edges[:, ~gone[self.edges[1]]]).without_bare()
+
 
 @dataclass(frozen=True, slots=True)
 class GraphRows:

@@ -38,7 +38,7 @@ from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet, NewSong, SongRecord
-from kg.schema import FURTHER, TAG_NODE, cluster_id, vector_property
+from kg.schema import FURTHER, PLAYLIST_NODE, TAG_NODE, cluster_id, vector_property
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
 
@@ -502,6 +502,9 @@ class GraphStore:
         # A model knows all tags that could be heard, also those that nobody heard yet.
         known = {TAG_NODE: all_tags(space.kinds)}
         further = reading.read_further(self.connection, songs.ids, known)
+        if PLAYLIST_NODE in further:
+            own = further.pop(PLAYLIST_NODE).without(set(reading.read_labels(self.connection)))
+            further |= {PLAYLIST_NODE: own} if own.keys else {}
         if self.build() != build:
             raise RebuiltError
         genres = sorted({name for names in songs.genres for name in names})
