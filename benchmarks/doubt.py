@@ -29,6 +29,7 @@ from benchmarks.calibration import judged, show, tables
 from benchmarks.gtzan import FOLDS, Clips, folds
 from benchmarks.sounds import write_sounds
 from kg.audio.extract import extract
+from kg.audio.features import feature_set
 from kg.clusters import fit_space
 from kg.doubt import UNLIKE_ABOVE, column_weights
 from kg.embeddings.choice import with_embeddings
@@ -94,7 +95,7 @@ def heard(folder: Path, home: Path, *, with_musicnn: bool) -> tuple[Clips, NDArr
     own = extract(every, home / "cache")
     for one in own.rejected:
         print(f"{one.path.name} {one.reason}", flush=True)
-    ids, kinds, x = own.ids, with_embeddings(30.0, []), own.features
+    ids, kinds, x = own.ids, with_embeddings(feature_set(30.0), []), own.features
     if with_musicnn:
         weights = install(home, None)
         paths = dict(every)
@@ -102,7 +103,7 @@ def heard(folder: Path, home: Path, *, with_musicnn: bool) -> tuple[Clips, NDArr
         vectors = embed(files, EMBEDDING, lambda: MusicnnEar(weights), home / "cache")
         for one in vectors.rejected:
             print(f"{one.path.name} {one.reason}", flush=True)
-        ids, kinds = vectors.ids, with_embeddings(30.0, [EMBEDDING])
+        ids, kinds = vectors.ids, with_embeddings(feature_set(30.0), [EMBEDDING])
         x = np.hstack([x[[own.ids.index(id) for id in ids]], vectors.vectors])
     facts = pd.read_csv(folder / "features_30s.csv").set_index("filename")
     artist = {Path(str(name)).stem: who for name, who in facts["artist"].items()}

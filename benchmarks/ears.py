@@ -29,6 +29,7 @@ import torch
 import benchmarks.gtzan as gtzan
 from benchmarks.gtzan import R_GCN, Clips, collected, cross_validated, read_csv, read_musicnn, table
 from kg.audio.extract import extract
+from kg.audio.features import feature_set
 from kg.embeddings.choice import with_embeddings
 from kg.embeddings.embed import embed
 from kg.embeddings.musicnn import EMBEDDING, TAGS, MusicnnEar, install
@@ -68,7 +69,7 @@ def of_audio(folder: Path, wheel: Path | None, home: Path) -> Iterator[tuple[str
     clips = Clips(
         ids=heard.ids,
         x=heard.vectors,
-        kinds=with_embeddings(30.0, []),
+        kinds=with_embeddings(feature_set(30.0), []),
         genre=np.array([genres.index(id.split(".")[0]) for id in heard.ids]),
         genres=genres,
         artists=[who if isinstance(who := artist.get(id), str) else None for id in heard.ids],

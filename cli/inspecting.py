@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def inspect(
         if family is None:
             _print_facts(found)
         for name, values in found.features.items():
-            for table in family_tables(name, values):
+            for table in family_tables(name, values, given=found.given):
                 _print_features(table, shortened=family is None and not everything)
     if plot is not None:
         app.remark(f"Drawn: {plot}")
@@ -67,8 +68,10 @@ def inspect(
 def _print_facts(found: "Inspection") -> None:
     from cli.output import doubted, print_table, show
 
-    whole = found.heard >= found.duration - 0.1
-    heard = "all of it" if whole else f"the middle {found.heard:.0f} s"
+    duration, heard = found.duration, None
+    if found.heard is not None and duration is not None:
+        whole = found.heard >= duration - 0.1
+        heard = "all of it" if whole else f"the middle {found.heard:.0f} s"
     rows = [
         ("title", found.title),
         ("artist", found.artist),
@@ -79,9 +82,10 @@ def _print_facts(found: "Inspection") -> None:
         ("split", found.split),
         ("file", found.path),
         ("also in", ", ".join(map(str, found.copies))),
+        ("from", f"{found.source}: {found.key}" if found.source and found.key else found.source),
         ("id", found.id),
-        ("duration", f"{found.duration:.1f} s"),
-        ("sample rate", f"{found.sample_rate} Hz"),
+        ("duration", None if duration is None else f"{duration:.1f} s"),
+        ("sample rate", None if found.sample_rate is None else f"{found.sample_rate} Hz"),
         ("listened to", heard),
         ("tempo", None if found.tempo is None else f"{found.tempo:.0f} BPM"),
     ]
@@ -111,23 +115,32 @@ def _print_features(table: "FeatureTable", *, shortened: bool) -> None:
 
 def _by_statistic(table: "FeatureTable") -> Iterator[tuple[str, list[float]]]:
     for column, statistic in enumerate(table.statistics):
-        yield statistic, [row.values[column] or 0.0 for row in table.rows]
+        said = [row.values[column] for row in table.rows]
+        yield statistic, [0.0 if value is None else value for value in said]
 
 
 def _line(values: Sequence[float], unit: str) -> tuple[str, str]:
-    """Bars for at most `WIDTH` values, and what lowest and highest stand for."""
+    """Bars for at most `WIDTH` values, gaps for missing ones; what lowest and highest stand for."""
     from cli.output import show, takes
 
     levels = BARS if takes(BARS, sys.stdout) else ASCII_BARS
     step = -(-len(values) // WIDTH)
     parts = [values[at : at + step] for at in range(0, len(values), step)]
-    means = [sum(part) / len(part) for part in parts]
-    low, high = min(means), max(means)
+    there = [[value for value in part if not isnan(value)] for part in parts]
+    means = [sum(part) / len(part) if part else None for part in there]
+    known = [mean for mean in means if mean is not None]
+    low, high = min(known), max(known)
     span = (high - low) or 1.0
-    bars = "".join(levels[round((mean - low) / span * (len(levels) - 1))] for mean in means)
-    return bars, f"{show(_rounded(min(values)))} to {show(_rounded(max(values)))}{unit}"
+    bars = "".join(
+        " " if mean is None else levels[round((mean - low) / span * (len(levels) - 1))]
+        for mean in means
+    )
+    known = [value for part in there for value in part]
+    return bars, f"{show(_rounded(min(known)))} to {show(_rounded(max(known)))}{unit}"
 
 
 def _rounded(value: float | None) -> float | int | None:
-    """Hertz by the thousand without decimals, where a table would say 1.2e+04."""
-    return round(value) if value is not None and abs(value) >= 1000 else value
+    """Hertz by the thousand without decimals, where a table would say 1.2e+04; None if missing."""
+    if value is None or isnan(value):
+        return None
+    return round(value) if abs(value) >= 1000 else value

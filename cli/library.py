@@ -17,6 +17,7 @@ from cli.listening import (
 from cli.options import App, json_option, pass_app, strict_option
 from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_options, removal_prompt
+from cli.table_report import given_by
 
 if TYPE_CHECKING:
     from kg.ageing import Ageing
@@ -336,7 +337,7 @@ def status(app: App, as_json: bool) -> None:
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
-        *heard_with(found.embeddings),
+        *(given_by(found) if found.given else heard_with(found.embeddings)),
         *([("files left out", found.rejected)] if found.rejected else []),
         *([("split", _split(found.split))] if found.split is not None else []),
         ("models", counts.models),

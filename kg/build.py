@@ -144,7 +144,9 @@ def plan_build(
         known: An earlier plan, whose recordings hold as long as the songs are the same.
     """
     keys = store.read_keys()
-    compared = fingerprint(kinds.version, (song.id for song in keys))
+    # What a table gives may change and mean the same.
+    values = f"{kinds.version} {kinds.given}" if kinds.given else kinds.version
+    compared = fingerprint(values, (song.id for song in keys))
     if known is not None and known.compared == compared:
         shared = {song.id: song.recording for song in known.songs if song.recording}
     elif store.compared() == compared:
@@ -160,7 +162,7 @@ def plan_build(
     # Vectors from files may change and mean the same: these have an identity beside the version.
     vectors = "".join(f" {each.identity}" for each in kinds.embeddings)
     build = fingerprint(
-        f"{kinds.version} {NEIGHBOURS} {rule.protocol}{vectors}",
+        f"{values} {NEIGHBOURS} {rule.protocol}{vectors}",
         (f"{song.id} {sides.get(song.id)} {song.recording}" for song in keys),
     )
     return Plan([replace(s, split=sides.get(s.id)) for s in keys], rule, compared, build)

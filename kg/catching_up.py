@@ -42,7 +42,7 @@ def predict_new(
         )
     build = store.build()
     if build is None:
-        raise NotReadyError("The graph is not finished: run `kg ingest` again on the same folders.")
+        raise NotReadyError("The graph is not finished: run the same `kg ingest` again.")
     guesser = NewSongs(model, models_dir, build)
     missing = store.without_predictions(model.id, build)
     predicted = 0

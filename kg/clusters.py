@@ -27,6 +27,7 @@ CLIP = 6.0
 # GTZAN, tags of musicnn beside six families of librosa's) 43 % share the genre where it weighs as
 # much as one family, 58 % at 1, 62 % at 4, 63 % at 16 and above; without it 33 %.
 EMBEDDING_WEIGHT = 16
+_BLOCK = 8192  # songs that stay in the cache
 # k-means on more songs than this changes centroids by less than the seed does.
 FIT_SONGS = 50_000
 
@@ -79,7 +80,7 @@ class FeatureSpace:
     def standardise(self, features: Floats) -> Floats:
         """Raw features [n, d] to zero mean and unit variance, clipped to ±6; float32 [n, d].
 
-        Of a family that a song lacks it gets the mean: zeros.
+        Where a song lacks a value it gets the mean: zero.
 
         Raises:
             KgError: the number of columns is not this space's.
@@ -89,9 +90,10 @@ class FeatureSpace:
                 f"These songs have {features.shape[-1]} feature columns, the feature space "
                 f"{self.version} has {len(self.columns)}: run `kg ingest` again on all of them."
             )
-        standard = (features - self.mean) / self.scale
+        with np.errstate(over="ignore"):  # a table's numbers may be as large as any: they are cut
+            standard = (features - self.mean) / self.scale
         clipped: Floats = np.clip(standard, -CLIP, CLIP).astype(np.float32)
-        if self.kinds.embeddings:
+        if self.kinds.embeddings or self.kinds.given:
             np.nan_to_num(clipped, copy=False)
         return clipped
 
@@ -154,18 +156,41 @@ class FeatureSpace:
 
 
 def lacking(kinds: FeatureSet, features: Floats) -> dict[str, Bools]:
-    """Which songs lack a family, by family: an embedding that nobody has of them, bool [n].
+    """Which songs lack all values of a family, by family, bool [n]; families that none can lack
+    are left out.
 
-    A song has all of a family's values or none, so that its first column tells.
+    Of an embedding a song has all values or none, so that its first column tells; a table may lack
+    any.
 
     Args:
         kinds: What the columns mean.
         features: Raw features, float32 [n, d].
     """
-    return {
-        each.family: np.isnan(features[:, kinds.families[each.family].start])
-        for each in kinds.embeddings
-    }
+    heard = {each.family for each in kinds.embeddings}
+    found: dict[str, Bools] = {}
+    for family, part in kinds.families.items():
+        if family in heard:
+            found[family] = np.isnan(features[:, part.start])
+        elif kinds.given:
+            found[family] = np.asarray(np.isnan(features[:, part]).all(axis=1))
+    return found
+
+
+def no_numbers(kinds: FeatureSet | None, features: Floats) -> Bools:
+    """Which songs have values that are no numbers, and not missing either: bool [n].
+
+    Args:
+        kinds: What the columns mean; None: nobody says.
+        features: Raw features, float32 [n, d].
+    """
+    broken = ~np.isfinite(features)
+    if kinds is not None:
+        heard = {each.family for each in kinds.embeddings}
+        for family, missing in lacking(kinds, features).items():
+            part = kinds.families[family]
+            whole = missing[:, None] if family in heard else np.True_
+            broken[:, part] &= ~(whole & np.isnan(features[:, part]))
+    return np.asarray(broken.any(axis=1))
 
 
 def clusters_for(songs: int) -> int:
@@ -199,7 +224,8 @@ def fit_space(
         raise KgError("There is no song to fit the feature space on: ingest some first.")
     missing = lacking(kinds, chosen)
     mean, scale = _mean_and_std(chosen, kinds, missing)
-    # A constant column has no unit of its own; rounding noise must not be blown up to one.
+    # A constant column has no unit of its own; rounding noise must not be blown up to one. One of
+    # which nothing is known (a NaN) stays so: it says nothing of the songs that have it.
     scale = np.where(scale > 1e-6 * (np.abs(mean) + 1e-6), scale, np.float32(1))
 
     bare = FeatureSpace(kinds, mean, scale, {})
@@ -233,10 +259,13 @@ def _mean_and_std(
     """Mean and standard deviation of each column [d], over the songs that have it."""
     mean, std = np.zeros((2, chosen.shape[1]), dtype=np.float32)
     own = kinds.families[kinds.embeddings[0].family].start if kinds.embeddings else len(mean)
-    mean[:own] = chosen[:, :own].mean(axis=0, dtype=np.float64)
-    std[:own] = chosen[:, :own].std(axis=0, dtype=np.float64)
-    for family, songs in missing.items():
-        part = kinds.families[family]
+    if kinds.given:
+        mean[:own], std[:own] = moments(chosen[:, :own])
+    else:
+        mean[:own] = chosen[:, :own].mean(axis=0, dtype=np.float64)
+        std[:own] = chosen[:, :own].std(axis=0, dtype=np.float64)
+    for each in kinds.embeddings:
+        part, songs = kinds.families[each.family], missing[each.family]
         there = chosen[~songs, part]
         if len(there):
             mean[part] = there.mean(axis=0, dtype=np.float64)
@@ -244,15 +273,37 @@ def _mean_and_std(
     return mean, std
 
 
+def moments(features: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation [d] of the values that are there; NaN in a column without any.
+
+    Args:
+        features: float32 [n, d]; NaN where a value is missing.
+    """
+    blocks = range(0, len(features), _BLOCK)
+    total, squares = np.zeros((2, features.shape[1]), dtype=np.float64)
+    count = np.zeros(features.shape[1], dtype=np.int64)
+    for start in blocks:
+        block = features[start : start + _BLOCK]
+        count += len(block) - np.isnan(block).sum(axis=0)
+        total += np.nansum(block, axis=0, dtype=np.float64)
+    there = count > 0
+    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=there)
+    for start in blocks:
+        block = features[start : start + _BLOCK].astype(np.float64) - mean
+        squares += np.nansum(np.square(block), axis=0)
+    variance = np.divide(squares, count, out=np.full(len(total), np.nan), where=there)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+
 def _nearest(points: Floats, centroids: Floats) -> Assignment:
     """Nearest centroid [k, d] of each point [n, d], in blocks that stay in the cache."""
     index = np.empty(len(points), dtype=np.int64)
     weight = np.empty(len(points), dtype=np.float32)
     half_norms = 0.5 * np.einsum("kd,kd->k", centroids, centroids)
-    for start in range(0, len(points), 8192):
-        block = points[start : start + 8192]
+    for start in range(0, len(points), _BLOCK):
+        block = points[start : start + _BLOCK]
         nearest = np.argmax(block @ centroids.T - half_norms, axis=1)
         distance = np.sqrt(np.mean((block - centroids[nearest]) ** 2, axis=1))
-        index[start : start + 8192] = nearest
-        weight[start : start + 8192] = 1 / (1 + distance)
+        index[start : start + _BLOCK] = nearest
+        weight[start : start + _BLOCK] = 1 / (1 + distance)
     return Assignment(index, weight)

@@ -55,13 +55,18 @@ class Inspection:
         novelty: How unlike the songs learned from it is, 0 to 1; None: nobody measured it.
         split: The side it is on in training and measuring; None for a file, or without a genre.
         in_library: Whether this is what the graph says; else it was read from the file.
-        duration: Seconds of the whole file.
-        sample_rate: Of the file, in Hz.
-        excerpt: How much was to be listened to: seconds from the middle, or `full`.
-        heard: Seconds listened to.
-        tempo: Beats per minute.
+        duration: Seconds of the whole file; None where nobody says.
+        sample_rate: Of the file, in Hz; None for a row of a table.
+        excerpt: How much was to be listened to: seconds from the middle, or `full`; None where a
+            table gives the features.
+        heard: Seconds listened to; None where a table gives the features.
+        tempo: Beats per minute; None where nobody listened for them.
         feature_version: Version of its features.
-        features: Family to column to value; of the one family where one was asked for.
+        features: Family to column to value; of the one family where one was asked for. NaN where a
+            table lacks it.
+        source: The data set or table that it is from; None for a file by itself.
+        key: What that calls it.
+        given: Whether a table gave its features.
     """
 
     id: str
@@ -77,13 +82,16 @@ class Inspection:
     novelty: float | None
     split: str | None
     in_library: bool
-    duration: float
-    sample_rate: int
-    excerpt: Excerpt
-    heard: float
+    duration: float | None
+    sample_rate: int | None
+    excerpt: Excerpt | None
+    heard: float | None
     tempo: float | None
     feature_version: str
     features: Mapping[str, Mapping[str, float]]
+    source: str | None = None
+    key: str | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +180,9 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
     if family is not None and family not in found:
         raise WrongUsageError(
             f"Nobody has the features {family!r} of this song: its file was gone when the library "
-            "got them, or no file of vectors brought them."
+            "got them, or no file of vectors and no row of a table brought them."
         )
-    duration = float(said["duration"])
+    duration, given = said.get("duration"), bool(kinds.given)
     paths = _paths(song)
     # Of several copies the first that is still there.
     path = next(filter(as_file, paths), paths[0] if paths else None)
@@ -193,12 +201,15 @@ def inspect_song(store: GraphStore, text: str, family: str | None = None) -> Ins
         split=said.get("split"),
         in_library=True,
         duration=duration,
-        sample_rate=int(said["sampleRate"]),
-        excerpt=of_seconds(kinds.excerpt),
-        heard=duration if kinds.excerpt is None else min(duration, kinds.excerpt),
-        tempo=said.get("tempo") or _tempo(found),
+        sample_rate=said.get("sampleRate"),
+        excerpt=None if given else of_seconds(kinds.excerpt),
+        heard=None if given or duration is None else min(duration, kinds.excerpt or duration),
+        tempo=said.get("tempo") or (None if given else _tempo(found)),
         feature_version=kinds.version,
         features={name: found[name] for name in wanted if name in found},
+        source=said.get("source"),
+        key=said.get("sourceKey"),
+        given=given,
     )
 
 
@@ -208,7 +219,7 @@ def hear(song: Inspection) -> Audio:
     Raises:
         KgError: its file isn't there, or can't be heard.
     """
-    if song.path is None:
+    if song.path is None or song.excerpt is None:
         raise KgError(f"{song.title!r} came into the library without a file: nothing to listen to.")
     try:
         return decode(song.path, as_seconds(song.excerpt))
@@ -263,15 +274,21 @@ def by_family(kinds: FeatureSet, vector: Matrix) -> dict[str, dict[str, float]]:
     return {
         family: dict(zip(kinds.columns[part], vector[part].tolist(), strict=True))
         for family, part in kinds.families.items()
-        if not np.isnan(vector[part.start])
+        if not np.isnan(vector[part]).all()
     }
 
 
-def family_tables(family: str, values: Mapping[str, float]) -> list[FeatureTable]:
+def family_tables(
+    family: str, values: Mapping[str, float], *, given: bool = False
+) -> list[FeatureTable]:
     """Arrange a family's values: a row a feature, a column a statistic.
 
-    Features that are numbered (bands, coefficients) have a table of their own.
+    Features that are numbered (bands, coefficients) have a table of their own. What a table gave
+    has the names of its columns, and units that nobody knows.
     """
+    if given:
+        plain = [Feature(printable(name), "", [value]) for name, value in values.items()]
+        return [FeatureTable(_spoken(family), [_VALUE], plain)]
     tables: dict[str, dict[str, dict[str, float]]] = {}
     for column, value in values.items():
         summed_up = _SUMMED_UP.fullmatch(column)

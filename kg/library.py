@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.similar import SimilarSongs
+    from kg.sources.dataset import SourceTable
     from kg.sources.folder import GenresFrom, Scan
     from kg.status import Status
     from kg.suggesting import SuggestReport
+    from kg.tables import TableReport
     from kg.vectors import VectorsReport
     from kg.watching.events import WatchEvent
     from kg.watching.settling import Patience
@@ -311,6 +313,40 @@ class Library:
             )
         )
 
+    def ingest_table(self, table: "SourceTable", *, prune: "Prune | None" = None) -> "TableReport":
+        """Take in the rows of a table as songs whose features it gives, and connect the graph.
+
+        Running it again changes nothing; a run that was cut off goes on, and a row that has changed
+        is brought up to date. A library that was begun so takes tables of the same columns only.
+
+        Args:
+            table: The table, or the data set; `kg.sources` opens them.
+            prune: Remove songs that came from a table of this name and aren't in it any more. It is
+                shown them before anything is written, and whatever it raises ends it all.
+
+        Raises:
+            WrongUsageError: its columns aren't those of the library, or that listens to its songs.
+            KgError: the table can't be read to its end; what was read is in the graph.
+        """
+        from kg.removal import plan_removal
+        from kg.tables import check_table, gone_rows, take_in
+
+        check_table(table, self._same_features())
+        gone: list[str] = []
+        if prune is not None:
+            gone = gone_rows(self.store, table, self.progress)
+            prune(plan_removal(self.connection, gone))
+        return self._in_turn(
+            lambda: take_in(
+                self.store,
+                table,
+                self._same_features(),
+                self.settings.neighbours_dir,
+                self.progress,
+                gone=gone,
+            )
+        )
+
     def add(
         self, songs: Source | Iterable[Source], *, trust_remote_code: bool = False
     ) -> "AddReport":
@@ -466,11 +502,12 @@ class Library:
             KgError: another command watches one of them, or there are more folders than the
                 system lets anybody watch.
         """
+        from kg.given import refuse_audio
         from kg.watching.follower import Hands
         from kg.watching.watch import check_folders, watch
 
         roots = check_folders(_paths(folders))
-        self._require_songs()
+        refuse_audio(self._require_songs())
         self._in_turn(self._require_build)
         hands = Hands(
             add=lambda songs: self.add(songs, trust_remote_code=trust_remote_code),
@@ -1008,9 +1045,12 @@ class Library:
     ) -> "Ears":
         """What songs are heard with from now on; see `ingest`."""
         from kg.embeddings.choice import choose
+        from kg.given import refuse_audio
 
+        there = self._same_features(excerpt, finishing=finishing)
+        refuse_audio(there)
         return choose(
-            self._same_features(excerpt, finishing=finishing),
+            there,
             excerpt,
             names,
             self.settings.embeddings_dir,
@@ -1039,11 +1079,14 @@ class Library:
             WrongUsageError: the library listens to more, or less.
             KgError: its features are of another version, or another command gave it an embedding.
         """
-        from kg.embeddings.choice import FILE, cut_off, with_embeddings
+        from kg.embeddings.choice import FILE, as_now, cut_off
+        from kg.given import refuse_audio
 
         there = self.store.feature_set()
         if there is None:
             return None
+        if wanted is not None or at_least is not None:
+            refuse_audio(there)
         excerpt = of_seconds(there.excerpt)
         if wanted is not None and wanted != excerpt:
             raise WrongUsageError(
@@ -1051,7 +1094,7 @@ class Library:
                 f"{wanted if isinstance(wanted, str) else f'{wanted:g}'}: leave that out, or "
                 "ingest everything into a new home (--home DIR) or an empty Neo4j database."
             )
-        ours = with_embeddings(there.excerpt, there.embeddings).version
+        ours = as_now(there).version
         if there.version != ours:
             raise KgError(
                 f"The graph holds features of version {there.version}, this kg makes version "

@@ -100,9 +100,11 @@ class FeatureSet:
         version: Hash of all that decides their values; versions never mix.
         families: Columns of each family, `{"mfcc": slice(0, 60), ...}`, in column order.
         columns: Name of each column, d of them.
-        excerpt: Seconds listened to, from the middle of each song; None: all of it.
+        excerpt: Seconds listened to, from the middle of each song; None: all of it, or nothing.
         embeddings: Whose families come last, in their order. A song may lack one: its columns are
             NaN then.
+        given: Empty where our own features are heard. Where a table gives them, a token that is
+            another one whenever their values are; any of them may be NaN, that is missing.
     """
 
     version: str
@@ -110,3 +112,4 @@ class FeatureSet:
     columns: tuple[str, ...]
     excerpt: float | None = EXCERPT
     embeddings: tuple[Embedding, ...] = ()
+    given: str = ""

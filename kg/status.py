@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kg.ageing import Ageing, ageing_of
-from kg.embeddings.choice import cut_off, with_embeddings
+from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
@@ -33,7 +33,9 @@ class Status:
         counts: What is in it.
         feature_version: Version of its features; None in an empty graph.
         excerpt: How much of each song was listened to: seconds from its middle, or `full`; None in
-            an empty graph.
+            an empty graph, and where a table gives the features.
+        families: Names of all feature families.
+        given: Whether a table gives the features.
         embeddings: What songs are heard with beside our own features, and vectors from files.
         rejected: Files that the ingests of this home couldn't take in.
         model: The model in use.
@@ -48,6 +50,8 @@ class Status:
     counts: Counts
     feature_version: str | None
     excerpt: Excerpt | None
+    families: Sequence[str]
+    given: bool
     embeddings: Sequence[str]
     rejected: int
     model: ModelRow | None
@@ -82,7 +86,9 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         server=store.connection.server,
         counts=counts,
         feature_version=kinds.version if kinds else None,
-        excerpt=of_seconds(kinds.excerpt) if kinds else None,
+        excerpt=of_seconds(kinds.excerpt) if kinds and not kinds.given else None,
+        families=list(kinds.families) if kinds else [],
+        given=bool(kinds and kinds.given),
         embeddings=[each.name for each in kinds.embeddings] if kinds else [],
         rejected=rejected,
         model=model,
@@ -126,8 +132,8 @@ def _stale(
     stale = []
     build = store.build()
     if build is None and not busy:
-        stale.append(cut_off(store.extending()))
-    if kinds is None or kinds.version != with_embeddings(kinds.excerpt, kinds.embeddings).version:
+        stale.append(cut_off(store.extending(), given=kinds is not None and bool(kinds.given)))
+    if kinds is None or kinds.version != as_now(kinds).version:
         stale.append("The features are of another version of kg: ingest into a new home.")
     keys = store.read_keys()
     leaks = find_leaks(song for song in keys if song.genres)

@@ -13,12 +13,13 @@ from kg.build import build_graph
 from kg.embeddings.choice import FILE, cut_off, is_file, with_embeddings
 from kg.errors import NotReadyError, WrongUsageError
 from kg.files import normal
+from kg.given import own_features
 from kg.graph.store import GraphStore
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet
 from kg.schema import check_family_name
 from kg.sources.vectors import Vectors
-from kg.text import printable, storable
+from kg.text import indexable, printable, storable
 
 EXAMPLES: Final = 3
 
@@ -86,7 +87,8 @@ def take_in(
     if not rows:
         raise WrongUsageError(
             f"None of the {len(vectors.keys)} vectors is of a song in the library (the first is "
-            f"called {printable(vectors.keys[0])!r}): name songs by their id or path."
+            f"called {printable(vectors.keys[0])!r}): name songs by their id or path, or as "
+            "their data set does."
         )
     columns = vectors.columns or tuple(f"{n:04d}" for n in range(1, width + 1))
     embedding = old or Embedding(
@@ -102,7 +104,7 @@ def take_in(
     if changed or unfinished:
         anew = _named_anew(embedding, vectors)
         listed = [anew if each is old else each for each in kinds.embeddings]
-        new = with_embeddings(kinds.excerpt, listed if old else [*listed, anew])
+        new = with_embeddings(own_features(kinds), listed if old else [*listed, anew])
         builder = store.begin_build(new, old=kinds, extending=embedding.name)
         with progress.stage("Writing vectors", len(changed)) as advance:
             store.write_vectors(
@@ -152,10 +154,13 @@ def _matched(store: GraphStore, vectors: Vectors) -> tuple[dict[str, int], list[
     left = [key for key in vectors.keys if key not in ids]
     paths = dict(store.paths()) if left else {}
     endings = _Endings(paths.items())
+    called: dict[str, set[str]] = {}
+    for name, song in store.source_keys() if left else ():
+        called.setdefault(name, set()).add(song)
     rows: dict[str, int] = {}
     unknown: list[str] = []
     for row, key in enumerate(vectors.keys):
-        id = key if key in ids else _by_path(key, paths, endings)
+        id = key if key in ids else _by_name(key, paths, called, endings)
         if id is None:
             unknown.append(key)
             continue
@@ -168,19 +173,22 @@ def _matched(store: GraphStore, vectors: Vectors) -> tuple[dict[str, int], list[
     return rows, unknown
 
 
-def _by_path(key: str, paths: Mapping[str, str], endings: "_Endings") -> str | None:
+def _by_name(
+    key: str, paths: Mapping[str, str], called: Mapping[str, set[str]], endings: "_Endings"
+) -> str | None:
+    """The song at a path, or that a data set or table calls so, or whose path ends so."""
     if "\0" in key:
         return None
     for spelled in (storable(key), storable(os.fspath(normal(Path(key))))):
         if spelled is not None and spelled in paths:
             return paths[spelled]
-    found = endings.find(str(storable(key)))
+    found = called.get(str(indexable(key))) or endings.find(str(storable(key)))
     if len(found) > 1:
         raise WrongUsageError(
             f"{printable(key)!r} may be one of {len(found)} songs: name songs by their id, or by "
             "more of their path."
         )
-    return found.pop() if found else None
+    return next(iter(found), None)
 
 
 class _Endings:

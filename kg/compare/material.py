@@ -301,6 +301,7 @@ def restricted(kinds: FeatureSet, features: str) -> tuple[FeatureSet, NDArray[np
         kinds.columns[part],
         kinds.excerpt,
         tuple(each for each in kinds.embeddings if each.family == features),
+        kinds.given,
     )
     return own, np.arange(part.start, part.stop)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -12,6 +13,7 @@ from kg.audio.features import feature_set
 from kg.embeddings.ears import Ear, Ears
 from kg.errors import KgError, WrongUsageError
 from kg.excerpt import EXCERPT, Excerpt, as_seconds
+from kg.given import own_features
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet
 from kg.schema import check_family_name
@@ -28,13 +30,13 @@ _WAYS: Final = (
 )
 
 
-def with_embeddings(excerpt: float | None, embeddings: Iterable[Embedding]) -> FeatureSet:
-    """Our own features, for excerpts of this length, and these embeddings after them.
+def with_embeddings(own: FeatureSet, embeddings: Iterable[Embedding]) -> FeatureSet:
+    """A library's own features, heard or given, and these embeddings after them.
 
     Raises:
         WrongUsageError: two families have one name.
     """
-    own, listed = feature_set(excerpt), tuple(embeddings)
+    listed = tuple(embeddings)
     if not listed:
         return own
     taken = set(own.families)
@@ -51,27 +53,38 @@ def with_embeddings(excerpt: float | None, embeddings: Iterable[Embedding]) -> F
         for each in listed
     ]
     text = json.dumps([own.version, told])
-    return FeatureSet(
+    return replace(
+        own,
         version=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
         families={
             **own.families,
             **{e.family: slice(*ends[i : i + 2]) for i, e in enumerate(listed)},
         },
         columns=(*own.columns, *(name for each in listed for name in each.columns)),
-        excerpt=excerpt,
         embeddings=listed,
     )
 
 
-def cut_off(pending: str | None) -> str:
-    """Say how to go on where an ingest was cut off, which gave songs vectors of `pending`."""
+def as_now(kinds: FeatureSet) -> FeatureSet:
+    """What a library's features are called by this kg: another version where it makes others."""
+    return with_embeddings(own_features(kinds), kinds.embeddings)
+
+
+def cut_off(pending: str | None, *, given: bool = False) -> str:
+    """Say how to go on where an ingest was cut off, which gave songs vectors of `pending`.
+
+    Args:
+        pending: Embeddings whose vectors were on their way, if any.
+        given: Whether a table gives the library's own features.
+    """
     if pending is not None and pending.startswith(FILE):
         family = pending.removeprefix(FILE)
         return (
             f"Taking in the vectors of {family!r} was cut off: run `kg ingest --vectors FILE "
             f"--family {family}` again with the same file."
         )
-    return "An ingest was cut off: run `kg ingest` again on the same folders."
+    what = "table" if given else "folders"
+    return f"An ingest was cut off: run `kg ingest` again on the same {what}."
 
 
 def is_file(embedding: Embedding) -> bool:
@@ -131,11 +144,11 @@ def choose(
     check_names(names or ())
     old: tuple[Embedding, ...] = ()
     if there is None:
-        seconds = as_seconds(EXCERPT if excerpt is None else excerpt)
+        own = feature_set(as_seconds(EXCERPT if excerpt is None else excerpt))
         if names is None and (musicnn_is_here(folder) or offer()):
             names = [MUSICNN]
     else:
-        seconds, old = there.excerpt, there.embeddings
+        own, old = own_features(there), there.embeddings
     networks: list[tuple[Embedding, Callable[[], Ear]]] = [
         (each, partial(same_ear, each, folder, trust_remote_code=trust_remote_code))
         for each in old
@@ -164,7 +177,7 @@ def choose(
             known.add(called)
             new.append(ear.embedding)
             networks.append((ear.embedding, partial(_as_is, ear)))
-    return Ears(with_embeddings(seconds, [*old, *new]), there, networks)
+    return Ears(with_embeddings(own, [*old, *new]), there, networks)
 
 
 def _as_is(ear: Ear) -> Ear:

@@ -143,8 +143,8 @@ def _look(connection: Connection) -> _Look:
         )
     if [build["state"] for build in found.builds] != ["complete"]:
         raise NotReadyError(
-            "The graph is not finished: run `kg ingest` again on the same folders, or `kg train`, "
-            "then dump it."
+            "The graph is not finished: run the same `kg ingest` again, or `kg train`, then "
+            "dump it."
         )
     return found
 

@@ -47,8 +47,8 @@ class FoundSong:
 def find_song(connection: Connection, text: str) -> str:
     """The id of the song that is called so.
 
-    Exact names go before others: an id, a path, a title, a title in other letter case, and the
-    first digits of an id, four at least.
+    Exact names go before others: an id, a path, what a data set or table calls it, a title, a title
+    in other letter case, and the first digits of an id, four at least.
 
     Raises:
         KgError: there is none, or several; the message names them.
@@ -62,6 +62,7 @@ def find_song(connection: Connection, text: str) -> str:
     tests = (
         lambda song: song["id"] == text,
         lambda song: not {song["path"], *song["paths"]}.isdisjoint(paths),
+        lambda song: song["key"] == text,
         lambda song: song["title"] == text,
         lambda song: (song["title"] or "").lower() == text.lower(),
         lambda song: prefix and song["id"].startswith(prefix),
@@ -94,7 +95,7 @@ def read_song(connection: Connection, id: str) -> FoundSong:
 
 def _several(text: str, songs: Sequence[Mapping[str, Any]]) -> str:
     listed = [
-        f"{song['id'][:12]} ({song['artist'] or 'artist unknown'}, {song['path'] or 'no file'})"
+        f"{song['id'][:12]} ({song['artist'] or 'artist unknown'}, {_place(song)})"
         for song in sorted(songs, key=lambda song: song["id"])[:_LISTED]
     ]
     more = len(songs) - len(listed)
@@ -103,6 +104,12 @@ def _several(text: str, songs: Sequence[Mapping[str, Any]]) -> str:
         f"{'; '.join(listed)}{f' and {more} more' if more else ''}. Name the one you mean by its "
         "id, or by its path."
     )
+
+
+def _place(song: Mapping[str, Any]) -> str:
+    """Where a song lies, or what it is a row of."""
+    row = f"{song['source']} {song['key']}" if song["source"] and song["key"] else "no file"
+    return str(song["path"] or row)
 
 
 def _none(connection: Connection, text: str) -> str:

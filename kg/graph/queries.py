@@ -114,6 +114,18 @@ RETURN s.id AS id, s.path AS path, s.paths AS paths,
        EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged,
        [(s)-[:BY]->(a:Artist) | a.id] AS by_artist, [(s)-[:ON]->(a:Album) | a.id] AS on_album
 """
+# All that a row of a table says of a song, as it was when it came.
+SONGS_AS_TOLD: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, properties(s) AS properties,
+       [(s)-[r:IN_GENRE]->(g:Genre) | [g.name, r.source]] AS genres
+"""
+ROWS_OF_SOURCE: Final = """
+MATCH (s:Song)
+WHERE s.source = $source AND s.path IS NULL
+RETURN s.id AS id
+"""
 UPDATE_SONGS: Final = "UNWIND $rows AS row MATCH (s:Song {id: row.id}) SET s += row.properties"
 # New ones, with their genres by number: nothing has to be looked for.
 CREATE_SONGS: Final = """
@@ -372,11 +384,12 @@ RETURN s.id AS id, s.title AS title, coalesce(s.paths, [s.path]) AS paths
 # One pass over the songs: how well each fits is for the reader to rank.
 SONGS_CALLED: Final = """
 MATCH (s:Song)
-WHERE s.id = $text OR s.path IN $paths OR toLower(s.title) = toLower($text)
+WHERE s.id = $text OR s.path IN $paths OR s.sourceKey = $text
+  OR toLower(s.title) = toLower($text)
   OR any(path IN coalesce(s.paths, []) WHERE path IN $paths)
   OR ($prefix <> '' AND s.id STARTS WITH $prefix)
-RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path,
-       coalesce(s.paths, []) AS paths
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.path AS path, s.source AS source,
+       s.sourceKey AS key, coalesce(s.paths, []) AS paths
 """
 TITLES_LIKE: Final = """
 MATCH (s:Song)
@@ -477,7 +490,7 @@ SONG_KEYS: Final = """
 MATCH (s:Song)
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.splitGiven AS given,
-       s.recording AS recording, s.title AS title, s.path AS path
+       s.recording AS recording, s.title AS title, coalesce(s.path, s.sourceKey) AS path
 """
 _TABLE: Final = """
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
@@ -887,6 +900,12 @@ DELETE n
 }
 ANY_SONG: Final = "MATCH (s:Song) RETURN s.id AS id LIMIT 1"
 DELETE_SPACE: Final = "MATCH (f:FeatureSpace) DETACH DELETE f"
+# What data sets and tables call songs.
+ALL_SOURCE_KEYS: Final = """
+MATCH (s:Song)
+WHERE s.sourceKey IS NOT NULL
+RETURN s.id AS id, s.sourceKey AS key
+"""
 ALL_PATHS: Final = """
 MATCH (s:Song)
 WHERE s.path IS NOT NULL

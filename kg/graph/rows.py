@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from kg.schema import FURTHER
 from kg.splits import SplitSong
 
 Edges = NDArray[np.int64]
+Told = Literal["all", "features", "other"]
+"""Of what a source says of a song the graph has all, the features only, or other features."""
 Floats = NDArray[np.float32]
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kg.clusters import FeatureSpace, lacking
+from kg.clusters import FeatureSpace, no_numbers
 from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
@@ -32,6 +32,7 @@ from kg.graph.rows import (
     Looks,
     ModelRow,
     SongTable,
+    Told,
     Verdict,
 )
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
@@ -41,6 +42,7 @@ from kg.records import Embedding, FeatureSet, NewSong, SongRecord
 from kg.schema import FURTHER, PLAYLIST_NODE, TAG_NODE, cluster_id, vector_property
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
+from kg.text import indexable
 
 T = TypeVar("T")
 
@@ -163,6 +165,24 @@ class GraphStore:
                 found[row["id"]] = row["title"] or row["path"] or row["id"]
         return found
 
+    def as_told(self, songs: Sequence[NewSong]) -> dict[str, Told]:
+        """How much of what their source says of songs is in the graph already, by id; songs that
+        aren't there are left out.
+        """
+        ids = [song.record.id for song in songs]
+        there = {row["id"]: row for row in self._read(queries.SONGS_AS_TOLD, ids=ids)}
+        return {
+            song.record.id: writing.as_told(song, row["properties"], row["genres"])
+            for song in songs
+            for row in [there.get(song.record.id)]
+            if row is not None
+        }
+
+    def rows_of(self, source: str) -> list[str]:
+        """Songs that are rows of a table or data set of that name, sorted."""
+        rows = self._read(queries.ROWS_OF_SOURCE, source=indexable(source))
+        return sorted(row["id"] for row in rows)
+
     def read_keys(self) -> list[SplitSong]:
         """What a split needs to know of every song, sorted by id."""
         return reading.read_keys(self.connection)
@@ -247,6 +267,11 @@ class GraphStore:
         for row in self._read(queries.ALL_PATHS):
             for path in row["paths"]:
                 yield path, row["id"]
+
+    def source_keys(self) -> Iterator[tuple[str, str]]:
+        """What data sets and tables call songs: (key, id); several may call one so."""
+        for row in self._read(queries.ALL_SOURCE_KEYS):
+            yield row["key"], row["id"]
 
     def write_vectors(
         self,
@@ -356,7 +381,8 @@ class GraphStore:
             "families": list(kinds.families),
             "familySizes": [part.stop - part.start for part in kinds.families.values()],
             "columns": list(kinds.columns),
-            "excerpt": of_seconds(kinds.excerpt),
+            "excerpt": None if kinds.given else of_seconds(kinds.excerpt),
+            "given": kinds.given or None,
             "extending": extending,
             "embeddings": [
                 json.dumps({"name": each.name, "identity": each.identity, "family": each.family})
@@ -461,9 +487,7 @@ class GraphStore:
         """
         spaces = self._feature_spaces()
         if len(spaces) != 1 or spaces[0]["state"] != COMPLETE:
-            raise GraphError(
-                "The graph is not finished: run `kg ingest` again on the same folders."
-            )
+            raise GraphError("The graph is not finished: run the same `kg ingest` again.")
         (row,) = spaces
         kinds, builder = _feature_set(row), row.get("builder")
         widths = {family: part.stop - part.start for family, part in kinds.families.items()}
@@ -663,12 +687,8 @@ class GraphStore:
     # --- plumbing --------------------------------------------------------------------------------
 
     def _refuse_no_numbers(self, songs: SongTable, kinds: FeatureSet | None) -> None:
-        numbers = np.isfinite(songs.features)
-        if kinds is not None and kinds.embeddings:
-            for family, missing in lacking(kinds, songs.features).items():
-                part = kinds.families[family]
-                numbers[:, part] |= missing[:, None] & np.isnan(songs.features[:, part])
-        bad = [songs.ids[row] for row in np.flatnonzero(~numbers.all(axis=1)).tolist()]
+        broken = no_numbers(kinds, songs.features)
+        bad = [songs.ids[row] for row in np.flatnonzero(broken).tolist()]
         if bad:
             names = ", ".join(repr(name) for name in self.known(bad[:3]).values())
             have = "song has" if len(bad) == 1 else "songs have"
@@ -711,16 +731,18 @@ def _credited(song: Mapping[str, Any]) -> SongRecord:
 
 def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
     families, columns = _families(space), tuple(space["columns"])
+    given = space.get("given") or ""
     return FeatureSet(
         version=space["version"],
         families=families,
         columns=columns,
         # Graphs from before this could be chosen don't say.
-        excerpt=as_seconds(space.get("excerpt", EXCERPT)),
+        excerpt=None if given else as_seconds(space.get("excerpt", EXCERPT)),
         embeddings=tuple(
             Embedding(**said, columns=columns[families[said["family"]]])
             for said in map(json.loads, space.get("embeddings") or ())
         ),
+        given=given,
     )
 
 

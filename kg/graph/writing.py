@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from kg.credits import Credit, album_of, artist_of
 from kg.errors import RebuiltError
+from kg.genres.names import genre_key
 from kg.graph import queries
 from kg.graph.driver import neo4j
-from kg.graph.rows import Floats, Guess, Links, Verdict
+from kg.graph.rows import Floats, Guess, Links, Told, Verdict
 from kg.graph.transactions import fetch, pack, run
 from kg.graph.tree import called
 from kg.records import NewSong, SongRecord
@@ -362,6 +363,26 @@ def song_properties(song: NewSong) -> dict[str, Any]:
         "features": pack(song.features),
         **{vector_property(family): pack(own) for family, own in song.vectors.items()},
     }
+
+
+def as_told(
+    song: NewSong, properties: Mapping[str, Any], genres: Collection[Sequence[str]]
+) -> Told:
+    """How much of what its source says of a song is in the graph.
+
+    Args:
+        song: As its source has it now.
+        properties: Of its node.
+        genres: Name and source of each genre there.
+    """
+    said = song_properties(song)
+    if properties.get("features") != said["features"]:
+        return "other"
+    labels = {(genre_key(name), song.record.genre_source) for name in _genres(song)}
+    there = {(genre_key(name), source) for name, source in genres}
+    by_hand = any(source == "user" for _, source in there)
+    same = all(properties.get(name) == value for name, value in said.items())
+    return "all" if same and (not labels or by_hand or labels == there) else "features"
 
 
 def paths_of(record: SongRecord) -> list[str]:

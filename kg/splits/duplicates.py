@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kg.clusters import moments
 from kg.records import FeatureSet
 
 Floats = NDArray[np.float32]
@@ -34,6 +35,9 @@ _LOWEST_BAND, _HIGHEST_BAND = 11, 90
 # Features of other kinds say only that two rows are the same numbers, within this many standard
 # deviations; and of a handful of columns not even that.
 _TABLE_UNIT, _TABLE_COLUMNS = 0.02 / RADIUS, 8
+_FURTHEST: Final = np.float32(
+    1e6
+)  # of a table's numbers from their mean, so that squares are finite
 
 # No recording is in a library this often: it is a sound that many songs share, such as noise.
 COPIES: Final = 100
@@ -53,25 +57,27 @@ def recordings(ids: Sequence[str], features: Floats, kinds: FeatureSet) -> dict[
         features: Raw features, float32 [n, d].
         kinds: What the columns mean.
     """
-    sounds = _sounds(features, kinds)
-    if sounds is None or len(ids) < 2:
+    if len(ids) < 2:
         return {}
+    sounds, able = _sounds(features, kinds)
     found: dict[str, str] = {}
     for rows in _groups(_pairs(sounds)):
         if len(rows) <= COPIES:
-            first = min(ids[row] for row in rows)
-            found.update((ids[row], first) for row in rows)
+            copies = [ids[row] for row in able[rows].tolist()]
+            found.update(dict.fromkeys(copies, min(copies)))
     return found
 
 
-def _sounds(features: Floats, kinds: FeatureSet) -> Floats | None:
-    """Vectors [n, m] whose distance is in units of `RADIUS`; None where columns can't tell."""
+def _sounds(features: Floats, kinds: FeatureSet) -> tuple[Floats, NDArray[np.int64]]:
+    """Vectors [m, c] whose distance is in units of `RADIUS`, and the rows of songs [m] that they
+    are of; none where columns can't tell.
+    """
     bands = [
         column
         for column, name in enumerate(kinds.columns)
         if (band := _MEL_BAND.fullmatch(name)) and _LOWEST_BAND <= int(band[1]) <= _HIGHEST_BAND
     ]
-    if "chroma" in kinds.families and bands:
+    if not kinds.given and "chroma" in kinds.families and bands:
         chroma = features[:, kinds.families["chroma"]]
         mel = features[:, bands]
         mel = mel - mel.mean(axis=1, keepdims=True)
@@ -81,15 +87,18 @@ def _sounds(features: Floats, kinds: FeatureSet) -> Floats | None:
                 mel / np.float32(_MEL_UNIT * np.sqrt(2 * mel.shape[1])),
             ]
         )
-        return sounds
-    scale = features.std(axis=0, dtype=np.float64).astype(np.float32)
-    telling = scale > 0
-    if telling.sum() < _TABLE_COLUMNS:
-        return None
-    unit = np.float32(_TABLE_UNIT * np.sqrt(telling.sum()))
-    centred = features[:, telling] - features[:, telling].mean(axis=0)
-    standard: Floats = centred / (scale[telling] * unit)
-    return standard
+        return sounds, np.arange(len(sounds))
+    own = kinds.families[kinds.embeddings[0].family].start if kinds.embeddings else None
+    mean, scale = moments(features[:, :own])
+    telling = np.flatnonzero(scale > 1e-6 * (np.abs(mean) + 1e-6))  # the others are constant
+    there = ~np.isnan(features[:, telling])
+    able = np.flatnonzero(there.sum(axis=1) >= _TABLE_COLUMNS)
+    unit = np.float32(_TABLE_UNIT * np.sqrt(max(1, len(telling))))
+    with np.errstate(over="ignore"):
+        standard = (features[np.ix_(able, telling)] - mean[telling]) / (scale[telling] * unit)
+    # What is missing counts as the mean.
+    numbers: Floats = np.nan_to_num(np.clip(standard, -_FURTHEST, _FURTHEST), copy=False)
+    return numbers, able
 
 
 def _pairs(sounds: Floats) -> Pairs:

@@ -27,7 +27,7 @@ def test_strongest_tags() -> None:
 
 
 def test_edges_of_many_songs() -> None:
-    kinds = with_embeddings(None, [FILE, HEARS])
+    kinds = with_embeddings(feature_set(None), [FILE, HEARS])
     x = np.zeros((3, len(kinds.columns)), np.float32)
     x[0, -4:] = [1, 0.5, 0.4, 0.0]
     x[1, -4:] = np.nan
@@ -43,15 +43,15 @@ def test_edges_of_many_songs() -> None:
 
 def test_features_with_embeddings() -> None:
     own = feature_set(10.0)
-    assert with_embeddings(10.0, []) == own
-    kinds = with_embeddings(10.0, [HEARS, FILE])
+    assert with_embeddings(feature_set(10.0), []) == own
+    kinds = with_embeddings(feature_set(10.0), [HEARS, FILE])
     width = len(own.columns)
     assert kinds.families["net"] == slice(width, width + 4)
     assert kinds.columns[kinds.families["mine"]] == FILE.columns
     assert kinds.families["mfcc"] == own.families["mfcc"]
 
     def version(*embeddings: Embedding) -> str:
-        return with_embeddings(10.0, embeddings).version
+        return with_embeddings(feature_set(10.0), embeddings).version
 
     newer = Embedding("n", "2", "net", HEARS.columns)
     updated = Embedding("file:mine", "2", "mine", FILE.columns)
@@ -60,7 +60,7 @@ def test_features_with_embeddings() -> None:
     assert version(updated) == version(FILE)
     for clash in ([HEARS, newer], [Embedding("file:mel", "1", "mel", ("a",))]):
         with pytest.raises(WrongUsageError, match="already: name another"):
-            with_embeddings(None, clash)
+            with_embeddings(feature_set(None), clash)
 
 
 def test_names() -> None:

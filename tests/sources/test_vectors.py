@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from kg.errors import WrongUsageError
 from kg.files import QuietFile
+from kg.sources import npz as npz_module
+from kg.sources import reading as reading_module
 from kg.sources import vectors as vectors_module
 from kg.sources.vectors import Vectors, read_vectors
 
@@ -110,7 +112,7 @@ def test_vectors_over_time_are_averaged(
     wanted = frames.mean(axis=1).astype(np.float32)
     file = npz(tmp_path, ids=np.array(IDS), vectors=np.asarray(frames, order=order))
     require(read_vectors(file), values=wanted)
-    monkeypatch.setattr(vectors_module, "_CHUNK", 100)  # a song, or a number of all, at a time
+    monkeypatch.setattr(npz_module, "CHUNK", 100)  # a song, or a number of all, at a time
     require(read_vectors(file), values=wanted)
 
 
@@ -212,7 +214,7 @@ def test_many_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_song_that_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors_module, "_CHUNK", 4)  # a row at a time
+    monkeypatch.setattr(npz_module, "CHUNK", 4)  # a row at a time
     order = [0, 0, 1, 0, 2, 1]
     keys, values = np.array(IDS)[order], VALUES[order]
     require(read_vectors(npz(tmp_path, ids=keys, vectors=values)))
@@ -289,7 +291,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> QuietFile:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(vectors_module, "open_file", refuse)
+    monkeypatch.setattr(reading_module, "open_file", refuse)
     assert "can't be read: no permission; name an NPZ or Parquet" in why_not(tmp_path / "a.npz")
 
 
@@ -563,7 +565,7 @@ def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "its array 'vectors' claims to unpack to 3.8 GB, more than can be in" in why_not(file)
 
     file.write_bytes(whole)
-    monkeypatch.setattr(vectors_module, "_MOST_BYTES", 10_000_000)
+    monkeypatch.setattr(npz_module, "MOST_BYTES", 10_000_000)
     assert "its array 'vectors' claims to unpack to 0.0 GB" in why_not(file)
     songs = npz(tmp_path, **{f"{n}": np.zeros(1_000_000, np.float32) for n in range(3)})
     assert "its arrays claim to unpack to more than" in why_not(songs)

@@ -1,0 +1,229 @@
+"""Tables on their way into the graph: rows become songs, whose features nobody has to hear."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kg.build import build_graph
+from kg.errors import KgError
+from kg.genres.tree import check_no_cycle
+from kg.given import column_order, given_features, refuse_table, with_new_values
+from kg.graph.rows import Counts, Floats
+from kg.graph.store import GraphStore
+from kg.graph.transactions import BATCH, batches
+from kg.progress import SILENT, Progress
+from kg.records import FeatureSet, NewSong
+from kg.removal import remove_songs
+from kg.sources.dataset import Batch, LeftOut, SourceTable
+from kg.text import printable
+
+# Rows that a report names; of all others it says how many they are.
+LISTED: Final = 1000
+# Bytes of features in a transaction: wide rows go in smaller batches.
+_MOST_BYTES: Final = 16 << 20
+
+SAME_ID: Final = "an earlier row has the same id"
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What an ingest of a table came to.
+
+    Attributes:
+        name: Of the table, or of the data set.
+        taken: Songs that are now in the graph from it.
+        new: How many of them weren't there before.
+        changed: How many were there with other values, names or genres.
+        left_out: Rows that did not become songs, and why: the first `LISTED` of them.
+        rows_left_out: How many they are.
+        families: Columns of each feature family of the library.
+        missing: Share of the values of these songs that are missing.
+        bare: Songs without any value.
+        remarks: Sentences that a reader should know before the songs are used.
+        pruned: Songs that were removed, as the table has them no more.
+        rebuilt: Whether clusters and similar songs had to be made anew.
+        counts: What is in the graph now; None where no row could be taken.
+        few: Genres with a single song: they can be learned from but not measured.
+    """
+
+    name: str
+    taken: int
+    new: int
+    changed: int
+    left_out: Sequence[LeftOut]
+    rows_left_out: int
+    families: Mapping[str, int]
+    missing: float
+    bare: int
+    remarks: Sequence[str]
+    pruned: int = 0
+    rebuilt: bool = False
+    counts: Counts | None = None
+    few: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was seen of a table so far."""
+
+    seen: set[int] = field(default_factory=set)
+    left_out: list[LeftOut] = field(default_factory=list)
+    rows_left_out: int = 0
+    new: int = 0
+    changed: int = 0
+    values: int = 0
+    missing: int = 0
+    bare: int = 0
+
+    def leave_out(self, rows: Sequence[LeftOut]) -> None:
+        self.rows_left_out += len(rows)
+        self.left_out += rows[: LISTED - len(self.left_out)]
+
+    def is_first(self, id: str) -> bool:
+        """Whether no row before had this id; 16 bytes a row, not 32 characters, are kept."""
+        number, before = int(id, 16), len(self.seen)
+        self.seen.add(number)
+        return len(self.seen) > before
+
+
+def check_table(table: SourceTable, there: FeatureSet | None) -> None:
+    """Refuse a table whose features can't be those of the library, before it is read.
+
+    Args:
+        table: The table.
+        there: What the features of the library mean; None: it is new.
+
+    Raises:
+        WrongUsageError: they can't, or it has none, or its genre tree goes in a circle.
+    """
+    _features(table, there)
+    check_no_cycle(table.parents)
+
+
+def gone_rows(store: GraphStore, table: SourceTable, progress: Progress = SILENT) -> list[str]:
+    """Songs that came from a table of this name and aren't in it any more; reads all of it.
+
+    Raises:
+        KgError: no row of it is a song, so that all would go.
+    """
+    seen: set[str] = set()
+    with progress.stage("Looking for rows that are gone", table.songs) as advance:
+        for batch in table.batches():
+            seen.update(song.id for song in batch.songs)
+            advance(len(batch.songs))
+    if not seen:
+        raise KgError(
+            f"No row of {printable(table.name)} is a song, so --prune removes nothing: look at "
+            "that table, or name the songs to `kg forget`."
+        )
+    return [id for id in store.rows_of(table.name) if id not in seen]
+
+
+def take_in(
+    store: GraphStore,
+    table: SourceTable,
+    there: FeatureSet | None,
+    neighbours_dir: Path,
+    progress: Progress = SILENT,
+    *,
+    gone: Sequence[str] = (),
+) -> TableReport:
+    """Write the rows of a table as songs, batch by batch, and connect the graph.
+
+    Rows that are in the graph as they are cost a look; so an ingest that was cut off goes on.
+
+    Args:
+        store: The graph, in which nobody else writes meanwhile.
+        table: The table.
+        there: What the features in the graph mean; None: it is empty.
+        neighbours_dir: Where the neighbour index is kept.
+        progress: Told how far it is.
+        gone: Songs to remove, from `gone_rows`.
+
+    Raises:
+        WrongUsageError: its features can't be those of the library.
+        KgError: the table turns out to be broken.
+    """
+    kinds, order = _features(table, there)
+    families = {family: part.stop - part.start for family, part in kinds.families.items()}
+    pruned = remove_songs(store.connection, gone, progress)
+    tally, builder = _Tally(), None
+    with progress.stage("Reading the table", table.songs) as advance:
+        for batch in table.batches():
+            for songs in batches(_songs(batch, order, tally), _rows_at_once(order)):
+                told = store.as_told(songs)
+                tally.new += len(songs) - len(told)
+                tally.changed += sum(how != "all" for how in told.values())
+                # The graph says that it isn't finished before a song is new, or has other values.
+                if builder is None and (
+                    len(told) < len(songs) or any(how == "other" for how in told.values())
+                ):
+                    kinds = with_new_values(kinds, secrets.token_hex(6))
+                    builder = store.begin_build(kinds, old=there)
+                wanted = [song for song in songs if told.get(song.record.id) != "all"]
+                store.write_songs(wanted, builder=builder)
+            advance(len(batch.songs) + len(batch.left_out), len(batch.left_out))
+    report = TableReport(
+        name=table.name,
+        taken=len(tally.seen),
+        new=tally.new,
+        changed=tally.changed,
+        left_out=tally.left_out,
+        rows_left_out=tally.rows_left_out,
+        families=families,
+        missing=tally.missing / max(1, tally.values),
+        bare=tally.bare,
+        remarks=table.remarks,
+        pruned=pruned,
+    )
+    if not tally.seen:
+        return report
+    if table.parents:
+        store.write_tree(table.parents)
+    rebuilt = build_graph(store, kinds, neighbours_dir, progress)
+    return replace(report, rebuilt=rebuilt, counts=store.counts(), few=store.single_song_genres())
+
+
+def _features(table: SourceTable, there: FeatureSet | None) -> tuple[FeatureSet, NDArray[np.int64]]:
+    """What the library's features mean, and where each of its own columns stands in the table."""
+    if there is None:
+        kinds = given_features(table.families)
+        return kinds, np.arange(len(kinds.columns))
+    refuse_table(there)
+    return there, column_order(there, table.families)
+
+
+def _songs(batch: Batch, order: NDArray[np.int64], tally: _Tally) -> Iterator[NewSong]:
+    """The songs of a batch that no row before was, with what is missing as NaN."""
+    tally.leave_out(batch.left_out)
+    if len(batch.songs) == 0:
+        return
+    if batch.features.shape != (len(batch.songs), len(order)):
+        raise ValueError(f"{batch.features.shape} features of {len(batch.songs)} songs")
+    x: Floats = batch.features[:, order].astype(np.float32, copy=False)
+    # One bit pattern: values are compared as bytes.
+    x = np.where(np.isfinite(x), x, np.float32(np.nan))
+    missing = np.isnan(x).sum(axis=1)
+    for row, record in enumerate(batch.songs):
+        if not tally.is_first(record.id):
+            tally.leave_out([LeftOut(record.key, SAME_ID)])
+            continue
+        tally.values += len(order)
+        tally.missing += int(missing[row])
+        tally.bare += bool(missing[row] == len(order))
+        yield NewSong(
+            # Who has no title is called as its table calls it, as a file is by its name.
+            record if record.title else replace(record, title=record.key or None),
+            x[row],
+            batch.durations[row] if batch.durations else None,
+            None,
+        )
+
+
+def _rows_at_once(order: NDArray[np.int64]) -> int:
+    return max(1, min(BATCH, _MOST_BYTES // (4 * len(order))))
