@@ -16,6 +16,7 @@ from cli.listening import (
     trust_option,
 )
 from cli.options import App, json_option, pass_app, policy_option, strict_option
+from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_prompt
 from cli.table_report import given_by
 from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, table_options
@@ -122,6 +123,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     is_flag=True,
     help="Show what a table would become, or what --prune would remove, and end there.",
 )
+@click.option("--playlists", is_flag=True, help="Also take in playlists below these folders.")
 @strict_option
 @json_option
 @pass_app
@@ -141,6 +143,7 @@ def ingest(
     prune: bool,
     yes: bool,
     dry_run: bool,
+    playlists: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -158,6 +161,7 @@ def ingest(
       kg ingest ~/Music --embedding musicnn
       kg ingest ~/Music --genre-tree my-genres.txt
       kg ingest ~/Music --prune --dry-run
+      kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
       kg ingest features.csv --dry-run
       kg ingest features.csv --genre top_genre --features 'mfcc*' --features tempo
@@ -225,6 +229,8 @@ def ingest(
             offer=offer_musicnn(app, as_json=as_json),
         )
         report_of_tree = tree and report.counts and library.write_genre_tree(tree)
+        if report.counts is not None:
+            report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
@@ -232,6 +238,8 @@ def ingest(
         raise click.ClickException("No file could be taken in; the reasons are above.")
     if not as_json:
         _print_ingested(report, report.counts)
+    if report.playlists is not None:
+        print_playlists(app, report.playlists, as_json=as_json)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":

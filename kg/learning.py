@@ -30,11 +30,13 @@ from kg.progress import SILENT, Progress
 from kg.saved_models import (
     LEVEL,
     OLD_SONGS,
+    OLD_TAGS,
     Kept,
     check_writable,
     description,
     graph_rows,
     kept_checkpoints,
+    known_nodes,
     label_fingerprint,
     latest_model,
     level_of,
@@ -275,7 +277,7 @@ def train(
     )
     layers = training.layer_outputs(result.model, data)
     about = {**description(model, maps, options.seed), **judge.description(), LEVEL: level}
-    save_checkpoint(folder, result.model, layers, about, maps.songs, judge.tensors())
+    save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
     trained = model
     model, predicted = in_turn(
         lambda: _write_back(store, trained, maps, judge, scores, x, progress)
@@ -348,6 +350,7 @@ def fit(
                 GENRE_EDGE,
                 groups=maps.families,
                 silent=maps.silent,
+                gathered=maps.gathered,
                 encoder=encoder,
                 config=config,
                 device=options.device,
@@ -419,7 +422,8 @@ def predict(
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
         judge = judge_of(loaded)
-        rows = at_level(store.read_graph(), level_of(loaded.extra))
+        rows = store.read_graph().known_to(known_nodes(loaded.model))
+        rows = at_level(rows, level_of(loaded.extra))
         reason = misfit(loaded.extra, rows.genres, rows.space.version)
         if reason is not None:
             raise NotReadyError(
@@ -440,9 +444,11 @@ def predict(
         x = data[SONG_NODE].x
         if loaded.extra["build"] != maps.build:
             judge = on_graph(judge, rows, x)
-        about = {key: told for key, told in loaded.extra.items() if key != OLD_SONGS}
+        about = {
+            key: told for key, told in loaded.extra.items() if key not in (OLD_SONGS, OLD_TAGS)
+        }
         about |= {**graph_rows(maps), **judge.description()}
-        save_checkpoint(folder, loaded.model, layers, about, maps.songs, judge.tensors())
+        save_checkpoint(folder, loaded.model, layers, about, maps, judge.tensors())
     model = replace(model, checkpoint=str(folder))
     model, predicted = _write_back(store, model, maps, judge, scores, x, progress)
     return PredictReport(

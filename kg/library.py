@@ -16,6 +16,7 @@ from kg.excerpt import Excerpt, as_excerpt, in_words, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
+from kg.text import printable
 
 if TYPE_CHECKING:
     from threading import Event
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kg.intake import AddReport, IngestReport
     from kg.learning import PredictReport, TrainOptions, TrainReport
     from kg.measuring import Side
+    from kg.playlists import PlaylistsReport, StoredPlaylist
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
     from kg.saved_models import Models, SavedModel
@@ -274,6 +276,7 @@ class Library:
                     builder=builder,
                     progress=self.progress,
                 )
+            self.store.credit_songs(self.progress)
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
             return replace(
                 report,
@@ -448,6 +451,61 @@ class Library:
             confirm(removal)
         self._in_turn(lambda: remove_songs(self.connection, ids, self.progress))
         return removal
+
+    def add_playlists(self, files: Source | Iterable[Source]) -> "PlaylistsReport":
+        """Take playlists in: `(:Playlist)-[:CONTAINS]->(:Song)` for entries that are songs here.
+
+        The same playlist taken in again is brought up to date.
+
+        Args:
+            files: M3U, M3U8 and PLS files, slices of the Million Playlist Dataset, or folders of
+                them.
+
+        Raises:
+            WrongUsageError: a file doesn't exist, or is no playlist by its name.
+            NotReadyError: nothing was ingested.
+            KgError: there is no playlist below these folders.
+        """
+        from kg.playlists import take_in
+        from kg.sources.playlists import HOW_TO_WRITE, playlist_files
+
+        unreadable: list[Rejected] = []
+        places = _paths(files)
+        found = playlist_files(places, unreadable)
+        if not found:
+            listed = ", ".join(map(printable, places))
+            raise KgError(f"There is no playlist below {listed}: {HOW_TO_WRITE}.")
+        self._require_songs()
+        report = self._in_turn(lambda: take_in(self.connection, found, self.progress))
+        return replace(report, rejected=[*unreadable, *report.rejected])
+
+    def playlists(self) -> "list[StoredPlaylist]":
+        """All playlists of the graph, by name."""
+        from kg.playlists import stored_playlists
+
+        self._require_songs()
+        return stored_playlists(self.connection)
+
+    def remove_playlists(
+        self, named: str | Iterable[str] = (), *, gone: bool = False
+    ) -> "list[StoredPlaylist]":
+        """Take playlists out of the graph; songs and files stay.
+
+        Args:
+            named: Their names, paths, or ids (four digits at least).
+            gone: Also those whose files aren't there any more.
+
+        Returns:
+            What went.
+
+        Raises:
+            KgError: there is no playlist that is called so, or there are several.
+        """
+        from kg.playlists import remove_playlists
+
+        listed = [named] if isinstance(named, str) else list(named)
+        self._require_songs()
+        return self._in_turn(lambda: remove_playlists(self.connection, listed, gone=gone))
 
     def watch(
         self,

@@ -17,7 +17,7 @@ from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
 from kg.progress import Progress
-from kg.schema import SONG_NODE
+from kg.schema import FURTHER, SONG_NODE, TAG_NODE
 from kg.settings import make_writable
 from kg.splits import SplitSong
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 Models = Literal["current", "all", "none"]
 
 ELSEWHERE = "of another graph"
-# Where checkpoints of format 2 name the songs of their outputs.
-OLD_SONGS = "songs"
+# Where older checkpoints name the songs of their outputs, and the tags.
+OLD_SONGS, OLD_TAGS = "songs", "tags"
 # Where checkpoints say which level of the genre tree they learned; older ones say nothing.
 LEVEL = "genre_level"
 
@@ -317,7 +317,7 @@ def save_checkpoint(
     model: "LinkModel",
     layers: "list[dict[str, Tensor]]",
     extra: Mapping[str, Any],
-    songs: Sequence[str],
+    maps: IdMaps,
     tensors: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Write a checkpoint.
@@ -327,7 +327,7 @@ def save_checkpoint(
         model: The trained model.
         layers: Its kept layer outputs.
         extra: From `description`, or that of an older checkpoint with `graph_rows` of the graph.
-        songs: `Song.id` by row of the layer outputs.
+        maps: What the rows of the layer outputs stand for.
 
     Raises:
         KgError: it can't be written there.
@@ -335,7 +335,8 @@ def save_checkpoint(
     from models import checkpoint
 
     try:
-        checkpoint.save(folder, model, layers, extra, {SONG_NODE: songs}, tensors)
+        names = {SONG_NODE: maps.songs, **maps.further}
+        checkpoint.save(folder, model, layers, extra, names, tensors)
     except checkpoint.CheckpointError as error:
         raise KgError(str(error)) from error
 
@@ -359,9 +360,10 @@ def description(model: ModelRow, maps: IdMaps, seed: int) -> dict[str, Any]:
 def graph_rows(maps: IdMaps) -> dict[str, Any]:
     """Which graph the kept layer outputs are of, and what their rows stand for in it.
 
-    Songs are as many as the library has, and are named beside their outputs.
+    Songs are as many as the library has, and are named beside their outputs; so is what else they
+    hang on.
     """
-    return {"build": maps.build, "clusters": list(maps.clusters), "tags": list(maps.tags)}
+    return {"build": maps.build, "clusters": list(maps.clusters)}
 
 
 def song_names(loaded: "Checkpoint") -> "Names":
@@ -379,6 +381,22 @@ def song_names(loaded: "Checkpoint") -> "Names":
             f"The checkpoint of model {loaded.extra.get('model')} doesn't say of which songs its "
             "outputs are: run `kg predict`."
         ) from error
+
+
+def further_names(loaded: "Checkpoint") -> "dict[str, Names]":
+    """Keys by row of what songs hang on beside clusters, by node type (`kg.schema.FURTHER`)."""
+    from models.names import Names
+
+    # Older checkpoints have tags at most, and name them in their description.
+    tags = loaded.extra.get(OLD_TAGS)
+    old = {TAG_NODE: Names.of(tags)} if tags else {}
+    return old | {node: names for node, names in loaded.names.items() if node in FURTHER}
+
+
+def known_nodes(model: "LinkModel") -> frozenset[str]:
+    """The node types that a model was trained with."""
+    shape = model.shape
+    return frozenset({*shape.features, *shape.learned, *shape.gathered})
 
 
 def check_writable(folder: Path) -> None:

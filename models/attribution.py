@@ -96,16 +96,17 @@ def attribute(
     Raises:
         ValueError: target edges are among the neighbours, or these don't fit the graph.
     """
-    relation_of = {reverse_of(relation): relation for relation in model.shape.relations}
+    named = (*model.shape.relations, *model.shape.gathering)
+    relation_of = {reverse_of(relation): relation for relation in named}
     if model.shape.target in map(relation_of.get, neighbours):
         raise ValueError(f"{model.shape.target} is what is scored: it can't be heard from")
     place: dict[Neighbour, int] = {}
     heard = {}
     for edge_type, senders in neighbours.items():
         relation = relation_of.get(edge_type, edge_type)
-        named = [Neighbour(relation, number) for number in senders.tolist()]
+        sending = [Neighbour(relation, number) for number in senders.tolist()]
         heard[edge_type] = torch.tensor(
-            [place.setdefault(each, len(place)) for each in named]
+            [place.setdefault(each, len(place)) for each in sending]
         ).long()
     relations = list(dict.fromkeys(each.relation for each in place))
     families = model.shape.groups

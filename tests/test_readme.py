@@ -27,9 +27,11 @@ def test_its_queries_run(library: Library, music: Path) -> None:
     assert len(answers[5]) >= 10  # what sounds like a song
 
 
-def test_the_cookbooks_queries_run(library: Library, music: Path) -> None:
+def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path) -> None:
     write_weights(library.settings.embeddings_dir)
     library.ingest(music)
+    (tmp_path / "all.m3u").write_text("\n".join(map(str, sorted(music.rglob("*.flac"))[1:])))
+    library.add_playlists(tmp_path / "all.m3u")
     library.train(TrainOptions(epochs=5))
     # Two genres are kinds of one that no song has.
     library.store.write_tree({name: ["loud"] for name in GENRES[:2]} | {"loud": ["music"]})
@@ -52,6 +54,7 @@ def test_the_cookbooks_queries_run(library: Library, music: Path) -> None:
     assert kinds == 3
     assert len(answers["By tags"]) == 3
     assert answers["By tags"][1] > 0
+    assert answers["By playlists"][:1] + answers["By playlists"][2:] == [20, 4, 1]
 
 
 def test_its_python_runs(

@@ -25,7 +25,6 @@ from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
     Counts,
-    Edges,
     Floats,
     GraphRows,
     Guess,
@@ -40,8 +39,8 @@ from kg.graph.rows import (
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
-from kg.records import Embedding, FeatureSet, NewSong
-from kg.schema import cluster_id, vector_property
+from kg.records import Embedding, FeatureSet, NewSong, SongRecord
+from kg.schema import FURTHER, PLAYLIST_NODE, TAG_NODE, cluster_id, vector_property
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
 from kg.text import indexable
@@ -138,6 +137,26 @@ class GraphStore:
             ids = [song.record.id for song in batch]
             ranked = [(id, by_song[id]) for id in ids if id in by_song]
             self.connection.write(work, batch, hanging, ranked)
+
+    def credit_songs(self, progress: Progress = SILENT) -> None:
+        """Give songs from before there were artists and albums theirs; once in a graph's life."""
+        if not self._count(queries.UNCREDITED):
+            return
+
+        def work(tx: neo4j.ManagedTransaction, batch: list[SongRecord]) -> None:
+            ids = [record.id for record in batch]
+            there = fetch(tx, queries.CREDITS_THERE, {"ids": ids})
+            for kind in writing.CREDITED:
+                linked = {row["id"]: row[kind.column] for row in there}
+                own = [(r.id, kind.of(r)) for r in batch if r.id in linked]
+                writing.write_credits(tx, kind, own, linked)
+
+        rows = self._read(queries.SONGS_TO_CREDIT)
+        with progress.stage("Naming artists and albums", len(rows)) as advance:
+            for batch in batches(rows):
+                self.connection.write(work, [_credited(row) for row in batch])
+                advance(len(batch))
+        self._write(queries.ALL_CREDITED)
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of these songs are in the graph: id to title (or path, or id)."""
@@ -512,8 +531,12 @@ class GraphStore:
             for family, centroids in space.centroids.items()
         }
         has_feature, similar_to = reading.read_links(self.connection, songs.ids, clusters)
-        tags = all_tags(space.kinds)
-        has_tag = reading.read_tags(self.connection, songs.ids, tags) if tags else _no_edges()
+        # A model knows all tags that could be heard, also those that nobody heard yet.
+        known = {TAG_NODE: all_tags(space.kinds)}
+        further = reading.read_further(self.connection, songs.ids, known)
+        if PLAYLIST_NODE in further:
+            own = further.pop(PLAYLIST_NODE).without(set(reading.read_labels(self.connection)))
+            further |= {PLAYLIST_NODE: own} if own.keys else {}
         if self.build() != build:
             raise RebuiltError
         genres = sorted({name for names in songs.genres for name in names})
@@ -530,8 +553,7 @@ class GraphStore:
             has_feature=has_feature,
             similar_to=similar_to,
             in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
-            tags=tags,
-            has_tag=has_tag,
+            further=further,
             tree=self.tree(),
         )
 
@@ -595,7 +617,7 @@ class GraphStore:
                 row["id"],
                 [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
                 sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
-                [(name, weight) for name, weight in sorted(row["tags"])],
+                {node: sorted(row[node]) for node in FURTHER},
             )
             for row in self._read(queries.HANGING, ids=list(ids))
         ]
@@ -702,6 +724,17 @@ def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
         raise RebuiltError
 
 
+def _credited(song: Mapping[str, Any]) -> SongRecord:
+    """A song of the graph, with what its artist and album are told from."""
+    return SongRecord(
+        id=song["id"],
+        path=None,
+        artist=song["artist"],
+        album_artist=song["albumArtist"],
+        album=song["album"],
+    )
+
+
 def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
     families, columns = _families(space), tuple(space["columns"])
     given = space.get("given") or ""
@@ -717,10 +750,6 @@ def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
         ),
         given=given,
     )
-
-
-def _no_edges() -> Edges:
-    return np.empty((2, 0), dtype=np.int64)
 
 
 def _families(space: Mapping[str, Any]) -> dict[str, slice]:
