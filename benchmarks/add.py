@@ -428,12 +428,17 @@ def told_both_ways(
     data, maps = to_hetero(before)
     config = training.TrainConfig(seed=seed)
     net = training.train(
-        data, GENRE_EDGE, groups=maps.families, silent=maps.silent, config=config
+        data,
+        GENRE_EDGE,
+        groups=maps.families,
+        silent=maps.silent,
+        gathered=maps.gathered,
+        config=config,
     ).model
     now = datetime.now(UTC)
     model = ModelRow("model", now, "current", str(scratch / "model"), "", "", {})
     about = description(model, maps, seed)
-    save_checkpoint(scratch / "model", net, training.layer_outputs(net, data), about, maps.songs)
+    save_checkpoint(scratch / "model", net, training.layer_outputs(net, data), about, maps)
 
     space = before.space
     standard = space.standardise(songs.x[new])

@@ -105,7 +105,12 @@ def judged(
     graph = replace(graph, songs=replace(graph.songs, artists=songs.artists))
     data, maps = to_hetero(graph)
     result = train(
-        data, GENRE_EDGE, groups=maps.families, silent=maps.silent, config=TrainConfig(seed=seed)
+        data,
+        GENRE_EDGE,
+        groups=maps.families,
+        silent=maps.silent,
+        gathered=maps.gathered,
+        config=TrainConfig(seed=seed),
     )
     scores, x = predict(result.model, data), data[SONG_NODE].x
     labelled = Labelled(graph)

@@ -146,7 +146,14 @@ def trained_on(clips: Clips, learn: Rows, seed: int) -> tuple[LinkModel, HeteroD
     data, maps = to_hetero(rows)
     config = TrainConfig(seed=seed)
     return (
-        train(data, GENRE_EDGE, groups=maps.families, silent=maps.silent, config=config).model,
+        train(
+            data,
+            GENRE_EDGE,
+            groups=maps.families,
+            silent=maps.silent,
+            gathered=maps.gathered,
+            config=config,
+        ).model,
         data,
         rows,
     )
@@ -179,7 +186,7 @@ def run_audio(folder: Path, weights: Path | None, draws: int) -> None:
         loaded, _ = load_checkpoint(current, library.settings.models_dir)
         song, genre, cluster, tag = (
             {key: row for row, key in enumerate(keys)}
-            for keys in (maps.songs, maps.genres, maps.clusters, maps.tags)
+            for keys in (maps.songs, maps.genres, maps.clusters, maps.further["tag"])
         )
 
         def neighbour(relationship: str, key: str) -> Neighbour:

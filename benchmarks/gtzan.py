@@ -168,6 +168,7 @@ def classifiers(
             GENRE_EDGE,
             groups=maps.families,
             silent=maps.silent,
+            gathered=maps.gathered,
             encoder=EncoderConfig(messages=messages),
             config=TrainConfig(seed=seed),
         )

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.genres import print_tree_report
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -14,7 +15,8 @@ from cli.listening import (
     remark_on_ears,
     trust_option,
 )
-from cli.options import App, json_option, pass_app, strict_option
+from cli.options import App, json_option, pass_app, policy_option, strict_option
+from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_prompt
 from cli.table_report import given_by
 from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, table_options
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
-_OF_TABLES = ("sources", "families", "prune", "yes", "dry_run", "strict", "as_json", *TABLE_ONLY)
+_OF_TABLES = (
+    *("sources", "families", "genre_tree", "prune", "yes", "dry_run", "strict", "as_json"),
+    *TABLE_ONLY,
+)
 GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
 
 
@@ -92,6 +97,12 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     "may be given several times.",
 )
 @table_options
+@click.option(
+    "--genre-tree",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also say what is a kind of what among genres; see `kg genres`.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
 @click.option(
     "--dask",
@@ -112,6 +123,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     is_flag=True,
     help="Show what a table would become, or what --prune would remove, and end there.",
 )
+@click.option("--playlists", is_flag=True, help="Also take in playlists below these folders.")
 @strict_option
 @json_option
 @pass_app
@@ -125,11 +137,13 @@ def ingest(
     vectors: Path | None,
     families: tuple[str, ...],
     columns: dict[str, Any],
+    genre_tree: Path | None,
     workers: int | None,
     dask: str | None,
     prune: bool,
     yes: bool,
     dry_run: bool,
+    playlists: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -145,7 +159,9 @@ def ingest(
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
       kg ingest ~/Music --embedding musicnn
+      kg ingest ~/Music --genre-tree my-genres.txt
       kg ingest ~/Music --prune --dry-run
+      kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
       kg ingest features.csv --dry-run
       kg ingest features.csv --genre top_genre --features 'mfcc*' --features tempo
@@ -156,6 +172,11 @@ def ingest(
     if vectors is not None or (families and table is None):
         _ingest_vectors(app, sources, vectors, families, as_json=as_json)
         return
+    tree = None
+    if genre_tree is not None:
+        from kg.genres.files import read_tree
+
+        tree = read_tree(genre_tree)  # before hours of listening
     if table is not None:
         refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
         ingest_table(
@@ -169,6 +190,11 @@ def ingest(
             strict=strict,
             as_json=as_json,
         )
+        if tree is not None and not dry_run:
+            with app.library() as library:
+                treed = library.write_genre_tree(tree)
+            if not as_json:
+                print_tree_report(app, treed)
         return
     if not sources:
         raise click.UsageError(
@@ -202,6 +228,9 @@ def ingest(
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
         )
+        report_of_tree = tree and report.counts and library.write_genre_tree(tree)
+        if report.counts is not None:
+            report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
         print_json(report)
@@ -209,6 +238,8 @@ def ingest(
         raise click.ClickException("No file could be taken in; the reasons are above.")
     if not as_json:
         _print_ingested(report, report.counts)
+    if report.playlists is not None:
+        print_playlists(app, report.playlists, as_json=as_json)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":
@@ -220,6 +251,8 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
+    if report_of_tree and not as_json:
+        print_tree_report(app, report_of_tree)
     remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
@@ -300,11 +333,17 @@ def _ingest_vectors(
 @click.command()
 @click.argument("songs", nargs=-1, required=True, type=click.Path())
 @trust_option
+@policy_option
 @strict_option
 @json_option
 @pass_app
 def add(
-    app: App, songs: tuple[str, ...], trust_remote_code: bool, strict: bool, as_json: bool
+    app: App,
+    songs: tuple[str, ...],
+    trust_remote_code: bool,
+    genre_policy: Path | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Add new songs and tell their genres, without retraining.
 
@@ -315,10 +354,11 @@ def add(
     Example:
       kg add new-song.mp3
       kg add new-album/
+      kg add new-song.mp3 --genre-policy my-genres.toml
     """
     from cli.output import doubted, print_json, print_rejected, print_table
 
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         report = library.add(songs, trust_remote_code=trust_remote_code)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
@@ -370,7 +410,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE")
+            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF")
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),

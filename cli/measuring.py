@@ -94,7 +94,7 @@ def evaluate(
 
 def _print(report: "EvaluateReport") -> None:
     from cli.output import local
-    from cli.scores import print_genres, print_looks, print_scores, print_tabular
+    from cli.scores import print_genres, print_looks, print_scores, print_several, print_tabular
 
     songs = SONGS[report.side]
     if report.model is not None:
@@ -110,12 +110,14 @@ def _print(report: "EvaluateReport") -> None:
         else:
             count = f"{report.recorded.songs} {songs}"
             print_scores(report.recorded.scores, f"on {count}")
+            print_several(report.recorded.several, "several genres a song")
             print_genres(report.recorded, f"on {count}")
     if report.seeds is not None:
         found = report.seeds
         plural = "s" if found.seeds > 1 else ""
         click.echo(f"{found.seeds} fresh model{plural}, on {found.measured.songs} {songs}:")
         print_scores(found.measured.scores, f"mean of {found.seeds} seed{plural}")
+        print_several(found.measured.several, "several genres a song, seed 0")
         for sentence in found.verdict:
             click.echo(sentence)
         print_tabular(found.tabular)

@@ -9,6 +9,7 @@ from kg.guessing import NewSongs
 from kg.learning import PredictReport
 from kg.progress import SILENT, Progress
 from kg.saved_models import latest_model, none_in_use
+from kg.schema import FURTHER
 
 
 def predict_new(
@@ -55,7 +56,7 @@ def predict_new(
                     space.inputs(space.standardise(songs.features)),
                     [song.clusters for song in hanging],
                     [song.similar for song in hanging],
-                    [song.tags for song in hanging],
+                    {node: [song.further[node] for song in hanging] for node in FURTHER},
                 )
                 told = dict(zip(songs.ids, answers, strict=True))
                 store.write_predictions(

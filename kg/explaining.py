@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kg.embeddings.tags import tag_names
 from kg.errors import NotReadyError
+from kg.genres.levels import at_level
 from kg.graph import queries
 from kg.graph.literals import with_literals
 from kg.graph.lookup import find_song, read_song
@@ -21,6 +22,7 @@ from kg.graph.surroundings import (
     Known,
     Surroundings,
     genres_around,
+    names_of,
     predicted_by,
     read_known,
 )
@@ -29,10 +31,12 @@ from kg.kept import KeptGraph, seen_by_model
 from kg.learning import InTurn, at_once
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet
-from kg.schema import SIMILAR_EDGE, TAG_EDGE, EdgeType, feature_edge
+from kg.saved_models import known_nodes
+from kg.schema import FURTHER, SIMILAR_EDGE, TAG_NODE, EdgeType, feature_edge
 from kg.text import printable
 from kg.wording import (
     cluster_in_words,
+    further_in_words,
     listed,
     networks_of,
     song_in_words,
@@ -65,8 +69,8 @@ class Evidence:
     """A neighbour of the song, and what it is worth for a genre.
 
     Attributes:
-        relationship: SIMILAR_TO, HAS_FEATURE or HAS_TAG.
-        key: Of the neighbour: a song's or a cluster's id, a tag's name.
+        relationship: SIMILAR_TO, HAS_FEATURE, HAS_TAG, BY, ON or CONTAINS.
+        key: Of the neighbour.
         words: The same for people.
         contribution: What the genre's score loses without it; below 0 it speaks against the genre.
         share: Of all that the song's neighbours contribute for and against, -1 to 1.
@@ -84,7 +88,7 @@ class Together:
     """All neighbours of one kind, and what the genre would be without them.
 
     Attributes:
-        relationship: SIMILAR_TO, HAS_FEATURE or HAS_TAG.
+        relationship: SIMILAR_TO, HAS_FEATURE, HAS_TAG, BY, ON or CONTAINS.
         family: The feature family of HAS_FEATURE, else None.
         neighbours: How many they are.
         contribution: What the genre's score loses without all of them.
@@ -206,12 +210,12 @@ def explain(
             "`kg predict`."
         )
 
-    from models.attribution import attribute
+    from models.attribution import attribute, lifted
 
     layers = kept.layers
     if song.split == "train" and song.genres:
         layers = _layers_of_its_pass(store, kept, id, progress, in_turn)
-    found = attribute(kept.net, x, kept.neighbours(song), layers)
+    found = lifted(attribute(kept.net, x, kept.neighbours(song), layers), kept.judge.implied)
     genre_row = {name: row for row, name in enumerate(kept.genres)}
     for guess in guesses:
         row = genre_row.get(guess.genre)
@@ -249,8 +253,14 @@ def _layers_of_its_pass(
     from models import training
 
     with progress.stage("Reading the graph", None):
-        data, maps = to_hetero(in_turn(store.read_graph).only(set(kept.songs)))
-    if [*maps.songs] != [*kept.songs] or [*maps.genres] != [*kept.genres]:
+        rows = in_turn(store.read_graph).only(set(kept.songs)).known_to(known_nodes(kept.net))
+        data, maps = to_hetero(at_level(rows, kept.level))
+    further = {node: tuple(names) for node, names in kept.further.items()}
+    if (
+        [*maps.songs] != [*kept.songs]
+        or [*maps.genres] != [*kept.genres]
+        or maps.further != further
+    ):
         raise _changed(kept.model.id)
     try:
         return training.layer_outputs(kept.net, data, scored=kept.row_of(song))
@@ -269,7 +279,8 @@ class _Facts:
         hears: Which network hears a tag.
         songs: Similar songs by id.
         clusters: Songs around the song's clusters by their ids.
-        tags: Songs with the song's tags by these.
+        names: What these are called, by node type and key.
+        further: Songs around what else the song hangs on, by node type and key.
     """
 
     kept: KeptGraph
@@ -278,11 +289,12 @@ class _Facts:
     hears: Mapping[str, str]
     songs: Mapping[str, Known]
     clusters: Mapping[str, GenresAround]
-    tags: Mapping[str, GenresAround]
+    names: Mapping[str, Mapping[str, str]]
+    further: Mapping[str, Mapping[str, GenresAround]]
 
     def kind(self, relation: EdgeType) -> tuple[str, str | None]:
         """Relationship and feature family of a relation."""
-        other = {SIMILAR_EDGE: "SIMILAR_TO", TAG_EDGE: "HAS_TAG"}
+        other = {SIMILAR_EDGE: "SIMILAR_TO", **{each.edge: each.type for each in FURTHER.values()}}
         return other.get(relation, "HAS_FEATURE"), self.family_of.get(relation)
 
     def of(self, neighbour: "Neighbour", genre: str) -> tuple[str, str, str]:
@@ -291,14 +303,19 @@ class _Facts:
             id = self.kept.songs[neighbour.number]
             known = self.songs.get(id) or Known(id, None, (), told=False)
             return "SIMILAR_TO", id, song_in_words(known)
-        if neighbour.relation == TAG_EDGE:
-            tag = self.kept.tags[neighbour.number]
-            network = self.hears.get(tag, "a network")
-            return "HAS_TAG", tag, tag_in_words(tag, network, self.tags[tag], genre)
+        for node, each in FURTHER.items():
+            if neighbour.relation == each.edge:
+                key = self.kept.further[node][neighbour.number]
+                return each.type, key, self._in_words(node, key, self.further[node][key], genre)
         family, cluster = self.family_of[neighbour.relation], self.kept.clusters[neighbour.number]
         around = self.clusters[cluster]
         words = cluster_in_words(family, cluster, self.networks, around, genre)
         return "HAS_FEATURE", cluster, words
+
+    def _in_words(self, node: str, key: str, around: GenresAround, genre: str) -> str:
+        if node == TAG_NODE:
+            return tag_in_words(key, self.hears.get(key, "a network"), around, genre)
+        return further_in_words(node, self.names[node].get(key, key), around, genre)
 
 
 def _facts(
@@ -318,7 +335,16 @@ def _facts(
         hears={tag: each.name for each in kinds.embeddings for tag in tag_names(each)},
         songs=read_known(store.connection, {*song.like, *song.likened}),
         clusters=around("HAS_FEATURE", [cluster for _, cluster in song.clusters]),
-        tags=around("HAS_TAG", song.tags),
+        further={
+            node: around(each.type, song.further[node])
+            for node, each in FURTHER.items()
+            if song.further[node]
+        },
+        names={
+            node: names_of(store.connection, node, song.further[node])
+            for node in FURTHER
+            if song.further[node]
+        },
     )
 
 
@@ -381,8 +407,8 @@ def _weightiest(evidence: Sequence[Evidence], most: int) -> list[Evidence]:
 
 
 def _without(together: Sequence[Together], guess: Guess, now: int) -> list[str]:
-    """What would be without all similar songs, and without all tags."""
-    called = {"SIMILAR_TO": "similar songs", "HAS_TAG": "tags"}
+    """What would be without all similar songs, all tags, all playlists."""
+    called = {"SIMILAR_TO": "similar songs", "HAS_TAG": "tags", "CONTAINS": "playlists"}
     return [
         f"Without {_all(each.neighbours)} {called[each.relationship]} "
         f"{standing(guess.genre, each.rank, each.first, now=now)}."

@@ -1,14 +1,14 @@
 """Genres of songs that came after the training, guessed from their neighbours alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kg.doubt import Answer
 from kg.graph.rows import Floats, ModelRow
 from kg.kept import KeptGraph
 from kg.schema import (
+    FURTHER,
     SIMILAR_EDGE,
-    TAG_EDGE,
     feature_edge,
     reverse_edge,
 )
@@ -25,14 +25,13 @@ class NewSongs:
         self.model = model
         self._kept = KeptGraph(model, models_dir, build)
         self._cluster_row = {id: row for row, id in enumerate(self._kept.clusters)}
-        self._tag_row = {name: row for row, name in enumerate(self._kept.tags)}
 
     def guess(
         self,
         standard: Floats,
         clusters: Sequence[Sequence[tuple[str, str, float]]],
         similar: Sequence[Sequence[tuple[str, float]]],
-        tags: Sequence[Sequence[tuple[str, float]]] | None = None,
+        further: Mapping[str, Sequence[Sequence[str]]] | None = None,
     ) -> list[Answer]:
         """The first genres of m new songs, and what they come to.
 
@@ -40,7 +39,7 @@ class NewSongs:
             standard: Standardised features, from `FeatureSpace.inputs`, float32 [m, d].
             clusters: (cluster id, family, weight) of each song.
             similar: (song id, cosine) of each song.
-            tags: (tag, weight) of each song; None: nobody heard any.
+            further: Keys of what else each song hangs on, by node type.
         """
         import torch
 
@@ -55,9 +54,13 @@ class NewSongs:
         heard = [(int(s), row) for s, (_, row) in zip(senders, near, strict=True) if s >= 0]
         if heard:
             pairs[reverse_edge(SIMILAR_EDGE)] = heard
-        for row, own in enumerate(tags or ()):
-            for name, _ in own:
-                pairs.setdefault(reverse_edge(TAG_EDGE), []).append((self._tag_row[name], row))
+        for node, names in self._kept.further.items():
+            own = (further or {}).get(node, ())
+            hung = [(key, row) for row, keys in enumerate(own) for key in keys]
+            # Nor has one that came with such a song.
+            known = zip(names.find([key for key, _ in hung]).tolist(), hung, strict=True)
+            if linked := [(sender, row) for sender, (_, row) in known if sender >= 0]:
+                pairs[FURTHER[node].to_song] = linked
         x = torch.from_numpy(standard)
         scores = self._kept.net.score_new(
             x,

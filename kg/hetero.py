@@ -1,9 +1,10 @@
 """Graph rows become PyG `HeteroData`, and `HeteroData` becomes files and back."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +14,12 @@ from kg.graph.rows import Edges, GraphRows
 from kg.records import FeatureSet
 from kg.schema import (
     CLUSTER_NODE,
+    FURTHER,
     GENRE_EDGE,
     GENRE_NODE,
     SIMILAR_EDGE,
     SONG_NODE,
     SPLITS,
-    TAG_EDGE,
     TAG_NODE,
     EdgeType,
     feature_edge,
@@ -40,11 +41,12 @@ class IdMaps:
         songs: `Song.id` by row.
         clusters: `FeatureCluster.id` by row.
         genres: `Genre.name` by row.
-        tags: `Tag.name` by row; none where no network was listening.
         families: First and last (exclusive) column of each feature family in `x`.
         columns: Name of each column of `x`.
         feature_version: Version of the feature set.
         build: Build of the graph.
+        further: Keys by row of what else songs hang on (`kg.schema.FURTHER`), by node type; types
+            without a node are left out.
         silent: Edge types that models let carry nothing; see `silent_edges`.
     """
 
@@ -55,8 +57,13 @@ class IdMaps:
     columns: tuple[str, ...]
     feature_version: str
     build: str
-    tags: tuple[str, ...] = ()
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     silent: tuple[EdgeType, ...] = ()
+
+    @property
+    def gathered(self) -> tuple[str, ...]:
+        """Node types whose nodes are the means of their songs."""
+        return tuple(node for node in self.further if FURTHER[node].gathered)
 
 
 def silent_edges(kinds: FeatureSet) -> tuple[EdgeType, ...]:
@@ -80,9 +87,10 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
     `song.x` [n, d] holds the standardised features (an embedding's are louder than ours, see
     `FeatureSpace.inputs`), `feature_cluster.x` [c, d] each centroid in the columns of its own
     family and zeros (the mean) elsewhere: both live in one space and share their projections.
-    `genre` has no `x`, nor has `tag`, which is there where a network has listened. Each family is
-    an edge type of its own, every edge type has its `rev_` twin, and `song` carries `train_mask`,
-    `val_mask` and `test_mask` [n].
+    `genre` has no `x`, nor have the types of `kg.schema.FURTHER`, which are there where they have
+    nodes: `tag` where a network has listened, `artist` and `album` where tags name them, `playlist`
+    where some were taken in. Each family is an edge type of its own, every edge
+    type has its `rev_` twin, and `song` carries `train_mask`, `val_mask` and `test_mask` [n].
 
     Raises:
         ValueError: the result does not validate.
@@ -107,9 +115,10 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         SIMILAR_EDGE: rows.similar_to,
         GENRE_EDGE: rows.in_genre,
     }
-    if rows.tags:
-        data[TAG_NODE].num_nodes = len(rows.tags)
-        edges[TAG_EDGE] = rows.has_tag
+    for node, linked in rows.further.items():
+        data[node].num_nodes = len(linked.keys)
+        from_song = FURTHER[node].edge != FURTHER[node].to_song
+        edges[FURTHER[node].edge] = linked.edges if from_song else linked.edges[::-1].copy()
     for edge_type, pairs in edges.items():
         index = torch.from_numpy(pairs)
         data[edge_type].edge_index = index
@@ -124,7 +133,7 @@ def to_hetero(rows: GraphRows) -> "tuple[HeteroData, IdMaps]":
         columns=rows.space.columns,
         feature_version=rows.space.version,
         build=rows.build,
-        tags=tuple(rows.tags),
+        further={node: tuple(linked.keys) for node, linked in rows.further.items()},
         silent=silent_edges(rows.space.kinds),
     )
     return data, maps
@@ -152,7 +161,7 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
         "songs": list(maps.songs),
         "clusters": list(maps.clusters),
         "genres": list(maps.genres),
-        "tags": list(maps.tags),
+        "further": {node: list(keys) for node, keys in maps.further.items()},
         "families": {name: list(part) for name, part in maps.families.items()},
         "columns": list(maps.columns),
         "feature_version": maps.feature_version,
@@ -207,8 +216,8 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
             columns=tuple(ids["columns"]),
             feature_version=ids["feature_version"],
             build=ids["build"],
-            # older exports have none
-            tags=tuple(ids.get("tags", ())),
+            # older exports have tags at most, and no word on what is silent
+            further={node: tuple(keys) for node, keys in _further(ids).items() if keys},
             silent=tuple((a, b, c) for a, b, c in ids.get("silent", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -217,6 +226,13 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
             f"`kg export {folder}`."
         ) from error
     return data, maps
+
+
+def _further(ids: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    own: Mapping[str, Sequence[str]] = ids.get("further", {TAG_NODE: ids.get("tags", ())})
+    if not own.keys() <= FURTHER.keys():
+        raise ValueError(f"unknown node types {sorted(own.keys() - FURTHER.keys())}")
+    return own
 
 
 def require_our_models() -> None:

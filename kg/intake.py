@@ -12,6 +12,7 @@ from kg.audio.extract import extract
 from kg.audio.features import columns
 from kg.build import links, near_songs
 from kg.clusters import lacking
+from kg.credits import album_of, artist_of
 from kg.doubt import Answer
 from kg.embeddings.ears import Ears
 from kg.embeddings.embed import embed
@@ -22,10 +23,12 @@ from kg.files import CHANGED, content_id
 from kg.graph.rows import Counts, Floats, Guess, Verdict
 from kg.graph.store import GraphStore
 from kg.guessing import NewSongs
+from kg.playlists import PlaylistsReport
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong, Rejected, SongRecord
 from kg.rejects import Reason
 from kg.saved_models import latest_model, none_in_use
+from kg.schema import ALBUM_NODE, ARTIST_NODE, TAG_NODE
 from kg.settings import Settings
 from kg.text import unstored
 
@@ -50,6 +53,7 @@ class IngestReport:
         embeddings: What songs are heard with beside our own features: `musicnn`, `hf:NAME`; and
             `file:FAMILY`, whose vectors came from elsewhere.
         unheard: Songs that an embedding couldn't hear, as their files are gone.
+        playlists: What taking in the playlists in these folders came to; None: nobody asked.
     """
 
     taken: int
@@ -66,6 +70,7 @@ class IngestReport:
     few: Sequence[str] = ()
     embeddings: Sequence[str] = ()
     unheard: int = 0
+    playlists: PlaylistsReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +314,7 @@ def attach(
             space.inputs(standard),
             [song.clusters for song in hanging],
             [song.similar for song in hanging],
-            [song.tags for song in songs],
+            further_keys(songs),
         )
     guesses = [answer.guesses for answer in answers] or [[] for _ in songs]
     verdicts = {id: answer.verdict for id, answer in zip(ids, answers, strict=False)}
@@ -333,6 +338,18 @@ def attach(
         for song, ranked in zip(songs, guesses, strict=True)
     ]
     return added, without_model, guesser is None or guesser.calibrated
+
+
+def further_keys(songs: Sequence[NewSong]) -> dict[str, list[list[str]]]:
+    """What else new songs will hang on, keys by node type."""
+    credits = {ARTIST_NODE: artist_of, ALBUM_NODE: album_of}
+    return {
+        TAG_NODE: [[tag for tag, _ in song.tags] for song in songs],
+        **{
+            node: [[credit.key] if (credit := of(song.record)) else [] for song in songs]
+            for node, of in credits.items()
+        },
+    }
 
 
 def joined(songs: Sequence[NewSong], kinds: FeatureSet) -> Floats:

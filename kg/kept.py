@@ -10,13 +10,19 @@ from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.graph.surroundings import Surroundings, read_surroundings
 from kg.records import FeatureSet
-from kg.saved_models import latest_model, load_checkpoint, none_in_use, song_names
+from kg.saved_models import (
+    further_names,
+    latest_model,
+    level_of,
+    load_checkpoint,
+    none_in_use,
+    song_names,
+)
 from kg.schema import (
     CLUSTER_NODE,
+    FURTHER,
     SIMILAR_EDGE,
     SONG_NODE,
-    TAG_EDGE,
-    TAG_NODE,
     EdgeType,
     feature_edge,
     reverse_edge,
@@ -61,8 +67,9 @@ class KeptGraph:
         layers: Outputs of every layer, {node type: [n, hidden]}.
         songs: `Song.id` by row.
         clusters: `FeatureCluster.id` by row.
-        tags: `Tag.name` by row.
+        further: Keys by row of what else songs hang on, by node type.
         genres: Names by row.
+        level: Of the genre tree, that they are of.
         judge: How far the model is to be believed.
     """
 
@@ -88,11 +95,12 @@ class KeptGraph:
         self.layers = loaded.layers
         self.songs = song_names(loaded)
         self.clusters: Sequence[str] = loaded.extra["clusters"]
-        self.tags: Sequence[str] = loaded.extra.get("tags", [])
+        self.further = further_names(loaded)
         self.genres: Sequence[str] = loaded.extra["genres"]
+        self.level = level_of(loaded.extra)
         self.judge = judge_of(loaded)
         sizes = {kind: len(rows) for kind, rows in self.layers[-1].items()}
-        expected = {SONG_NODE: self.songs, CLUSTER_NODE: self.clusters, TAG_NODE: self.tags}
+        expected = {SONG_NODE: self.songs, CLUSTER_NODE: self.clusters, **self.further}
         if any(sizes.get(kind, 0) != len(rows) for kind, rows in expected.items()):
             raise NotReadyError(
                 f"The checkpoint of model {model.id} doesn't hold together: run `kg train`."
@@ -117,7 +125,12 @@ class KeptGraph:
         rows: dict[EdgeType, list[int]] = {
             reverse_edge(SIMILAR_EDGE): self._rows_of(song.like),
             SIMILAR_EDGE: self._rows_of(song.likened),
-            reverse_edge(TAG_EDGE): [row for row, tag in enumerate(self.tags) if tag in song.tags],
+            **{
+                FURTHER[node].to_song: [
+                    int(row) for row in names.find(song.further[node]) if row >= 0
+                ]
+                for node, names in self.further.items()
+            },
         }
         for family, cluster in song.clusters:
             edge_type = reverse_edge(feature_edge(family))

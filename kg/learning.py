@@ -13,6 +13,7 @@ from kg.chance import check_seed
 from kg.doubt import PRECISION, Judge, check_precision, judge_of, on_graph, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
+from kg.genres.levels import GIVEN, Level, at_level, tree_fingerprint
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, to_hetero
@@ -27,14 +28,18 @@ from kg.measuring import (
 )
 from kg.progress import SILENT, Progress
 from kg.saved_models import (
+    LEVEL,
     OLD_SONGS,
+    OLD_TAGS,
     Kept,
     check_writable,
     description,
     graph_rows,
     kept_checkpoints,
+    known_nodes,
     label_fingerprint,
     latest_model,
+    level_of,
     load_checkpoint,
     misfit,
     new_model_id,
@@ -42,6 +47,7 @@ from kg.saved_models import (
     save_checkpoint,
 )
 from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
+from kg.several import SeveralScore
 from kg.splits import artist_key
 from kg.splits.leaks import Leaks, find_leaks
 from kg.splits.protocol import Asked, SplitRule, caution_of, why_untested
@@ -86,6 +92,8 @@ class TrainOptions:
         settings: Settings of the R-GCN that are to be other than its defaults, as `kg tune` finds
             them; what is chosen above wins.
         precision: The share of songs given a genre that is to be right; others are `unknown`.
+        genre_level: Level of the genre tree that is learned; None: genres as they are given (for
+            the fresh models of `kg evaluate` as the model in use learned them).
     """
 
     epochs: int | None = None
@@ -97,6 +105,7 @@ class TrainOptions:
     hidden: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: float = PRECISION
+    genre_level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ class TrainReport:
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
         scores: The model and what it has to beat on the test songs; empty without any.
+        several: Where songs have several genres: the same by genre, by rank and above a threshold.
         differences: The model against each of the others, on the same songs and resamples.
         verdict: The same in plain words: whether the graph helped; and what Ctrl-C left out.
         tabular: Which tabular model is the best one, and how it was chosen.
@@ -127,6 +137,9 @@ class TrainReport:
         looks: How many models have been measured on these test songs; None without any.
         checkpoints: Checkpoints that are kept, and what they take on disk.
         predicted: Songs that got predictions.
+        genre_level: Level of the genre tree that was learned.
+        genres: How many genres were learned.
+        off_level: Labelled songs whose genres say nothing of that level: they were left out.
         doubt: What probabilities and `unknown` are worth.
     """
 
@@ -145,6 +158,7 @@ class TrainReport:
     selected_by: str
     validation_f1: float | None
     scores: Sequence[Score]
+    several: Sequence[SeveralScore]
     differences: Sequence[Difference]
     verdict: Sequence[str]
     tabular: TabularChoice | None
@@ -152,6 +166,9 @@ class TrainReport:
     looks: Looks | None
     checkpoints: Kept
     predicted: int
+    genre_level: str
+    genres: int
+    off_level: int
     doubt: DoubtReport
 
 
@@ -202,7 +219,10 @@ def train(
             keys = [song for song in store.read_keys() if song.genres]
             return store.read_graph(), store.split_rule() or SplitRule("artist"), find_leaks(keys)
 
-    rows, rule, leaks = in_turn(read)
+    given, rule, leaks = in_turn(read)
+    level = options.genre_level or GIVEN
+    refuse_unlearnable(given)
+    rows = at_level(given, level)
     refuse_unlearnable(rows)
     data, maps = to_hetero(rows)
 
@@ -210,9 +230,9 @@ def train(
 
     check_writable(models_dir)
     result = fit(data, maps, options, progress)
-    with progress.stage("Predicting", None):
-        scores = told_by(result, data)
     labelled, x = Labelled(rows), data[SONG_NODE].x
+    with progress.stage("Predicting", None):
+        scores = labelled.consistent(told_by(result, data))
     judge = settle(rows, labelled, scores, x, precision=options.precision, seed=options.seed)
     in_test = labelled.rows["test"]
     rivals: dict[str, Sequence[Scores]] = {}
@@ -228,10 +248,13 @@ def train(
         looks = in_turn(lambda: store.open_test_split(split, len(in_test), [id], created_at))
     with progress.stage("Measuring", None):
         ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
-        test = labelled.measure("test", {**ours["test"], **rivals}, seed=options.seed)
-        valid = labelled.measure("valid", ours["valid"], seed=options.seed)
+        least = {R_GCN: labelled.threshold(ours["valid"][R_GCN][0])}
+        test = labelled.measure(
+            "test", {**ours["test"], **rivals}, seed=options.seed, thresholds=least
+        )
+        valid = labelled.measure("valid", ours["valid"], seed=options.seed, thresholds=least)
         doubt = measure(judge, rows, labelled, scores, x)
-    songs = [song for song in rows.songs.split_songs() if song.genres]
+    songs = [song for song in given.songs.split_songs() if song.genres]
     split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
     folder = models_dir / id
     model = ModelRow(
@@ -242,14 +265,19 @@ def train(
         feature_version=maps.feature_version,
         build=maps.build,
         metrics=metrics(test, valid, split_sizes, result.validation_score, options.seed)
-        | doubt.metrics(),
+        | doubt.metrics()
+        | {
+            "genreLevel": str(level),
+            "genreTree": tree_fingerprint(rows.tree),
+            "severalGenres": labelled.multi_label,
+        },
         labels=label_fingerprint(songs),
         test_opened_at=created_at if split else None,
         test_split=split,
     )
     layers = training.layer_outputs(result.model, data)
-    about = {**description(model, maps, options.seed), **judge.description()}
-    save_checkpoint(folder, result.model, layers, about, maps.songs, judge.tensors())
+    about = {**description(model, maps, options.seed), **judge.description(), LEVEL: level}
+    save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
     trained = model
     model, predicted = in_turn(
         lambda: _write_back(store, trained, maps, judge, scores, x, progress)
@@ -271,6 +299,7 @@ def train(
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
         scores=test.scores,
+        several=test.several,
         differences=test.differences,
         verdict=[*verdict(test.differences), *cut_short],
         tabular=choice,
@@ -278,6 +307,9 @@ def train(
         looks=looks,
         checkpoints=kept_checkpoints(models_dir),
         predicted=predicted,
+        genre_level=str(level),
+        genres=len(rows.genres),
+        off_level=len(songs) - sum(1 for names in rows.songs.genres if names),
         doubt=doubt,
     )
 
@@ -318,6 +350,7 @@ def fit(
                 GENRE_EDGE,
                 groups=maps.families,
                 silent=maps.silent,
+                gathered=maps.gathered,
                 encoder=encoder,
                 config=config,
                 device=options.device,
@@ -389,7 +422,8 @@ def predict(
     with progress.stage("Reading the graph", None):
         loaded, folder = load_checkpoint(model, models_dir)
         judge = judge_of(loaded)
-        rows = store.read_graph()
+        rows = store.read_graph().known_to(known_nodes(loaded.model))
+        rows = at_level(rows, level_of(loaded.extra))
         reason = misfit(loaded.extra, rows.genres, rows.space.version)
         if reason is not None:
             raise NotReadyError(
@@ -410,9 +444,11 @@ def predict(
         x = data[SONG_NODE].x
         if loaded.extra["build"] != maps.build:
             judge = on_graph(judge, rows, x)
-        about = {key: told for key, told in loaded.extra.items() if key != OLD_SONGS}
+        about = {
+            key: told for key, told in loaded.extra.items() if key not in (OLD_SONGS, OLD_TAGS)
+        }
         about |= {**graph_rows(maps), **judge.description()}
-        save_checkpoint(folder, loaded.model, layers, about, maps.songs, judge.tensors())
+        save_checkpoint(folder, loaded.model, layers, about, maps, judge.tensors())
     model = replace(model, checkpoint=str(folder))
     model, predicted = _write_back(store, model, maps, judge, scores, x, progress)
     return PredictReport(
@@ -470,7 +506,8 @@ def _rivals(
         said.append("Ctrl-C ended the training without the graph: whether it helped isn't known.")
     else:
         try:
-            found[WITHOUT_GRAPH] = [of(told_by(plain, data), labelled.rows["test"])]
+            bare = labelled.consistent(told_by(plain, data))
+            found[WITHOUT_GRAPH] = [of(bare, labelled.rows["test"])]
         except RanAwayError:
             said.append("The training without the graph ran away: whether it helped isn't known.")
     choice = None

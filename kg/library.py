@@ -16,6 +16,7 @@ from kg.excerpt import Excerpt, as_excerpt, in_words, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
+from kg.text import printable
 
 if TYPE_CHECKING:
     from threading import Event
@@ -27,16 +28,21 @@ if TYPE_CHECKING:
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
     from kg.explaining import Explanation
+    from kg.genres.files import TreeFile
+    from kg.genres.listing import GenreList
+    from kg.genres.policy import Policy
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
     from kg.graph.experiments import Experiment
     from kg.graph.store import GraphStore
+    from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
     from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
     from kg.learning import PredictReport, TrainOptions, TrainReport
     from kg.measuring import Side
+    from kg.playlists import PlaylistsReport, StoredPlaylist
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
     from kg.saved_models import Models, SavedModel
@@ -270,6 +276,7 @@ class Library:
                     builder=builder,
                     progress=self.progress,
                 )
+            self.store.credit_songs(self.progress)
             rebuilt = build_graph(self.store, kinds, self.settings.neighbours_dir, self.progress)
             return replace(
                 report,
@@ -386,10 +393,12 @@ class Library:
             WrongUsageError: a file doesn't exist.
             NotReadyError: there is no library yet.
         """
+        from kg.genres.proposals import shown_songs
         from kg.intake import AddReport, attach, hear, leave_out_known
         from kg.rejects import by_reason
 
         files = _paths(songs)
+        policy = self.policy
         ears = self._ears(None, None, trust_remote_code=trust_remote_code)
         self._in_turn(self._require_build)
         found = self._scan(files, "none")
@@ -410,6 +419,7 @@ class Library:
             ids = {record.id for record in new}
             songs = [song for song in heard.songs if song.record.id in ids]
             added, without_model, calibrated = attach(self.store, songs, self.settings)
+            added = shown_songs(added, policy, self.store.tree())
             left_out = [*rejected, *late]
             return AddReport(
                 added, left_out, by_reason(left_out), without_model, *listed, calibrated
@@ -441,6 +451,61 @@ class Library:
             confirm(removal)
         self._in_turn(lambda: remove_songs(self.connection, ids, self.progress))
         return removal
+
+    def add_playlists(self, files: Source | Iterable[Source]) -> "PlaylistsReport":
+        """Take playlists in: `(:Playlist)-[:CONTAINS]->(:Song)` for entries that are songs here.
+
+        The same playlist taken in again is brought up to date.
+
+        Args:
+            files: M3U, M3U8 and PLS files, slices of the Million Playlist Dataset, or folders of
+                them.
+
+        Raises:
+            WrongUsageError: a file doesn't exist, or is no playlist by its name.
+            NotReadyError: nothing was ingested.
+            KgError: there is no playlist below these folders.
+        """
+        from kg.playlists import take_in
+        from kg.sources.playlists import HOW_TO_WRITE, playlist_files
+
+        unreadable: list[Rejected] = []
+        places = _paths(files)
+        found = playlist_files(places, unreadable)
+        if not found:
+            listed = ", ".join(map(printable, places))
+            raise KgError(f"There is no playlist below {listed}: {HOW_TO_WRITE}.")
+        self._require_songs()
+        report = self._in_turn(lambda: take_in(self.connection, found, self.progress))
+        return replace(report, rejected=[*unreadable, *report.rejected])
+
+    def playlists(self) -> "list[StoredPlaylist]":
+        """All playlists of the graph, by name."""
+        from kg.playlists import stored_playlists
+
+        self._require_songs()
+        return stored_playlists(self.connection)
+
+    def remove_playlists(
+        self, named: str | Iterable[str] = (), *, gone: bool = False
+    ) -> "list[StoredPlaylist]":
+        """Take playlists out of the graph; songs and files stay.
+
+        Args:
+            named: Their names, paths, or ids (four digits at least).
+            gone: Also those whose files aren't there any more.
+
+        Returns:
+            What went.
+
+        Raises:
+            KgError: there is no playlist that is called so, or there are several.
+        """
+        from kg.playlists import remove_playlists
+
+        listed = [named] if isinstance(named, str) else list(named)
+        self._require_songs()
+        return self._in_turn(lambda: remove_playlists(self.connection, listed, gone=gone))
 
     def watch(
         self,
@@ -475,6 +540,7 @@ class Library:
         from kg.watching.follower import Hands
         from kg.watching.watch import check_folders, watch
 
+        _ = self.policy  # said now, not with the first song
         roots = check_folders(_paths(folders))
         refuse_audio(self._require_songs())
         self._in_turn(self._require_build)
@@ -494,6 +560,46 @@ class Library:
             patience=patience,
             stop=stop,
         )
+
+    @property
+    def policy(self) -> "Policy":
+        """Which genres are shown and proposed.
+
+        Raises:
+            WrongUsageError: the file that says so can't be used.
+        """
+        from kg.genres.policy import EVERYTHING, read_policy
+
+        file = self.settings.genre_policy_file
+        return EVERYTHING if file is None else read_policy(file)
+
+    def genres(self) -> "GenreList":
+        """All genres of the library, with their songs and what they are kinds of."""
+        from kg.genres.listing import list_genres
+
+        return list_genres(self.store)
+
+    def write_genre_tree(self, tree: "Source | TreeFile", *, replace: bool = False) -> "TreeReport":
+        """Say what is a kind of what; no song's genre is changed. See `GraphStore.write_tree`.
+
+        Args:
+            tree: A file (docs/genres.md), or what `kg.genres.files.read_tree` made of it.
+            replace: Take all other parents away.
+
+        Raises:
+            WrongUsageError: the file can't be used, a genre would be a kind of itself, or nobody
+                knows a parent; nothing was written.
+        """
+        from kg.genres.files import TreeFile, read_tree, refuse_unknown
+
+        read = tree if isinstance(tree, TreeFile) else read_tree(tree)
+
+        def write() -> "TreeReport":
+            there = self.store.tree()
+            refuse_unknown(read, {*self.store.genres(), *there.names})
+            return self.store.write_tree(read.parents, source="user", replace=replace)
+
+        return self._in_turn(write)
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
@@ -519,6 +625,7 @@ class Library:
                 missing.
         """
         from kg import inspection
+        from kg.genres.proposals import shown_guesses
 
         if plot is not None:
             from kg.audio.plot import draw
@@ -530,6 +637,8 @@ class Library:
             found = inspection.inspect_file(file, family)
         else:
             found = inspection.inspect_song(self.store, str(song), family)
+            shown = shown_guesses(found.guesses, self.policy, self.store.tree())
+            found = replace(found, guesses=shown)
         if plot is not None:
             draw(inspection.hear(found), inspection.caption(found), picture)
         return found
@@ -751,10 +860,15 @@ class Library:
         Raises:
             NotReadyError: nothing was ingested, or no network that knows tags listens here.
         """
+        from kg.genres.proposals import proposed_suggestions
         from kg.suggesting import suggest
 
         self._require_songs()
-        return self._in_turn(lambda: suggest(self.store, self.progress, labelled_too=labelled_too))
+        policy = self.policy
+        report = self._in_turn(
+            lambda: suggest(self.store, self.progress, labelled_too=labelled_too)
+        )
+        return proposed_suggestions(report, policy, self.store)
 
     def forget_suggestions(self) -> None:
         """Take all suggestions away."""
@@ -836,7 +950,14 @@ class Library:
         from kg.similar import MOST, similar
 
         self._require_songs()
-        return similar(self.store, self.settings.models_dir, str(song), MOST if n is None else n)
+        policy, tree = self.policy, self.store.tree()
+        return similar(
+            self.store,
+            self.settings.models_dir,
+            str(song),
+            MOST if n is None else n,
+            shown=lambda names: policy.names(names, tree),
+        )
 
     # --- moving ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.transactions import batches, read_rows
 from kg.progress import SILENT, Progress
+from kg.schema import FURTHER
 from kg.sources.folder import Scan
 from kg.text import printable, storable, unstored
 
@@ -86,7 +87,8 @@ def plan_removal(connection: Connection, ids: Iterable[str]) -> Removal:
 
 
 def remove_songs(connection: Connection, ids: Iterable[str], progress: Progress = SILENT) -> int:
-    """Delete songs with all that hangs on them, and genres that nothing hangs on then.
+    """Delete songs with all that hangs on them, and genres, artists, albums and playlists that
+    nothing hangs on then.
 
     A song goes with all its relationships or not at all. The next build makes clusters and similar
     songs anew, as its fingerprint is one of songs.
@@ -206,9 +208,14 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
         return [record[0] for record in tx.run(text, parameters)]
 
     genres = fetch(queries.NAMES_OF_LEAVING_GENRES, ids=ids)
+    further = {
+        FURTHER[node].label: fetch(text, ids=ids) for node, text in queries.FURTHER_OF.items()
+    }
     (there,) = fetch(queries.COUNT_SONGS, ids=ids)
     tx.run(queries.DELETE_SONGS, ids=ids).consume()
     tx.run(queries.DELETE_BARE_GENRES, names=genres).consume()
+    for label, keys in further.items():
+        tx.run(queries.DELETE_BARE[label], keys=keys).consume()
     if not fetch(queries.ANY_SONG):
         # Nothing is left to describe: the next ingest begins anew, and may choose its excerpt.
         tx.run(queries.DELETE_SPACE).consume()

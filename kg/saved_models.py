@@ -5,18 +5,19 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.genres.levels import GIVEN, Level
 from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
 from kg.progress import Progress
-from kg.schema import SONG_NODE
+from kg.schema import FURTHER, SONG_NODE, TAG_NODE
 from kg.settings import make_writable
 from kg.splits import SplitSong
 
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 Models = Literal["current", "all", "none"]
 
 ELSEWHERE = "of another graph"
-# Where checkpoints of format 2 name the songs of their outputs.
-OLD_SONGS = "songs"
+# Where older checkpoints name the songs of their outputs, and the tags.
+OLD_SONGS, OLD_TAGS = "songs", "tags"
+# Where checkpoints say which level of the genre tree they learned; older ones say nothing.
+LEVEL = "genre_level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def none_in_use(store: GraphStore) -> str | None:
 
 def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
     """All models of the graph, the newest first, then checkpoints that it knows nothing of."""
-    genres, kinds = store.genres(), store.feature_set()
+    kinds = store.feature_set()
+    genres = _Genres(store)
     version = kinds.version if kinds else ""
     found = []
     for model in store.read_models():
@@ -107,7 +111,7 @@ def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
                 metrics=model.metrics,
                 checkpoint=folder if there else None,
                 bytes=_size(folder),
-                misfit=_misfit_of(model, config, there, genres, version),
+                misfit=_misfit_of(model, config, there, genres.at, version),
             )
         )
     known = {model.id for model in found}
@@ -237,6 +241,12 @@ def misfit(extra: Mapping[str, Any], genres: Sequence[str], version: str) -> str
     return f"was trained on other genres than the graph now has ({'; '.join(changes)})"
 
 
+def level_of(extra: Mapping[str, Any]) -> Level:
+    """Which level of the genre tree a checkpoint learned."""
+    level: Level = extra.get(LEVEL, GIVEN)
+    return level
+
+
 def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Path]":
     """Read a model's checkpoint from where it was written, or from this home's models.
 
@@ -307,7 +317,7 @@ def save_checkpoint(
     model: "LinkModel",
     layers: "list[dict[str, Tensor]]",
     extra: Mapping[str, Any],
-    songs: Sequence[str],
+    maps: IdMaps,
     tensors: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Write a checkpoint.
@@ -317,7 +327,7 @@ def save_checkpoint(
         model: The trained model.
         layers: Its kept layer outputs.
         extra: From `description`, or that of an older checkpoint with `graph_rows` of the graph.
-        songs: `Song.id` by row of the layer outputs.
+        maps: What the rows of the layer outputs stand for.
 
     Raises:
         KgError: it can't be written there.
@@ -325,7 +335,8 @@ def save_checkpoint(
     from models import checkpoint
 
     try:
-        checkpoint.save(folder, model, layers, extra, {SONG_NODE: songs}, tensors)
+        names = {SONG_NODE: maps.songs, **maps.further}
+        checkpoint.save(folder, model, layers, extra, names, tensors)
     except checkpoint.CheckpointError as error:
         raise KgError(str(error)) from error
 
@@ -349,9 +360,10 @@ def description(model: ModelRow, maps: IdMaps, seed: int) -> dict[str, Any]:
 def graph_rows(maps: IdMaps) -> dict[str, Any]:
     """Which graph the kept layer outputs are of, and what their rows stand for in it.
 
-    Songs are as many as the library has, and are named beside their outputs.
+    Songs are as many as the library has, and are named beside their outputs; so is what else they
+    hang on.
     """
-    return {"build": maps.build, "clusters": list(maps.clusters), "tags": list(maps.tags)}
+    return {"build": maps.build, "clusters": list(maps.clusters)}
 
 
 def song_names(loaded: "Checkpoint") -> "Names":
@@ -369,6 +381,22 @@ def song_names(loaded: "Checkpoint") -> "Names":
             f"The checkpoint of model {loaded.extra.get('model')} doesn't say of which songs its "
             "outputs are: run `kg predict`."
         ) from error
+
+
+def further_names(loaded: "Checkpoint") -> "dict[str, Names]":
+    """Keys by row of what songs hang on beside clusters, by node type (`kg.schema.FURTHER`)."""
+    from models.names import Names
+
+    # Older checkpoints have tags at most, and name them in their description.
+    tags = loaded.extra.get(OLD_TAGS)
+    old = {TAG_NODE: Names.of(tags)} if tags else {}
+    return old | {node: names for node, names in loaded.names.items() if node in FURTHER}
+
+
+def known_nodes(model: "LinkModel") -> frozenset[str]:
+    """The node types that a model was trained with."""
+    shape = model.shape
+    return frozenset({*shape.features, *shape.learned, *shape.gathered})
 
 
 def check_writable(folder: Path) -> None:
@@ -401,11 +429,30 @@ def _misfit_of(
     model: ModelRow,
     config: Mapping[str, Any] | None,
     there: bool,
-    genres: Sequence[str],
+    genres_at: Callable[[Level], Sequence[str]],
     version: str,
 ) -> str | None:
     trouble = _trouble(model, config, there)
-    return trouble if trouble or config is None else misfit(config, genres, version)
+    if trouble or config is None:
+        return trouble
+    try:
+        genres = genres_at(level_of(config))
+    except WrongUsageError:
+        return f"was trained on a level of a genre tree ({level_of(config)}), and there is none now"
+    return misfit(config, genres, version)
+
+
+class _Genres:
+    """The genres of the graph at levels of its tree, each read once."""
+
+    def __init__(self, store: GraphStore) -> None:
+        self._store = store
+        self._known: dict[Level, Sequence[str]] = {}
+
+    def at(self, level: Level) -> Sequence[str]:
+        if level not in self._known:
+            self._known[level] = self._store.genres(level)
+        return self._known[level]
 
 
 def _trouble(model: ModelRow, config: Mapping[str, Any] | None, there: bool) -> str | None:

@@ -5,6 +5,7 @@ out, to be read and copied, and a test holds them to this vocabulary.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from kg.errors import WrongUsageError
@@ -58,6 +59,49 @@ TAG_EDGE: Final[EdgeType] = (SONG_NODE, "has_tag", TAG_NODE)
 ARTIST_EDGE: Final[EdgeType] = (SONG_NODE, "by", ARTIST_NODE)
 ALBUM_EDGE: Final[EdgeType] = (SONG_NODE, "on", ALBUM_NODE)
 PLAYLIST_EDGE: Final[EdgeType] = (PLAYLIST_NODE, "contains", SONG_NODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A node type that songs hang on beside clusters and genres, by one relationship.
+
+    Attributes:
+        node: Its name in `HeteroData`.
+        label: Its label in the database.
+        type: Of the relationship between songs and it.
+        edge: What that is in `HeteroData`; it may point to songs or away from them.
+        gathered: Whether such a node is the mean of its songs, so that one may come and go; else
+            a vector is learned for each, and a model knows those it was trained with.
+    """
+
+    node: str
+    label: str
+    type: str
+    edge: EdgeType
+    gathered: bool = True
+
+    @property
+    def to_song(self) -> EdgeType:
+        """The edge type by which songs hear from it."""
+        return self.edge if self.edge[2] == SONG_NODE else reverse_edge(self.edge)
+
+    def pattern(self, song: str, node: str) -> str:
+        """Both and the relationship between them in Cypher, by names of variables."""
+        points_here = self.edge[2] == SONG_NODE
+        left, right = ("<-", "-") if points_here else ("-", "->")
+        return f"({song}){left}[:{self.type}]{right}({node}:{self.label})"
+
+
+FURTHER: Final = {
+    each.node: each
+    for each in (
+        Further(TAG_NODE, "Tag", "HAS_TAG", TAG_EDGE, gathered=False),
+        Further(ARTIST_NODE, "Artist", "BY", ARTIST_EDGE),
+        Further(ALBUM_NODE, "Album", "ON", ALBUM_EDGE),
+        Further(PLAYLIST_NODE, "Playlist", "CONTAINS", PLAYLIST_EDGE),
+    )
+}
+"""By node type, in the order in which they are shown."""
 
 SPLITS: Final = ("train", "valid", "test")
 

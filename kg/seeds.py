@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Scores
+from kg.genres.levels import GIVEN, as_level, at_level
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
@@ -104,6 +105,8 @@ def evaluate(
     found = None
     if seeds:
         options = options or TrainOptions()
+        if options.genre_level is None and model is not None:
+            options = replace(options, genre_level=as_level(model.metrics.get("genreLevel", GIVEN)))
         found, split = _several(store, seeds, side, options, progress, in_turn)
     return EvaluateReport(
         side=side,
@@ -125,6 +128,7 @@ def _several(
     """What fresh trainings came to, and the fingerprint of the test songs."""
     with progress.stage("Reading the graph", None):
         rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
+        rows = at_level(rows, options.genre_level or GIVEN)
         refuse_unlearnable(rows)
         if not options.allow_leaks:
             refuse_leaks(find_leaks(song for song in keys if song.genres))
@@ -164,7 +168,8 @@ def _classifiers(
             result = fit(data, maps, own, progress, messages=messages, name=called)
             if result.interrupted:  # a mean over fewer or worse seeds is not what was asked for
                 raise KeyboardInterrupt
-            found[name].append(of(told_by(result, data, called), labelled.rows[side]))
+            scores = labelled.consistent(told_by(result, data, called))
+            found[name].append(of(scores, labelled.rows[side]))
     with progress.stage("Fitting tabular models", None):
         choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), side, seed=0)
     return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice

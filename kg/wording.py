@@ -16,6 +16,7 @@ _FAMILIES: Final = {
     "tonnetz": "harmony",
     "rhythm": "rhythm",
 }
+_FURTHER: Final = {"artist": "by ", "album": "on the album ", "playlist": "in the playlist "}
 _ORDINALS: Final = ("first", "second", "third")
 # Of fewer songs a percentage says more than is known.
 _FEW: Final = 20
@@ -77,6 +78,20 @@ def tag_in_words(tag: str, network: str, around: GenresAround, genre: str) -> st
     return f'{network} hears "{tag}" in it; of the other songs with it {_share(around, genre)}'
 
 
+def further_in_words(node: str, name: str, around: GenresAround, genre: str) -> str:
+    """An artist, album or playlist as evidence: `by Miles Davis, 12 of whose 14
+    other songs are jazz`.
+
+    Args:
+        node: Which of these it is, in `HeteroData`.
+        name: What it is called.
+        around: Its other songs.
+        genre: The genre.
+    """
+    said = _FURTHER.get(node, f"in the {node} ")
+    return f"{said}{name}, {_others(around, genre)}"
+
+
 def shared_in_words(
     genres: Sequence[str],
     families: Sequence[str],
@@ -125,6 +140,18 @@ def listed(words: Sequence[str]) -> str:
     """`timbre, rhythm and harmony`."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _others(around: GenresAround, genre: str) -> str:
+    """`12 of whose 14 other songs are jazz`."""
+    count = around.of_genre[genre]
+    if not around.songs:
+        return "of whose other songs none has a genre"
+    if around.songs == 1:
+        return f"whose only other song with a genre is {'' if count else 'not '}{genre}"
+    if count == 0:
+        return f"none of whose {around.songs} other songs is {genre}"
+    return f"{count} of whose {around.songs} other songs {'is' if count == 1 else 'are'} {genre}"
 
 
 def _share(around: GenresAround, genre: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.hierarchy import Implied, lift
 from models.link_model import LinkModel, reverse_of
 from models.sparse import EdgeType
 
@@ -56,6 +57,20 @@ class Attribution:
     unheard: Tensor
 
 
+def lifted(found: Attribution, implied: Implied) -> Attribution:
+    """The same where a tail's score is at least those of tails that imply it (`hierarchy.lift`)."""
+    if not implied:
+        return found
+    return Attribution(
+        lift(found.scores, implied),
+        {key: lift(scores, implied) for key, scores in found.without_neighbour.items()},
+        {key: lift(scores, implied) for key, scores in found.without_relation.items()},
+        lift(found.alone, implied),
+        {key: lift(scores, implied) for key, scores in found.without_group.items()},
+        lift(found.unheard, implied),
+    )
+
+
 def attribute(
     model: LinkModel,
     x: Tensor,
@@ -81,16 +96,17 @@ def attribute(
     Raises:
         ValueError: target edges are among the neighbours, or these don't fit the graph.
     """
-    relation_of = {reverse_of(relation): relation for relation in model.shape.relations}
+    named = (*model.shape.relations, *model.shape.gathering)
+    relation_of = {reverse_of(relation): relation for relation in named}
     if model.shape.target in map(relation_of.get, neighbours):
         raise ValueError(f"{model.shape.target} is what is scored: it can't be heard from")
     place: dict[Neighbour, int] = {}
     heard = {}
     for edge_type, senders in neighbours.items():
         relation = relation_of.get(edge_type, edge_type)
-        named = [Neighbour(relation, number) for number in senders.tolist()]
+        sending = [Neighbour(relation, number) for number in senders.tolist()]
         heard[edge_type] = torch.tensor(
-            [place.setdefault(each, len(place)) for each in named]
+            [place.setdefault(each, len(place)) for each in sending]
         ).long()
     relations = list(dict.fromkeys(each.relation for each in place))
     families = model.shape.groups

@@ -27,9 +27,9 @@ from models.rgcn import EncoderConfig
 
 # 2: the model holds how far scores are smoothed. 3: names of rows lie beside the layer outputs, and
 # the caller's tensors beside the weights; before, callers kept such names in their own part, and a
-# checkpoint of theirs is still read.
-FORMAT = 3
-READABLE = (2, FORMAT)
+# checkpoint of theirs is still read. 4: nodes may be the means of others.
+FORMAT = 4
+READABLE = (2, 3, FORMAT)
 _NAMES = "names"
 _CALLERS = "caller."  # before the names of their tensors
 FILES = ("config.json", "model.safetensors", "layers.safetensors")
@@ -94,6 +94,7 @@ def save(
             "groups": dict(shape.groups),
             "multi_label": shape.multi_label,
             "silent": shape.silent,
+            "gathering": shape.gathering,
         },
         "extra": dict(extra),
     }
@@ -161,6 +162,7 @@ def load(folder: Path) -> Checkpoint:
                 multi_label=shape["multi_label"],
                 # checkpoints from before there were any have none
                 silent=tuple(_edge_type(r) for r in shape.get("silent", ())),
+                gathering=tuple(_edge_type(r) for r in shape.get("gathering", ())),
             ),
             EncoderConfig(**config["encoder"]),
         )
@@ -197,7 +199,7 @@ def _config(folder: Path) -> Any:
     if config["format"] not in READABLE:
         raise CheckpointError(
             f"The checkpoint in {folder} has format {config['format']}; this version reads "
-            f"{' and '.join(map(str, READABLE))}."
+            f"{', '.join(map(str, READABLE))}."
         )
     return config
 

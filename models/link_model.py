@@ -26,10 +26,12 @@ class GraphShape:
         target: the edge type that is predicted.
         relations: all edge types that may carry messages, in the order of their weights.
         features: {node type: feature columns} of the types with `x`.
-        learned: {node type: number of nodes} of the types without.
+        learned: {node type: number of nodes} of the types without that learn a vector for each.
         groups: {family: (start, stop)} of the feature columns.
         multi_label: some head of the training split has more than one target edge.
         silent: edge types that a graph may have and that carry nothing.
+        gathering: edge types into the types that are neither: such a node is the mean of those who
+            send to it, so that a graph may have any number of them.
     """
 
     target: EdgeType
@@ -39,6 +41,7 @@ class GraphShape:
     groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     multi_label: bool = False
     silent: tuple[EdgeType, ...] = ()
+    gathering: tuple[EdgeType, ...] = ()
 
     @classmethod
     def of(
@@ -47,6 +50,7 @@ class GraphShape:
         target: EdgeType,
         groups: Mapping[str, tuple[int, int]] | None = None,
         silent: Collection[EdgeType] = (),
+        gathered: Collection[str] = (),
     ) -> "GraphShape":
         """Read the shape off a graph. Without `groups` all columns are one family.
 
@@ -61,17 +65,24 @@ class GraphShape:
         if "train_mask" in data[target[0]]:
             # what held-out heads look like must not choose the loss
             heads = heads[data[target[0]].train_mask.to(heads.device)[heads]]
+        carrying = {tuple(t) for t in data.edge_types} - set(silent) | {reverse_of(target)}
+        gathering = {t for t in carrying if t[2] in gathered}
+        own = {*features, *gathered}
         return cls(
             target=target,
-            relations=tuple(
-                sorted({tuple(t) for t in data.edge_types} - set(silent) | {reverse_of(target)})
-            ),
+            relations=tuple(sorted(carrying - gathering)),
             features=features,
-            learned={t: int(data[t].num_nodes) for t in data.node_types if t not in features},
+            learned={t: int(data[t].num_nodes) for t in data.node_types if t not in own},
             groups=dict(groups or ({"x": (0, columns)} if columns else {})),
             multi_label=bool(heads.numel() > torch.unique(heads).numel()),
             silent=tuple(sorted(silent)),
+            gathering=tuple(sorted(gathering)),
         )
+
+    @property
+    def gathered(self) -> frozenset[str]:
+        """The node types that are the means of others."""
+        return frozenset(receiver for _, _, receiver in self.gathering)
 
     def check(self, data: HeteroData) -> None:
         """Refuse a graph that doesn't fit.
@@ -99,7 +110,8 @@ class GraphShape:
                     f"the model knows {count} of {node_type}, the graph has "
                     f"{data[node_type].num_nodes}"
                 )
-        unknown = {tuple(t) for t in data.edge_types} - {*self.relations, *self.silent}
+        known = {*self.relations, *self.silent, *self.gathering}
+        unknown = {tuple(t) for t in data.edge_types} - known
         if unknown:
             raise ValueError(f"the model was not trained with the relations {sorted(unknown)}")
 

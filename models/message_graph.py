@@ -20,6 +20,7 @@ class MessageGraph:
         target: the edge type that is predicted.
         device: where its tensors go.
         silent: edge types that are left out.
+        gathering: edge types whose receivers are the means of their senders.
 
     Raises:
         ValueError: no train mask, or no training head has a target edge.
@@ -32,6 +33,7 @@ class MessageGraph:
         device: torch.device | str = "cpu",
         *,
         silent: Collection[EdgeType] = (),
+        gathering: Collection[EdgeType] = (),
     ) -> None:
         self.target = target
         self.count = {t: int(data[t].num_nodes) for t in data.node_types}
@@ -41,7 +43,13 @@ class MessageGraph:
             for t in data.edge_types
             if tuple(t) not in {target, reverse_of(target), *silent}
         }
-        self._fixed = Messages.of(fixed)
+        gathered = {t[2] for t in gathering}
+        # apart, as heads may be deaf to them
+        self._from_gathered = {
+            t: fixed.pop(t) for t in list(fixed) if t[0] in gathered and t[2] == target[0]
+        }
+        whole = {t: fixed.pop(t) for t in gathering if t in fixed}
+        self._fixed = Messages.of(fixed) + Messages(gathering=whole)
         self._peer_edges = [
             data[t].edge_index.to(device) for t in fixed if t[0] == t[2] == target[0]
         ]
@@ -74,17 +82,28 @@ class MessageGraph:
         heads: Tensor = torch.unique(self.edges[0])
         return heads[mask.to(heads.device)[heads]]
 
-    def messages(self, hidden: Tensor | None = None) -> Messages:
+    @property
+    def has_gathered(self) -> bool:
+        """Whether heads hear from nodes that are the means of others."""
+        return bool(self._from_gathered)
+
+    def messages(self, hidden: Tensor | None = None, deaf: Tensor | None = None) -> Messages:
         """All relations; of the target's edges those of training heads that aren't hidden.
 
         Args:
             hidden: bool [n_head], heads whose target edges carry nothing (default: none).
+            deaf: bool [n_head], heads that hear nothing of nodes that are the means of others
+                (default: none).
         """
+        gathered = self._from_gathered
+        if deaf is not None:
+            gathered = {t: m.keeping(~deaf[m.matrix.rows()]) for t, m in gathered.items()}
         target, twin = self._target.values()
         if hidden is not None:
             target = target.keeping(~hidden[target.matrix.columns])
             twin = twin.keeping(~hidden[twin.matrix.rows()])
-        return self._fixed + Messages.of(dict(zip(self._target, (target, twin), strict=True)))
+        carrying = dict(zip(self._target, (target, twin), strict=True))
+        return self._fixed + Messages.of({**gathered, **carrying})
 
     def _matrix(self, edge_type: EdgeType, edges: Tensor) -> MeanAdjacency:
         return MeanAdjacency.from_edges(edges, self.count[edge_type[0]], self.count[edge_type[2]])

@@ -9,7 +9,7 @@ multiplied by a relation's weight: (A h) W = A (h W).
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.sparse import EdgeType, MeanAdjacency
 from models.stacked import StackedRelations
@@ -38,11 +38,13 @@ class Messages:
         mixed_first: relations from no more nodes than they lead to, joined by receiver.
         averaged_first: relations from more nodes than they lead to, joined by sender.
         stacked: relations that are too many to go through one by one.
+        gathering: who the nodes are that are the means of others.
     """
 
     mixed_first: tuple[Joined, ...] = ()
     averaged_first: tuple[Joined, ...] = ()
     stacked: tuple[StackedRelations, ...] = ()
+    gathering: Mapping[EdgeType, MeanAdjacency] = field(default_factory=dict)
 
     @classmethod
     def of(cls, adjacency: Mapping[EdgeType, MeanAdjacency]) -> "Messages":
@@ -81,6 +83,7 @@ class Messages:
             self.mixed_first + other.mixed_first,
             self.averaged_first + other.averaged_first,
             self.stacked + other.stacked,
+            {**self.gathering, **other.gathering},
         )
 
     def dropped(self, share: float) -> "Messages":
@@ -89,4 +92,5 @@ class Messages:
             tuple(replace(j, adjacency=j.adjacency.dropped(share)) for j in joined)
             for joined in (self.mixed_first, self.averaged_first)
         )
-        return Messages(mixed, averaged, tuple(stack.dropped(share) for stack in self.stacked))
+        stacked = tuple(stack.dropped(share) for stack in self.stacked)
+        return Messages(mixed, averaged, stacked, self.gathering)

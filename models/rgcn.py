@@ -140,7 +140,10 @@ class RGCNLayer(nn.Module):
             only: node types whose output is wanted.
         """
         weights = self.weights()
-        heard: dict[str, list[Tensor]] = {t: [] for t in h if only is None or t in only}
+        gathered = {t[2] for t in messages.gathering}
+        heard: dict[str, list[Tensor]] = {
+            t: [] for t in h if (only is None or t in only) and t not in gathered
+        }
         for joined in messages.mixed_first:
             receiver = joined.relations[0][2]
             if receiver in heard:
@@ -274,18 +277,20 @@ class RGCNEncoder(nn.Module):
             only: node types wanted from the last layer (default: all).
 
         Returns:
-            L + 1 dicts {node type: [n, hidden]}; the last holds the embeddings.
+            L + 1 dicts {node type: [n, hidden]}; the last holds the embeddings. Nodes that are the
+            means of others are so in each.
         """
         if not self.config.messages:
             messages = Messages()
         if self.training and self.config.edge_dropout:
             messages = messages.dropped(self.config.edge_dropout)
-        outputs = [self.inputs(x)]
+        outputs = [_with_gathered(self.inputs(x), messages)]
         for depth, layer in enumerate(self.layers):
             last = depth == len(self.layers) - 1
             h = {t: self._dropped(v) for t, v in outputs[-1].items()}
             out = layer(h, messages, only if last else None)
-            outputs.append({t: self._finished(depth, v, outputs[-1][t]) for t, v in out.items()})
+            finished = {t: self._finished(depth, v, outputs[-1][t]) for t, v in out.items()}
+            outputs.append(finished if last and only else _with_gathered(finished, messages))
         return outputs
 
     def embed_new(
@@ -347,3 +352,13 @@ class RGCNEncoder(nn.Module):
         if depth < len(self.layers) - 1:
             out = F.relu(out)
         return out + before if self.config.residual else out
+
+
+def _with_gathered(h: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
+    """Add the nodes that are the means of others, h_a = 1/|S(a)| sum over j in S(a) of h_j.
+
+    What such a node tells its senders in the next layer it has heard from them in this one: both
+    steps of a hyperedge in one layer, as in Huang & Yang 2021 ("UniGNN", eq. 4). Two layers so
+    reach the genres of an artist's other songs, for which messages by eq. 2 would need three.
+    """
+    return h | {t[2]: mean.mean(h[t[0]]) for t, mean in messages.gathering.items()}

@@ -58,6 +58,8 @@ class TrainConfig:
         smoothing: share of a head's embedding that comes from its neighbours' when it is scored
             (see `LinkModel`); chosen among `SMOOTHINGS` where there is enough to validate on.
         hidden_share: share of the training heads that is hidden and scored each epoch.
+        deaf_share: share of the heads that hear nothing, in an epoch, of nodes that are the means
+            of others: a model must know heads that hang on none.
         negatives: false tails drawn for each true one, or "all" of them.
         drawn_by: how they are drawn: every false tail alike, or by how frequent it is.
         balance: how far rare tails weigh up, 0 to 1 (see `LinkLoss`).
@@ -72,6 +74,7 @@ class TrainConfig:
     averaging: float = 0.97
     smoothing: float = 0.5
     hidden_share: float = 0.9
+    deaf_share: float = 0.5
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
     balance: float = 0.5
@@ -86,6 +89,8 @@ class TrainConfig:
             raise ValueError(f"smoothing must be between 0 and 1, not {self.smoothing}")
         if not 0 < self.hidden_share <= 1:
             raise ValueError(f"hidden_share must be above 0 and at most 1, not {self.hidden_share}")
+        if not 0 <= self.deaf_share <= 1:
+            raise ValueError(f"deaf_share must be between 0 and 1, not {self.deaf_share}")
         if self.negatives != "all" and self.negatives < 1:
             raise ValueError(f'negatives must be at least 1 or "all", not {self.negatives}')
         if not 0 <= self.balance <= 1:
@@ -139,6 +144,7 @@ def train(
     *,
     groups: dict[str, tuple[int, int]] | None = None,
     silent: Collection[EdgeType] = (),
+    gathered: Collection[str] = (),
     encoder: EncoderConfig | None = None,
     config: TrainConfig | None = None,
     device: torch.device | str = "cpu",
@@ -156,6 +162,7 @@ def train(
         target: (head type, relation, tail type).
         groups: {family: (start, stop)} of the feature columns; default: one family.
         silent: edge types of the graph that are to carry nothing.
+        gathered: node types without features whose nodes are the means of those that send to them.
         encoder: what the encoder looks like.
         config: how it is trained.
         device: where it is trained; "auto": on a GPU where there is one.
@@ -170,7 +177,7 @@ def train(
     encoder = encoder or EncoderConfig()
     config = config or TrainConfig()
     device = pick_device(device)
-    shape = GraphShape.of(data, target, groups, silent)
+    shape = GraphShape.of(data, target, groups, silent, gathered)
     shape.check(data)
     forked = [device] if device.type == "cuda" else []
     losses: list[float] = []
@@ -182,7 +189,7 @@ def train(
         torch.random.fork_rng(devices=forked),
         _threads_for(*size),
     ):
-        graph = MessageGraph(data, target, device, silent=silent)
+        graph = MessageGraph(data, target, device, silent=silent, gathering=shape.gathering)
         head_type, _, tail_type = target
         if graph.count[tail_type] < 2:
             raise ValueError(f"there must be at least two of {tail_type} to tell apart")
@@ -224,8 +231,13 @@ def train(
                 hidden = torch.zeros_like(graph.is_train)
                 hidden[scored] = True
 
+                deaf = None
+                if graph.has_gathered and config.deaf_share > 0:
+                    drawn = torch.rand(hidden.numel(), generator=chance) < config.deaf_share
+                    deaf = drawn.to(device)
+
                 model.train()
-                h = model.encoder(graph.x, graph.messages(hidden), only=wanted)[-1]
+                h = model.encoder(graph.x, graph.messages(hidden, deaf), only=wanted)[-1]
                 loss = link_loss(model, h, scored, chance)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -358,7 +370,7 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = FOLDS) -> Tensor
         raise ValueError(f"folds must be at least 2, not {folds}")
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
+    graph = _graph_of(model, data)
     wanted = {model.shape.target[0], model.shape.target[2]}
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
@@ -390,13 +402,18 @@ def score_held_out(model: LinkModel, data: HeteroData, heads: Tensor) -> Tensor:
     """
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
+    graph = _graph_of(model, data)
     if bool(graph.is_train[heads].any()):
         raise ValueError("heads that were trained on can't be scored with their own edges there")
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
         h = model.encoder(graph.x, graph.messages(), only={graph.target[0], graph.target[2]})[-1]
         return model.score_all(h, heads, peers)
+
+
+def _graph_of(model: LinkModel, data: HeteroData) -> MessageGraph:
+    shape = model.shape
+    return MessageGraph(data, shape.target, silent=shape.silent, gathering=shape.gathering)
 
 
 def _folds(graph: MessageGraph, folds: int) -> list[Tensor]:
@@ -427,7 +444,7 @@ def layer_outputs(
     """
     model.shape.check(data)
     model.eval()
-    graph = MessageGraph(data, model.shape.target, silent=model.shape.silent)
+    graph = _graph_of(model, data)
     hidden = torch.zeros_like(graph.is_train)
     for fold in _folds(graph, FOLDS):
         hidden[fold] = scored in fold.tolist()

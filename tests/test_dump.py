@@ -337,7 +337,7 @@ def _change(what: str) -> Callable[[str, bytes], bytes | None]:
         if what == "newer":
             document["format"] = FORMAT + 1
         if what == "label":
-            document["files"][0]["name"] = "nodes/Playlist.jsonl"
+            document["files"][0]["name"] = "nodes/Shelf.jsonl"
         if what == "path":
             document["files"][-1]["name"] = "models/../config.json"
         if what == "size":
@@ -353,7 +353,7 @@ DAMAGED = {
     "row": "nodes/Genre.jsonl: it is not what was dumped",
     "missing": "other files than its manifest says",
     "newer": f"format {FORMAT + 1} and this kg reads {FORMAT}. Upgrade kg",
-    "label": "this kg knows no Playlist. Upgrade kg",
+    "label": "this kg knows no Shelf. Upgrade kg",
     "path": "a file that isn't part of one",
     "size": "has another size than its manifest says",
     "kind": "isn't a dump of kg",
@@ -412,14 +412,14 @@ def test_what_is_damaged_newer_or_no_dump_writes_nothing(
 
 
 def test_other_peoples_nodes_stay_where_they_are(filled: Connection, tmp_path: Path) -> None:
-    run(filled, "MATCH (s:Song {id: 'jazz1'}) CREATE (:Playlist {name: 'mine'})-[:HOLDS]->(s)")
+    run(filled, "MATCH (s:Song {id: 'jazz1'}) CREATE (:Shelf {name: 'mine'})-[:HOLDS]->(s)")
     run(filled, "CREATE (:Model {name: 'T'})-[:SIMILAR_TO]->(:Car {id: 1})")
     written = write_dump(filled, tmp_path / "library.kg.zip", {})
     assert written.nodes["Model"] == 1
     fresh(filled)
-    run(filled, "CREATE (:Playlist {name: 'theirs'})")
+    run(filled, "CREATE (:Shelf {name: 'theirs'})")
     load_dump(filled, tmp_path / "library.kg.zip", tmp_path / "models")
-    assert filled.ask("MATCH (p:Playlist) RETURN p.name").rows == [["theirs"]]
+    assert filled.ask("MATCH (p:Shelf) RETURN p.name").rows == [["theirs"]]
     assert filled.ask("MATCH (c:Car) RETURN count(c)").rows == [[0]]
 
 

@@ -59,14 +59,14 @@ def test_a_library_that_musicnn_hears(
     assert everything(library) == before
 
     data, maps = library.hetero_with_ids()
-    assert maps.tags == tuple(sorted(TAGS))
+    assert maps.further == {"tag": tuple(sorted(TAGS))}
     assert data["tag"].num_nodes == len(TAGS)
     assert data[TAG_EDGE].num_edges == 24 * MOST
     heard = library.ask(
         "MATCH (s:Song)-[r:HAS_TAG]->(t:Tag) RETURN s.id, t.name ORDER BY s.id, t.name"
     ).rows
     edges = data[TAG_EDGE].edge_index.T.tolist()
-    assert [[maps.songs[s], maps.tags[t]] for s, t in edges] == heard
+    assert [[maps.songs[s], maps.further["tag"][t]] for s, t in edges] == heard
 
     library.train(QUICK)
     added = library.add(new_song)

@@ -76,7 +76,7 @@ def test_a_forgotten_song_takes_what_hangs_on_it_and_nothing_else(
     every = [song.id for song in library.store.read_keys()]
     library.store.write_predictions("m1", NOW, [(id, guesses) for id in every])
     library.connection.write(
-        lambda tx: tx.run("MATCH (s:Song) CREATE (:Playlist {id: s.id})-[:HOLDS]->(s)").consume()
+        lambda tx: tx.run("MATCH (s:Song) CREATE (:Shelf {id: s.id})-[:HOLDS]->(s)").consume()
     )
     first, second = ids(library, f"{GENRES[0]}-0.flac", f"{GENRES[0]}-1.flac")
     before = everything(library)
@@ -97,12 +97,17 @@ def test_a_forgotten_song_takes_what_hangs_on_it_and_nothing_else(
 
     stays = [row for row in before if f"'{first}'" not in row and f"'{second}'" not in row]
     after = everything(library)
-    # The playlists themselves are somebody else's.
-    held = [row for row in after if "Playlist" in row and (first in row or second in row)]
-    assert sorted(stays + held) == after
+    # The shelves themselves are somebody else's.
+    held = [row for row in after if "Shelf" in row and (first in row or second in row)]
+    # Artists and albums go with their last song.
+    named = ("['Artist'", "['Album'")
+    alone = [row for row in before if row.startswith(named) and row not in after]
+    assert sorted(stays + held) == sorted(after + alone)
     assert len(held) == 2
+    bare = "MATCH (n) WHERE (n:Artist OR n:Album) AND NOT EXISTS { (:Song)--(n) } RETURN count(n)"
+    assert library.ask(bare).rows == [[0]]
     # All relationships that went were announced.
-    went = [row for row in before if row not in after and not row.startswith("['Song'")]
+    went = [r for r in before if r not in after and not r.startswith(("['Song'", *named))]
     assert len(went) == sum(removal.relationships.values())
     assert library.ask(UNTRUE_SIZES).rows == [[0]]
     assert library.status().counts.songs == 22

@@ -199,6 +199,7 @@ def _net(*, messages: bool) -> Fit:
             GENRE_EDGE,
             groups=maps.families,
             silent=maps.silent,
+            gathered=maps.gathered,
             encoder=encoder,
             config=config,
             device=given.device,

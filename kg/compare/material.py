@@ -19,12 +19,12 @@ from kg.clusters import fit_space, lacking
 from kg.embeddings.tags import tag_edges
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Bools, Rows
-from kg.graph.rows import Edges, GraphRows, SongTable
+from kg.graph.rows import Edges, GraphRows, Linked, SongTable
 from kg.hetero import IdMaps, to_hetero
 from kg.measuring import fingerprint_of_songs
 from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
-from kg.schema import cluster_id
+from kg.schema import TAG_NODE, cluster_id
 from kg.splits import SplitSong
 from kg.splits.assign import group_songs
 
@@ -315,6 +315,8 @@ def graph_of(
     genres: list[str],
     truth: Bools,
     seed: int,
+    *,
+    further: Mapping[str, Linked] | None = None,
 ) -> GraphRows:
     """Make the graph of songs in memory, without a database.
 
@@ -327,6 +329,7 @@ def graph_of(
         genres: Names of all genres.
         truth: Genres of each song, bool [n, g]; a song without one hangs in the graph all the same.
         seed: Of k-means.
+        further: What else the songs hang on, beside their tags.
     """
     space = fit_space(features, fit, kinds, seed=seed)
     standard = space.standardise(features)
@@ -356,8 +359,7 @@ def graph_of(
         has_feature={family: _edges(pairs) for family, pairs in has.items()},
         similar_to=_edges(near),
         in_genre=np.stack(np.nonzero(truth)).astype(np.int64),
-        tags=tags,
-        has_tag=has_tag,
+        further={**({TAG_NODE: Linked(tags, has_tag)} if tags else {}), **(further or {})},
     )
 
 

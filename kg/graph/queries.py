@@ -5,7 +5,7 @@ Values travel as parameters only; the names in the texts are those of `kg.schema
 
 from typing import Final
 
-from kg.schema import KEYS, TURN
+from kg.schema import FURTHER, KEYS, TURN
 
 # Created before any data: the embedded server types an index by the data it finds.
 CONSTRAINTS: Final = tuple(
@@ -63,6 +63,9 @@ WHERE m.featureVersion IS NOT NULL
 SET m.labels = coalesce(m.labels, ''), m.testSplit = coalesce(m.testSplit, '')
 """
 
+# From 2 to 3: there are songs whose artists and albums aren't nodes yet.
+ASK_FOR_CREDITS: Final = "MATCH (f:FeatureSpace) SET f.uncredited = true"
+
 LABELLED: Final = " UNION ALL ".join(
     f"MATCH (n:{label}) WITH count(n) AS n WHERE n > 0 RETURN '{label}' AS label, n"
     for label in (*KEYS, TURN)
@@ -108,7 +111,8 @@ UNWIND $ids AS id
 MATCH (s:Song {id: id})
 RETURN s.id AS id, s.path AS path, s.paths AS paths,
        EXISTS { (s)-[:IN_GENRE]->(:Genre) } AS labelled,
-       EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged
+       EXISTS { (s)-[:HAS_TAG]->(:Tag) } AS tagged,
+       [(s)-[:BY]->(a:Artist) | a.id] AS by_artist, [(s)-[:ON]->(a:Album) | a.id] AS on_album
 """
 # All that a row of a table says of a song, as it was when it came.
 SONGS_AS_TOLD: Final = """
@@ -200,6 +204,95 @@ MATCH (s:Song {id: row.new})
 WHERE NOT EXISTS { (s)-[:IN_GENRE]->(:Genre) }
 MATCH (:Song {id: row.old})-[r:IN_GENRE]->(g:Genre)
 RETURN row.new AS id, r.source AS source, collect(g.name) AS genres
+"""
+
+# --- playlists ---------------------------------------------------------------------------------
+
+# What entries of playlists are matched by; a row a song, taken one by one.
+SONGS_BY_NAME: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, s.title AS title, s.artist AS artist, s.albumArtist AS albumArtist,
+       s.album AS album, s.duration AS duration, coalesce(s.paths, [s.path]) AS paths,
+       s.sourceKey AS key
+"""
+PLAYLISTS_THERE: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) RETURN p.id AS id"
+MERGE_PLAYLISTS: Final = """
+UNWIND $rows AS row
+MERGE (p:Playlist {id: row.id})
+SET p += row.properties
+"""
+DELETE_PLAYLISTS: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) DETACH DELETE p"
+DELETE_CONTAINS: Final = """
+UNWIND $ids AS id
+MATCH (:Playlist {id: id})-[r:CONTAINS]->(:Song)
+DELETE r
+"""
+CREATE_CONTAINS: Final = """
+UNWIND range(0, size($songs) - 1) AS i
+MATCH (s:Song {id: $songs[i]})
+WITH i, s ORDER BY i
+WITH collect(s) AS songs
+WHERE size(songs) = size($songs)
+UNWIND $rows AS row
+MATCH (p:Playlist {id: row[0]})
+UNWIND row[1] AS place
+WITH p, songs[place[0]] AS s, place
+CREATE (p)-[:CONTAINS {position: place[1], count: place[2]}]->(s)
+RETURN count(*) AS n
+"""
+PLAYLIST_NAMES: Final = "MATCH (p:Playlist) RETURN p.id AS id, p.name AS name"
+PLAYLISTS: Final = """
+MATCH (p:Playlist)
+RETURN p.id AS id, p.name AS name, p.path AS path, p.source AS source, p.entries AS entries,
+       COUNT { (p)-[:CONTAINS]->(:Song) } AS songs
+"""
+
+# --- whom songs are by, and what they are on ---------------------------------------------------
+
+# Of several spellings the first one stays.
+MERGE_CREDITS: Final = {
+    "Artist": """
+UNWIND $rows AS row
+MERGE (a:Artist {id: row.key})
+ON CREATE SET a.name = row.name
+""",
+    "Album": """
+UNWIND $rows AS row
+MERGE (a:Album {id: row.key})
+ON CREATE SET a.title = row.name, a.artist = row.artist
+""",
+}
+DELETE_CREDITS_OF: Final = {
+    type: f"UNWIND $ids AS id MATCH (:Song {{id: id}})-[r:{type}]->(:{ENDS[type][1]}) DELETE r"
+    for type in ("BY", "ON")
+}
+CREATE_CREDITS: Final = {
+    type: f"""
+UNWIND range(0, size($keys) - 1) AS i
+MATCH (a:{ENDS[type][1]} {{id: $keys[i]}})
+WITH i, a ORDER BY i
+WITH collect(a) AS ends
+WHERE size(ends) = size($keys)
+UNWIND $rows AS row
+MATCH (s:Song {{id: row[0]}})
+WITH s, ends[row[1]] AS a
+CREATE (s)-[:{type}]->(a)
+RETURN count(*) AS n
+"""
+    for type in ("BY", "ON")
+}
+UNCREDITED: Final = "MATCH (f:FeatureSpace {uncredited: true}) RETURN count(f) AS n"
+ALL_CREDITED: Final = "MATCH (f:FeatureSpace) REMOVE f.uncredited"
+SONGS_TO_CREDIT: Final = """
+MATCH (s:Song)
+WHERE s.artist IS NOT NULL OR s.albumArtist IS NOT NULL
+RETURN s.id AS id, s.artist AS artist, s.albumArtist AS albumArtist, s.album AS album
+"""
+CREDITS_THERE: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, [(s)-[:BY]->(a:Artist) | a.id] AS by_artist,
+       [(s)-[:ON]->(a:Album) | a.id] AS on_album
 """
 
 # --- what networks hear ------------------------------------------------------------------------
@@ -397,23 +490,27 @@ SONG_KEYS: Final = """
 MATCH (s:Song)
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.splitGiven AS given,
-       s.recording AS recording, s.title AS title, s.path AS path
+       s.recording AS recording, s.title AS title, coalesce(s.path, s.sourceKey) AS path
 """
 _TABLE: Final = """
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.features AS features,
        [name IN $vectors | s[name]] AS vectors
 """
+# What else a song hangs on, a column of keys a node type.
+_FURTHER: Final = ",\n       ".join(
+    f"[{each.pattern('s', 'n')} | n.{KEYS[each.label]}] AS {node}" for node, each in FURTHER.items()
+)
 SONG_TABLE: Final = f"\nMATCH (s:Song){_TABLE}"
 SONG_TABLE_OF: Final = f"\nUNWIND $ids AS id MATCH (s:Song {{id: id}}){_TABLE}"
 # What single songs hang on: for those that came after a model's last look at the whole graph.
-HANGING: Final = """
+HANGING: Final = f"""
 UNWIND $ids AS id
-MATCH (s:Song {id: id})
+MATCH (s:Song {{id: id}})
 RETURN s.id AS id,
        [(s)-[r:HAS_FEATURE]->(c:FeatureCluster) | [c.id, r.family, r.weight]] AS clusters,
        [(s)-[r:SIMILAR_TO]->(other:Song) | [other.id, r.weight]] AS similar,
-       [(s)-[r:HAS_TAG]->(t:Tag) | [t.name, r.weight]] AS tags
+       {_FURTHER}
 """
 ADDED_SONGS: Final = "MATCH (s:Song {addedTo: $build}) RETURN s.id AS id"
 SONG_LINKS: Final = """
@@ -422,9 +519,10 @@ RETURN s.id AS id,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | c.id] AS clusters,
        [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
 """
-SONG_TAGS: Final = """
+SONG_FURTHER: Final = f"""
 MATCH (s:Song)
-RETURN s.id AS id, [(s)-[:HAS_TAG]->(t:Tag) | t.name] AS tags
+RETURN s.id AS id,
+       {_FURTHER}
 """
 SONG_GENRES: Final = """
 MATCH (s:Song)
@@ -527,16 +625,25 @@ SET s.predicted = row[1], s.doubt = row[2], s.novelty = row[3]
 
 # --- why a song has its genres, and what is like it ----------------------------------------------
 
-SURROUNDINGS: Final = """
-MATCH (s:Song {id: $id})
+SURROUNDINGS: Final = f"""
+MATCH (s:Song {{id: $id}})
 RETURN s.title AS title, s.path AS path, coalesce(s.artist, s.albumArtist) AS artist,
        s.split AS split, s.features AS features, [name IN $vectors | s[name]] AS vectors,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | [c.family, c.id]] AS clusters,
        [(s)-[:SIMILAR_TO]->(o:Song) | o.id] AS like,
        [(s)<-[:SIMILAR_TO]-(o:Song) | o.id] AS likened,
-       [(s)-[:HAS_TAG]->(t:Tag) | t.name] AS tags
+       {_FURTHER}
 """
+# What artists, albums and the like are called.
+FURTHER_NAMES: Final = {
+    node: f"""
+UNWIND $keys AS key
+MATCH (n:{each.label} {{{KEYS[each.label]}: key}})
+RETURN key, coalesce(n.title, n.name) AS name
+"""
+    for node, each in FURTHER.items()
+}
 MODEL_OF_SONG: Final = """
 MATCH (:Song {id: $id})-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
 RETURN r.model AS model
@@ -549,38 +656,49 @@ RETURN id, s.title AS title, s.path AS path, coalesce(s.artist, s.albumArtist) A
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
        [(s)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre) WHERE s.doubt IS NULL | g.name] AS told
 """
-# Songs around a song's clusters and tags whose owner says a genre, the song itself left out.
+# Songs around what a song hangs on whose owner says a genre, the song itself left out.
+_AROUND: Final = {
+    type: f"(n:{label} {{{KEYS[label]}: key}}){left}[:{type}]{right}(o:Song)"
+    for type, label, left, right in (
+        ("HAS_FEATURE", "FeatureCluster", "<-", "-"),
+        *(
+            (e.type, e.label, *(("-", "->") if e.to_song == e.edge else ("<-", "-")))
+            for e in FURTHER.values()
+        ),
+    )
+}
 LABELLED_AROUND: Final = {
     type: f"""
 UNWIND $keys AS key
-MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)
+MATCH {around}
 WHERE o.id <> $song AND EXISTS {{ (o)-[:IN_GENRE]->(:Genre) }}
-RETURN key, count(o) AS songs
+RETURN key, count(DISTINCT o) AS songs
 """
-    for type, (_, tail) in ENDS.items()
-    if type in ("HAS_FEATURE", "HAS_TAG")
+    for type, around in _AROUND.items()
 }
 GENRES_AROUND: Final = {
     type: f"""
 UNWIND $keys AS key
-MATCH (n:{tail} {{{KEYS[tail]}: key}})<-[:{type}]-(o:Song)-[:IN_GENRE]->(g:Genre)
+MATCH {around}-[:IN_GENRE]->(own:Genre)
+MATCH (own)-[:SUBGENRE_OF*0..]->(g:Genre)
 WHERE o.id <> $song AND g.name IN $genres
-RETURN key, g.name AS genre, count(o) AS songs
+RETURN key, g.name AS genre, count(DISTINCT o) AS songs
 """
-    for type, (_, tail) in ENDS.items()
-    if type in ("HAS_FEATURE", "HAS_TAG")
+    for type, around in _AROUND.items()
 }
 # The last ones are printed too, with values written in: see kg.graph.literals.
 PATHS: Final = """
 MATCH (s:Song {id: $song})-[:PREDICTED_GENRE {rank: $rank}]->(g:Genre)
 UNWIND $keys AS key
-MATCH (s)-[r:SIMILAR_TO|HAS_FEATURE|HAS_TAG]-(n)
+MATCH (s)-[r:SIMILAR_TO|HAS_FEATURE|HAS_TAG|BY|ON|CONTAINS]-(n)
 WHERE key IN [n.id, n.name]
-RETURN DISTINCT type(r) AS path, key, n.title AS title,
+RETURN DISTINCT type(r) AS path, key, coalesce(n.title, n.name) AS title,
        coalesce(n.artist, n.albumArtist) AS artist,
        [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres, g.name AS genre,
        COUNT {
-         (n)<-[:HAS_FEATURE|HAS_TAG]-(o:Song)-[:IN_GENRE]->(g) WHERE o.id <> s.id
+         MATCH (n)-[:HAS_FEATURE|HAS_TAG|BY|ON|CONTAINS]-(o:Song)
+         WHERE o.id <> s.id
+           AND EXISTS { (o)-[:IN_GENRE]->(:Genre)-[:SUBGENRE_OF*0..]->(g) }
        } AS othersOfGenre
 """
 LINKED_SONGS: Final = """
@@ -635,6 +753,10 @@ COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
     for type, (head, tail) in ENDS.items()
 }
+FIRST_PREDICTED: Final = """
+MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre)
+RETURN g.name AS name, count(s) AS songs
+"""
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
 RETURN r.model AS model, count(s) AS songs
@@ -762,6 +884,27 @@ MATCH (g:Genre {name: name})
 WHERE NOT EXISTS { (g)--() }
 DELETE g
 """
+# Nodes of other types that songs hang on, and that go with their last one.
+FURTHER_OF: Final = {
+    node: f"""
+UNWIND $ids AS id
+MATCH (s:Song {{id: id}})
+MATCH {each.pattern("s", "n")}
+RETURN DISTINCT n.{KEYS[each.label]} AS key
+"""
+    for node, each in FURTHER.items()
+    if each.gathered
+}
+DELETE_BARE: Final = {
+    each.label: f"""
+UNWIND $keys AS key
+MATCH (n:{each.label} {{{KEYS[each.label]}: key}})
+WHERE NOT EXISTS {{ (n)--() }}
+DELETE n
+"""
+    for each in FURTHER.values()
+    if each.gathered
+}
 ANY_SONG: Final = "MATCH (s:Song) RETURN s.id AS id LIMIT 1"
 DELETE_SPACE: Final = "MATCH (f:FeatureSpace) DETACH DELETE f"
 # What data sets and tables call songs.

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.errors import GraphError
+from kg.genres.names import by_key
+from kg.genres.titles import called_after
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
-from kg.graph.rows import Edges, SongTable
+from kg.graph.rows import Edges, Linked, SongTable
+from kg.graph.transactions import read_rows
 from kg.records import Embedding
-from kg.schema import vector_property
+from kg.schema import FURTHER, vector_property
 from kg.splits import SplitSong
 
 
@@ -121,10 +124,39 @@ def read_links(
     )
 
 
-def read_tags(connection: Connection, songs: Sequence[str], tags: Sequence[str]) -> Edges:
-    """HAS_TAG as edges int64 [2, e], in rows of songs and of tags, sorted."""
-    found = _pass(connection, queries.SONG_TAGS, _Tags, songs, tags)
-    return _edges(*found.ends)
+def read_further(
+    connection: Connection, songs: Sequence[str], known: Mapping[str, Sequence[str]]
+) -> dict[str, Linked]:
+    """What songs hang on beside clusters and genres, by node type; types without a node left out.
+
+    Args:
+        connection: To the graph.
+        songs: Ids; a song that isn't among them came later, and is left out.
+        known: Keys of all nodes, sorted, of the types of which more count than songs hang on.
+    """
+    found = _pass(connection, queries.SONG_FURTHER, _Further, songs)
+    linked = {}
+    for node, (heads, numbers) in found.ends.items():
+        met = found.numbers[node]
+        if keys := known.get(node, sorted(met)):
+            row = {key: row for row, key in enumerate(keys)}
+            # Until here nodes had numbers in the order in which they were met.
+            rows = np.fromiter((row[key] for key in met), np.int64, len(met))
+            tails = array("q", rows[np.frombuffer(numbers, np.int64)].tobytes())
+            linked[node] = Linked(keys, _edges(heads, tails))
+    return linked
+
+
+def read_labels(connection: Connection) -> list[str]:
+    """Ids of the playlists that are called after a genre: labels in disguise, which must not reach
+    a model beside those that it is to predict.
+    """
+    genres = by_key(row["name"] for row in read_rows(connection, queries.OWN_GENRES))
+    return [
+        row["id"]
+        for row in read_rows(connection, queries.PLAYLIST_NAMES)
+        if called_after(row["name"] or "", genres) is not None
+    ]
 
 
 class _Keys:
@@ -208,21 +240,24 @@ class _Ends:
                 tails.append(tail)
 
 
-class _Tags:
-    """Takes rows of SONG_TAGS."""
+class _Further:
+    """Takes rows of SONG_FURTHER, as rows of songs and numbers of nodes."""
 
-    def __init__(self, songs: Iterable[str], tags: Iterable[str]) -> None:
-        self.ends = array("q"), array("q")
+    def __init__(self, songs: Iterable[str]) -> None:
+        self.ends = {node: (array("q"), array("q")) for node in FURTHER}
+        self.numbers: dict[str, dict[str, int]] = {node: {} for node in FURTHER}
         self._song = {id: row for row, id in enumerate(songs)}
-        self._tag = {name: row for row, name in enumerate(tags)}
 
-    def take(self, id: str, tags: list[str]) -> None:
-        head = self._song.get(id)
-        if head is None:  # it came later
+    def take(self, id: str, *further: list[str]) -> None:
+        row = self._song.get(id)
+        if row is None:  # it came later
             return
-        for name in tags:
-            self.ends[0].append(head)
-            self.ends[1].append(self._tag[name])
+        for node, keys in zip(FURTHER, further, strict=True):
+            songs, nodes = self.ends[node]
+            numbers = self.numbers[node]
+            for key in keys:
+                songs.append(row)
+                nodes.append(numbers.setdefault(key, len(numbers)))
 
 
 def _edges(heads: "array[int]", tails: "array[int]") -> Edges:

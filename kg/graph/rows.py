@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.clusters import FeatureSpace
+from kg.genres.tree import Tree
+from kg.schema import FURTHER
 from kg.splits import SplitSong
 
 Edges = NDArray[np.int64]
@@ -46,6 +48,33 @@ class SongTable:
         ]
 
 
+def _no_edges() -> Edges:
+    return np.empty((2, 0), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linked:
+    """The nodes of a further type (`kg.schema.FURTHER`) and the songs that hang on them.
+
+    Attributes:
+        keys: Of the nodes, sorted.
+        edges: Song and node, whichever way the relationship points, int64 [2, e].
+    """
+
+    keys: Sequence[str]
+    edges: Edges = field(default_factory=_no_edges)
+
+    def without_bare(self) -> "Linked":
+        """The same without nodes that no song hangs on."""
+        rows, nodes = np.unique(self.edges[1], return_inverse=True)
+        return Linked([self.keys[row] for row in rows], np.stack([self.edges[0], nodes]))
+
+    def without(self, keys: Collection[str]) -> "Linked":
+        """The same without these nodes, and without those that no song hangs on."""
+        gone = np.fromiter((key in keys for key in self.keys), bool, len(self.keys))
+        return replace(self, edges=self.edges[:, ~gone[self.edges[1]]]).without_bare()
+
+
 @dataclass(frozen=True, slots=True)
 class GraphRows:
     """The graph that learning sees. Edges are int64 [2, e]: rows of the head, rows of the tail.
@@ -59,8 +88,8 @@ class GraphRows:
         has_feature: Song to cluster, by family.
         similar_to: Song to similar song.
         in_genre: Song to genre.
-        tags: Names of the tags that the library's network knows, sorted; none without one.
-        has_tag: Song to tag.
+        further: What else songs hang on, by node type; types without a node are left out.
+        tree: What is a kind of what among genres, also those that no song has.
     """
 
     songs: SongTable
@@ -71,8 +100,8 @@ class GraphRows:
     has_feature: Mapping[str, Edges]
     similar_to: Edges
     in_genre: Edges
-    tags: Sequence[str] = ()
-    has_tag: Edges = field(default_factory=lambda: np.empty((2, 0), dtype=np.int64))
+    further: Mapping[str, Linked] = field(default_factory=dict)
+    tree: Tree = field(default_factory=lambda: Tree({}))
 
     def only(self, songs: Collection[str]) -> "GraphRows":
         """The same graph without all other songs, and what hangs on them."""
@@ -101,8 +130,19 @@ class GraphRows:
             has_feature={family: left(edges, 0) for family, edges in self.has_feature.items()},
             similar_to=left(self.similar_to, 0, 1),
             in_genre=left(self.in_genre, 0),
-            has_tag=left(self.has_tag, 0),
+            further={
+                node: kept
+                for node, linked in self.further.items()
+                for kept in [replace(linked, edges=left(linked.edges, 0))]
+                for kept in [kept.without_bare() if FURTHER[node].gathered else kept]
+                if kept.keys
+            },
         )
+
+    def known_to(self, nodes: Collection[str]) -> "GraphRows":
+        """The same graph without further node types other than these: an older model knows none."""
+        kept = {node: linked for node, linked in self.further.items() if node in nodes}
+        return replace(self, further=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +172,13 @@ class Hanging:
         id: The song.
         clusters: (cluster id, family, weight).
         similar: (song id, cosine), nearest first.
-        tags: (tag, weight).
+        further: Keys of what else it hangs on, by node type.
     """
 
     id: str
     clusters: list[tuple[str, str, float]]
     similar: list[tuple[str, float]]
-    tags: list[tuple[str, float]]
+    further: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)

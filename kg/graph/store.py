@@ -18,13 +18,13 @@ from kg.clusters import FeatureSpace, no_numbers
 from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
+from kg.genres.levels import GIVEN, Level, learned_genres
 from kg.genres.tree import Parents, Tree
 from kg.graph import kept_centroids, queries, reading, tree, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
     Counts,
-    Edges,
     Floats,
     GraphRows,
     Guess,
@@ -39,8 +39,8 @@ from kg.graph.rows import (
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
-from kg.records import Embedding, FeatureSet, NewSong
-from kg.schema import cluster_id, vector_property
+from kg.records import Embedding, FeatureSet, NewSong, SongRecord
+from kg.schema import FURTHER, PLAYLIST_NODE, TAG_NODE, cluster_id, vector_property
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
 from kg.text import indexable
@@ -138,6 +138,26 @@ class GraphStore:
             ranked = [(id, by_song[id]) for id in ids if id in by_song]
             self.connection.write(work, batch, hanging, ranked)
 
+    def credit_songs(self, progress: Progress = SILENT) -> None:
+        """Give songs from before there were artists and albums theirs; once in a graph's life."""
+        if not self._count(queries.UNCREDITED):
+            return
+
+        def work(tx: neo4j.ManagedTransaction, batch: list[SongRecord]) -> None:
+            ids = [record.id for record in batch]
+            there = fetch(tx, queries.CREDITS_THERE, {"ids": ids})
+            for kind in writing.CREDITED:
+                linked = {row["id"]: row[kind.column] for row in there}
+                own = [(r.id, kind.of(r)) for r in batch if r.id in linked]
+                writing.write_credits(tx, kind, own, linked)
+
+        rows = self._read(queries.SONGS_TO_CREDIT)
+        with progress.stage("Naming artists and albums", len(rows)) as advance:
+            for batch in batches(rows):
+                self.connection.write(work, [_credited(row) for row in batch])
+                advance(len(batch))
+        self._write(queries.ALL_CREDITED)
+
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of these songs are in the graph: id to title (or path, or id)."""
         found: dict[str, str] = {}
@@ -168,9 +188,12 @@ class GraphStore:
         """What a split needs to know of every song, sorted by id."""
         return reading.read_keys(self.connection)
 
-    def genres(self) -> list[str]:
-        """Genres that songs have, sorted."""
-        return sorted({genre for genres in self._genres().values() for genre in genres})
+    def genres(self, level: Level = GIVEN) -> list[str]:
+        """Genres that songs have, or that are learned of them at a level of the tree, sorted."""
+        given = [*self.genres_by_song().values()]
+        if level != GIVEN:
+            given = learned_genres(given, [False] * len(given), self.tree(), level)
+        return sorted({genre for genres in given for genre in genres})
 
     def write_tree(
         self, parents: Parents, *, source: str = "table", replace: bool = False
@@ -196,9 +219,13 @@ class GraphStore:
         """What is a kind of what."""
         return tree.read_tree(self._read(queries.TREE))
 
+    def genres_by_song(self) -> dict[str, tuple[str, ...]]:
+        """What the owner says of every song: its genres, sorted by name."""
+        return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}
+
     def single_song_genres(self) -> list[str]:
         """Genres of one song only."""
-        songs = Counter(genre for genres in self._genres().values() for genre in genres)
+        songs = Counter(genre for genres in self.genres_by_song().values() for genre in genres)
         return sorted(genre for genre, count in songs.items() if count == 1)
 
     def read_songs(self) -> SongTable:
@@ -504,8 +531,12 @@ class GraphStore:
             for family, centroids in space.centroids.items()
         }
         has_feature, similar_to = reading.read_links(self.connection, songs.ids, clusters)
-        tags = all_tags(space.kinds)
-        has_tag = reading.read_tags(self.connection, songs.ids, tags) if tags else _no_edges()
+        # A model knows all tags that could be heard, also those that nobody heard yet.
+        known = {TAG_NODE: all_tags(space.kinds)}
+        further = reading.read_further(self.connection, songs.ids, known)
+        if PLAYLIST_NODE in further:
+            own = further.pop(PLAYLIST_NODE).without(set(reading.read_labels(self.connection)))
+            further |= {PLAYLIST_NODE: own} if own.keys else {}
         if self.build() != build:
             raise RebuiltError
         genres = sorted({name for names in songs.genres for name in names})
@@ -522,8 +553,8 @@ class GraphStore:
             has_feature=has_feature,
             similar_to=similar_to,
             in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
-            tags=tags,
-            has_tag=has_tag,
+            further=further,
+            tree=self.tree(),
         )
 
     # --- models and predictions ------------------------------------------------------------------
@@ -586,7 +617,7 @@ class GraphStore:
                 row["id"],
                 [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
                 sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
-                [(name, weight) for name, weight in sorted(row["tags"])],
+                {node: sorted(row[node]) for node in FURTHER},
             )
             for row in self._read(queries.HANGING, ids=list(ids))
         ]
@@ -675,9 +706,6 @@ class GraphStore:
                 f"{', ...' if len(bad) > 3 else ''}): take the files in again with `kg ingest`."
             )
 
-    def _genres(self) -> dict[str, tuple[str, ...]]:
-        return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}
-
     def _feature_spaces(self) -> list[dict[str, Any]]:
         return [row["properties"] for row in self._read(queries.FEATURE_SPACES)]
 
@@ -696,6 +724,17 @@ def _check_builder(tx: neo4j.ManagedTransaction, builder: str) -> None:
         raise RebuiltError
 
 
+def _credited(song: Mapping[str, Any]) -> SongRecord:
+    """A song of the graph, with what its artist and album are told from."""
+    return SongRecord(
+        id=song["id"],
+        path=None,
+        artist=song["artist"],
+        album_artist=song["albumArtist"],
+        album=song["album"],
+    )
+
+
 def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
     families, columns = _families(space), tuple(space["columns"])
     given = space.get("given") or ""
@@ -711,10 +750,6 @@ def _feature_set(space: Mapping[str, Any]) -> FeatureSet:
         ),
         given=given,
     )
-
-
-def _no_edges() -> Edges:
-    return np.empty((2, 0), dtype=np.int64)
 
 
 def _families(space: Mapping[str, Any]) -> dict[str, slice]:

@@ -12,7 +12,7 @@ from kg.graph.connection import Connection
 from kg.graph.rows import Floats
 from kg.graph.transactions import batches, read_rows, unpack
 from kg.records import FeatureSet
-from kg.schema import vector_property
+from kg.schema import FURTHER, vector_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Surroundings:
         clusters: (family, cluster id), sorted.
         like: Songs that it is similar to, by their ids, sorted.
         likened: Songs that are similar to it.
-        tags: What a network hears in it, sorted.
+        further: Keys of what else it hangs on, sorted, by node type.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Surroundings:
     clusters: Sequence[tuple[str, str]]
     like: Sequence[str]
     likened: Sequence[str]
-    tags: Sequence[str]
+    further: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class GenresAround:
-    """Songs around a cluster or a tag whose owner says a genre.
+    """Songs around a cluster, a tag, an artist and the like whose owner says a genre.
 
     Attributes:
         songs: How many they are, the song that is looked at left out.
@@ -105,7 +105,7 @@ def read_surroundings(connection: Connection, id: str, kinds: FeatureSet) -> Sur
         clusters=sorted((family, cluster) for family, cluster in row["clusters"]),
         like=sorted(row["like"]),
         likened=sorted(row["likened"]),
-        tags=sorted(row["tags"]),
+        further={node: sorted(row[node]) for node in FURTHER},
     )
 
 
@@ -132,13 +132,13 @@ def read_known(connection: Connection, ids: Collection[str]) -> dict[str, Known]
 def genres_around(
     connection: Connection, song: str, relationship: str, keys: Sequence[str], genres: Sequence[str]
 ) -> dict[str, GenresAround]:
-    """How many songs of some genres are around clusters or tags, by their keys.
+    """How many songs of some genres are around clusters, tags, artists and the like, by keys.
 
     Args:
         connection: To the graph.
         song: Left out.
-        relationship: HAS_FEATURE or HAS_TAG.
-        keys: Of the clusters, or tags.
+        relationship: HAS_FEATURE, HAS_TAG, BY, ON or CONTAINS.
+        keys: Of the nodes at its other end.
         genres: Names of the genres.
     """
     labelled = read_rows(
@@ -155,6 +155,12 @@ def genres_around(
     ):
         of_genre[row["key"]][row["genre"]] = row["songs"]
     return {key: GenresAround(songs.get(key, 0), counts) for key, counts in of_genre.items()}
+
+
+def names_of(connection: Connection, node: str, keys: Sequence[str]) -> dict[str, str]:
+    """What nodes of a further type (`kg.schema.FURTHER`) are called, by key."""
+    rows = read_rows(connection, queries.FURTHER_NAMES[node], keys=list(keys))
+    return {row["key"]: row["name"] for row in rows if row["name"]}
 
 
 def _name(title: str | None, path: str | None, id: str) -> str:

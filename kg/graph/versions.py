@@ -30,10 +30,12 @@ MIGRATIONS: Final[Migrations] = (
     ),
     # 1: no tags yet, so that such nodes are somebody else's.
     (),
+    # 2: no artists, albums and playlists yet; the next ingest makes those that tags name.
+    ((queries.ASK_FOR_CREDITS, {}),),
 )
 VERSION: Final = len(MIGRATIONS)
 # Labels that came with a version.
-_SINCE: Final = {2: ("Tag",)}
+_SINCE: Final = {2: ("Tag",), 3: ("Artist", "Album", "Playlist")}
 
 _KEYS: Final = {**KEYS, TURN: "id"}
 

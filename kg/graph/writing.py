@@ -5,11 +5,14 @@ the Cypher texts call by number: servers decode them in two thirds of the time o
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from kg.credits import Credit, album_of, artist_of
 from kg.errors import RebuiltError
 from kg.genres.names import genre_key
 from kg.graph import queries
@@ -66,9 +69,79 @@ def write_songs(
         others = [source for source in kept if source != labelled[0]["source"]]
         run(tx, queries.DELETE_OTHER_GENRES, rows=labelled, kept=others)
         run(tx, queries.MERGE_IN_GENRE, rows=labelled, kept=others)
+    for kind in CREDITED:
+        credits = [(song.record.id, kind.of(song.record)) for song in songs]
+        write_credits(tx, kind, credits, {id: row[kind.column] for id, row in there.items()})
     # What a network hears in the same bytes is the same: who has tags needs no others.
     untagged = [song for song in songs if not there.get(song.record.id, {}).get("tagged")]
     create_tags(tx, [(song.record.id, song.tags) for song in untagged])
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What a song's tags name that becomes a node: its artist, or its album.
+
+    Attributes:
+        type: Of the relationship.
+        label: Of the node.
+        column: Where queries say which ones a song is linked to.
+        of: Which one a song names; None: none.
+    """
+
+    type: str
+    label: str
+    column: str
+    of: Callable[[SongRecord], Credit | None]
+
+
+CREDITED: Final = (
+    Credited("BY", "Artist", "by_artist", artist_of),
+    Credited("ON", "Album", "on_album", album_of),
+)
+
+
+def write_credits(
+    tx: neo4j.ManagedTransaction,
+    kind: Credited,
+    songs: Sequence[tuple[str, Credit | None]],
+    there: Mapping[str, Sequence[str]],
+) -> None:
+    """Link songs to the artist, or the album, that their tags name, and to no other.
+
+    Args:
+        tx: The transaction.
+        kind: Which of these.
+        songs: Their ids, and whom each names.
+        there: Keys that songs are linked to; songs that are new needn't be in it.
+
+    Raises:
+        RebuiltError: a song is gone.
+    """
+    changed = [
+        (id, credit)
+        for id, credit in songs
+        if list(there.get(id, ())) != ([credit.key] if credit else [])
+    ]
+    if left := sorted({key for id, _ in changed for key in there.get(id, ())}):
+        run(
+            tx, queries.DELETE_CREDITS_OF[kind.type], ids=[id for id, _ in changed if there.get(id)]
+        )
+    named = [(id, credit) for id, credit in changed if credit]
+    spelled: dict[str, Counter[Credit]] = defaultdict(Counter)
+    for _, credit in named:
+        spelled[credit.key][credit] += 1
+    # As most of these songs spell it; of equals the first in the alphabet.
+    rows = [
+        asdict(min(spellings, key=lambda each: (-spellings[each], each.name, each.artist or "")))
+        for _, spellings in sorted(spelled.items())
+    ]
+    if rows:
+        run(tx, queries.MERGE_CREDITS[kind.label], rows=rows)
+    keys = _Numbers()
+    links = [[id, keys[credit.key]] for id, credit in named]
+    _create(tx, queries.CREATE_CREDITS[kind.type], len(links), rows=links, keys=list(keys))
+    if left:
+        run(tx, queries.DELETE_BARE[kind.label], keys=left)
 
 
 def create_tags(

@@ -26,11 +26,18 @@ def artist_key(artist: str | None) -> str | None:
     Case, accents, punctuation, a leading or trailing "the" and guests ("A feat. B") don't count,
     and "Various Artists" and its like are nobody: their songs have no artist in common.
     """
-    text = unicodedata.normalize("NFKD", _GUESTS.sub("", artist or "")).casefold()
+    words = letters_of(without_guests(artist or "")).removeprefix("the ").removesuffix(" the")
+    return None if words in NOBODY else words or None
+
+
+def without_guests(artist: str) -> str:
+    """`A` of `A feat. B`."""
+    return _GUESTS.sub("", artist).strip()
+
+
+def letters_of(name: str) -> str:
+    """What spellings of a name have in common: its words, without case, accents and punctuation."""
+    text = unicodedata.normalize("NFKD", name).casefold()
     letters = "".join(char for char in text if not unicodedata.combining(char))
-    words = re.sub(r"[\W_]+", " ", letters).strip()
-    words = words.removeprefix("the ").removesuffix(" the")
-    if words in NOBODY:
-        return None
     # A name that is all punctuation is still a name.
-    return words or letters.strip() or None
+    return re.sub(r"[\W_]+", " ", letters).strip() or letters.strip()
