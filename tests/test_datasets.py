@@ -1,6 +1,5 @@
 """Data sets as they go into a library: their tables, and their audio with what they say of it."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from kg.errors import WrongUsageError
 from kg.learning import TrainOptions
 from kg.settings import Settings
 from kg.splits import gtzan
-from tests.cli.conftest import Kg, run  # noqa: F401 - a fixture
 from tests.sources import published
 
 GENRES_OF = """
@@ -31,7 +29,7 @@ def own(server: Settings) -> Library:
 def one(library: Library, key: str) -> dict[str, object]:
     answer = library.ask(GENRES_OF, {"key": key})
     [row] = answer.rows
-    return dict(zip(answer.columns, row, strict=True))
+    return dict(zip(answer.keys, row, strict=True))
 
 
 def test_a_table_with_a_tree(own: Library, tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ def test_gtzans_table_is_split_by_its_lists(own: Library, tmp_path: Path) -> Non
         trained = library.train(TrainOptions(epochs=2))
         assert trained.split.protocol == "gtzan"
         rows = library.ask("MATCH (s:Song) RETURN s.sourceKey, s.split").rows
-    sides = {key: split for key, split in rows}
+    sides = dict(rows)
     for name in names:
         clip = gtzan.clip(name)
         assert clip is not None
@@ -111,77 +109,6 @@ def test_audio_of_fma(library: Library, music: Path, tmp_path: Path) -> None:
     above = library.ask(ABOVE, {"name": "Punk Blues"}).rows
     assert sorted(name for (name,) in above) == ["Punk", "Rock"]
     assert not library.ingest(folder, metadata=metadata).rebuilt
-
-
-# --- the command line
-
-
-@pytest.fixture
-def kg(run: Kg, server: Settings, monkeypatch: pytest.MonkeyPatch) -> Kg:  # noqa: F811
-    monkeypatch.setenv("KG_HOME", str(server.kg_home))
-    if server.neo4j_uri:
-        monkeypatch.setenv("NEO4J_URI", server.neo4j_uri)
-        monkeypatch.setenv("NEO4J_USERNAME", server.neo4j_username)
-        monkeypatch.setenv("NEO4J_PASSWORD", server.neo4j_password.get_secret_value())
-        monkeypatch.setenv("NEO4J_DATABASE", server.neo4j_database)
-    return run
-
-
-def test_commands(kg: Kg, tmp_path: Path) -> None:
-    tree = published.msd_tree(tmp_path / "data")
-    lines = [f"{published.TRACKS[0]}\tRock\tPop", f"{published.TRACKS[1]}\tJazz"]
-    genres = published.msd_genres(tmp_path / "msd_tagtraum_cd1.cls", lines)
-    (tree / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    dry = kg("ingest", tree, "--metadata", genres, "--dry-run")
-    assert (dry.code, dry.err) == (0, "")
-    assert "Data set msd" in dry.out
-    assert "3: Rock 1, Pop 1, Jazz 1" in dry.out
-    told = json.loads(kg("ingest", tree, "--metadata", genres, "--dry-run", "--json").out)
-    assert (told["songs"], told["families"]["timbre"]) == (3, 90)
-    assert [row["row"] for row in told["left_out"]] == ["cut.h5"]
-    done = kg("ingest", tree, "--metadata", genres)
-    assert done.code == 0
-    assert "Ingested msd" in done.out
-    assert "cut.h5" in done.err
-    assert "Genres are those of msd_tagtraum_cd1.cls." in done.err
-    assert kg("ingest", tree, "--metadata", genres, "--strict").code == 1
-    (tree / "A" / "A" / "D" / f"{published.TRACKS[2]}.h5").unlink()
-    assert kg("ingest", tree, "--metadata", genres, "--prune", "--yes").code == 0
-    assert kg("query", "MATCH (s:Song) RETURN count(*) AS n", "--csv").out.split() == ["n", "2"]
-
-
-def test_wrong_usage(run: Kg, tmp_path: Path) -> None:  # noqa: F811
-    home = ("--home", tmp_path / "home")
-    clips = published.audioset(tmp_path / "audioset")
-    fma = published.fma_audio(tmp_path / "fma_small")
-    other = published.gtzan_table(tmp_path / "features.csv")
-    for arguments, said in (
-        ((clips, other), "is a table of audioset: take in tables one at a time"),
-        ((clips, "--workers", "2"), "--workers isn't for a data set"),
-        ((clips, "--subset", "small"), "--subset isn't for audioset"),
-        ((clips, "--metadata", clips), "--metadata isn't for audioset"),
-        ((fma, "--subset", "small"), "--subset is for FMA's table"),
-        ((fma,), "tracks.csv isn't there"),
-        ((other, "--source", "msd"), "neither HDF5 nor the table"),
-        ((other, "--source", "spotify"), "'spotify' is not one of"),
-        ((tmp_path / "nowhere", "--source", "fma"), "There is no folder or file called"),
-    ):
-        printed = run(*home, "ingest", *arguments)
-        assert printed.code == 2, arguments
-        assert said in " ".join(printed.err.split()), arguments
-        assert printed.out == ""
-
-
-def test_columns_make_it_any_table(run: Kg, tmp_path: Path) -> None:  # noqa: F811
-    names = [f"blues.{n:05d}.wav" for n in range(30)] + [f"jazz.{n:05d}.wav" for n in range(30)]
-    table = published.gtzan_table(tmp_path / "features.csv", names)
-    home = ("--home", tmp_path / "home")
-    for arguments in (("--features", "mfcc*"), ("--source", "table")):
-        dry = run(*home, "ingest", table, *arguments, "--dry-run", "--json")
-        assert dry.code == 0, dry.err
-        assert json.loads(dry.out)["form"] == "CSV"
-    dry = run(*home, "ingest", table, "--dry-run", "--json")
-    assert json.loads(dry.out)["name"] == "gtzan"
 
 
 @pytest.mark.slow
