@@ -25,9 +25,9 @@ from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, ta
 if TYPE_CHECKING:
     from kg.ageing import Ageing
     from kg.excerpt import Excerpt
+    from kg.genres.files import TreeFile
     from kg.graph.rows import Counts
     from kg.intake import IngestReport
-    from kg.sources.dataset import Parents
     from kg.sources.folder import GenresFrom
     from kg.splits.protocol import SplitRule
 
@@ -306,7 +306,7 @@ def ingest(
         raise click.exceptions.Exit(1)
 
 
-def _write_tree(app: App, tree: "Parents | None", *, as_json: bool) -> None:
+def _write_tree(app: App, tree: "TreeFile | None", *, as_json: bool) -> None:
     """Bring a genre tree of the user's own into a library, where there is one."""
     if tree is None:
         return
