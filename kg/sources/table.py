@@ -375,10 +375,10 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
                 artists.add(cells.texts["artist"].to_pylist(), here)
         advance(len(rows))
     key, content, feature = (np.concatenate(pieces) for pieces in (keys, contents, features))
-    repeated, first = _repeats(key)
-    alone = np.ones(len(key), bool)
+    whole = (key != 0) & (feature != 0)
+    repeated, first = _repeats(np.where(whole, key, np.uint64(0)))
+    alone = whole.copy()
     alone[repeated] = False
-    alone &= (key != 0) & (feature != 0)
     return _Facts(
         repeated=repeated,
         first=first,
