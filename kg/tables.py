@@ -151,8 +151,10 @@ def take_in(
         KgError: the table turns out to be broken.
     """
     kinds, order = _features(table, there)
-    families = {family: part.stop - part.start for family, part in kinds.families.items()}
     pruned = remove_songs(store.connection, gone, progress)
+    if pruned:  # where nobody was left, the library begins anew
+        there = store.feature_set()
+        kinds, order = _features(table, there)
     tally, builder = _Tally(), None
     with progress.stage("Reading the table", table.songs) as advance:
         for batch in table.batches():
@@ -176,7 +178,7 @@ def take_in(
         changed=tally.changed,
         left_out=tally.left_out,
         rows_left_out=tally.rows_left_out,
-        families=families,
+        families={name: part.stop - part.start for name, part in kinds.families.items()},
         missing=tally.missing / max(1, tally.values),
         bare=tally.bare,
         remarks=table.remarks,

@@ -209,6 +209,11 @@ def test_vectors_prune_and_audio(bare: Library, music: Path, tmp_path: Path) -> 
     assert library.ingest_table(table_of([], x[:0])).counts is None
     report = library.ingest_table(table, prune=lambda removal: None)
     assert (report.pruned, report.rebuilt, library.status().counts.songs) == (8, True, 24)
+    # Where all go the library begins anew, and nobody misses what a file once brought.
+    report = library.ingest_table(table_of(*made_up(8, first=90)), prune=lambda removal: None)
+    assert (report.pruned, report.new) == (24, 8)
+    status = library.status()
+    assert (status.counts.songs, status.embeddings) == (8, [])
 
 
 def test_a_table_into_a_library_that_listens(library: Library, music: Path) -> None:
