@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.datasets import Asked, data_set_options, ingest_data_set, table_of_data_set
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -29,8 +30,26 @@ if TYPE_CHECKING:
 
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
-_OF_TABLES = ("sources", "families", "prune", "yes", "dry_run", "strict", "as_json", *TABLE_ONLY)
-GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
+_OF_TABLES = (
+    "sources",
+    "source",
+    "families",
+    "prune",
+    "yes",
+    "dry_run",
+    "strict",
+    "as_json",
+    *TABLE_ONLY,
+)
+_OF_DATA_SETS = (
+    *("sources", "source", "metadata", "subset"),
+    *("prune", "yes", "dry_run", "strict", "as_json"),
+)
+GENRE_WORDS = {
+    "folder": "the folders' names",
+    "tag": "the files' tags",
+    "table": "what the data set says",
+}
 
 
 def _excerpt(ctx: click.Context, param: click.Parameter, given: str | None) -> "Excerpt | None":
@@ -59,6 +78,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 
 @click.command()
 @click.argument("sources", nargs=-1, type=click.Path())
+@data_set_options
 @click.option(
     "--genres-from",
     type=click.Choice(["auto", "folder", "tag", "none"]),
@@ -118,6 +138,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 def ingest(
     app: App,
     sources: tuple[str, ...],
+    data_set: Asked,
     genres_from: "GenresFrom",
     excerpt: "Excerpt | None",
     embeddings: tuple[str, ...],
@@ -133,9 +154,12 @@ def ingest(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Take in audio below folders, or a table: features, clusters, similar songs, genres.
+    """Take in audio below folders, a data set or a table: features, similar songs, genres.
 
     Running it again changes nothing; a run that was cut off goes on where it was.
+
+    GTZAN, FMA, the Million Song Dataset and what is laid out like AudioSet are known by their
+    layout: --dry-run shows what is there.
 
     A table (CSV, TSV, Parquet, NPZ) has one row a song. What its columns are is guessed and shown
     first; on a terminal it asks before it goes on.
@@ -147,12 +171,32 @@ def ingest(
       kg ingest ~/Music --embedding musicnn
       kg ingest ~/Music --prune --dry-run
       kg ingest --vectors clap.npz --family clap
+      kg ingest fma_metadata/ --subset medium
+      kg ingest fma_small/ --metadata fma_metadata/
+      kg ingest MillionSongSubset/ --metadata msd_tagtraum_cd2.cls
       kg ingest features.csv --dry-run
       kg ingest features.csv --genre top_genre --features 'mfcc*' --features tempo
     """
     from cli.output import print_json, print_rejected
 
-    table = table_among(sources)
+    as_table = bool(families or any(columns.values()))
+    found = None
+    if vectors is None:
+        found = table_of_data_set(sources, data_set, as_table=as_table)
+    if found is not None:
+        refuse_options(_OF_DATA_SETS, "isn't for a data set: leave it out, or add --source table.")
+        ingest_data_set(
+            app,
+            found,
+            data_set,
+            prune=prune,
+            yes=yes,
+            dry_run=dry_run,
+            strict=strict,
+            as_json=as_json,
+        )
+        return
+    table = None if data_set.source == "audio" else table_among(sources)
     if vectors is not None or (families and table is None):
         _ingest_vectors(app, sources, vectors, families, as_json=as_json)
         return
@@ -193,6 +237,8 @@ def ingest(
     with app.library() as library:
         report = library.ingest(
             sources,
+            source=data_set.source,
+            metadata=data_set.metadata,
             genres_from=genres_from,
             workers=workers,
             excerpt=excerpt,
@@ -209,6 +255,8 @@ def ingest(
         raise click.ClickException("No file could be taken in; the reasons are above.")
     if not as_json:
         _print_ingested(report, report.counts)
+    for remark in report.remarks:
+        app.remark(remark)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":

@@ -37,7 +37,8 @@ class IngestReport:
     Attributes:
         taken: Songs that are now in the graph from these folders.
         cached: How many of them had been heard before, so that nothing was extracted.
-        genres_from: Where genres were read: `folder`, `tag` or `none`.
+        genres_from: Where genres were read: `folder`, `tag`, `table` (what a data set says of its
+            audio) or `none`.
         excerpt: How much of each song was listened to: seconds from its middle, or `full`.
         rejected: Files that did not become songs, and why.
         rejected_by_reason: The same summed up, the commonest reason first.
@@ -50,6 +51,7 @@ class IngestReport:
         embeddings: What songs are heard with beside our own features: `musicnn`, `hf:NAME`; and
             `file:FAMILY`, whose vectors came from elsewhere.
         unheard: Songs that an embedding couldn't hear, as their files are gone.
+        remarks: What a data set has to say of its audio.
     """
 
     taken: int
@@ -66,6 +68,7 @@ class IngestReport:
     few: Sequence[str] = ()
     embeddings: Sequence[str] = ()
     unheard: int = 0
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,9 @@ def test_gtzans_lists() -> None:
     assert len(gtzan.GENRES) == 10
     assert gtzan.clip("Blues.00042.WAV") == ("blues", 42)
     assert gtzan.clip("rock.00099") == ("rock", 99)
+    assert gtzan.clip("rock.00099.3.wav") == ("rock", 99)
+    assert gtzan.is_part("rock.00099.3.wav")
+    assert not gtzan.is_part("rock.00099.wav")
     for name in (None, "", "blues.00100.wav", "blues.0042.wav", "my blues.00042.wav", "a.00001.au"):
         assert gtzan.clip(name) is None
     # As the published lists have it: they count from 1 through all genres.

@@ -397,7 +397,7 @@ SONG_KEYS: Final = """
 MATCH (s:Song)
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,
        [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres, s.splitGiven AS given,
-       s.recording AS recording, s.title AS title, s.path AS path
+       s.recording AS recording, s.title AS title, coalesce(s.path, s.sourceKey) AS path
 """
 _TABLE: Final = """
 RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split,

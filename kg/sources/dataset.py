@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kg.records import Rejected, SongRecord
+
+Form = Literal["table", "audio"]
+"""What a data set lies there as: a table of features, or the audio itself."""
 
 Parents = Mapping[str, Sequence[str]]
 """A genre tree: the genres that a genre is a kind of, by its name; roots have none."""

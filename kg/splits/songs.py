@@ -15,7 +15,7 @@ class SplitSong:
         given: The side that the data itself puts it on.
         recording: Key of the recording that it shares with other songs; None where it shares none.
         title: As its tags say.
-        file: Name of its file, without folders.
+        file: Name of its file, without folders; of a row of a table, its key there.
     """
 
     id: str
