@@ -520,7 +520,7 @@ def _remarks(layout: Layout, found: Survey, facts: _Facts) -> tuple[str, ...]:
     if gaps := missing_in_words(layout.features, found.columns):
         said.append(gaps)
     said += [
-        f"{quoted(name)} {why}: it is a feature only because --features names it."
+        f"{quoted(name)} {why}: it is a feature only because --features, or the library, names it."
         for name, why in facts.leaks.items()
         if name in layout.named
     ]

@@ -362,6 +362,10 @@ def test_the_features_of_a_library(save: Save) -> None:
     assert np.isnan(x[:, names.index("tempo")]).all()
     assert not x[:, names.index("key=4")].any()
     assert whys(joined) == {"extra": "no feature of this library"}
+    told = part.assign(genre=np.where(part.key == 1, "rock", "jazz"))  # key says it, in this part
+    joined = open_table(save(told, "told.csv"), like=lambda: there)
+    assert joined.source.families == there
+    assert "'key' says the genre of each song" in " ".join(joined.preview.remarks)
     other = {"mfcc": ["mfcc9"]}
     assert open_table(save(songs), like=lambda: other).source.families != other
 
