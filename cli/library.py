@@ -218,7 +218,9 @@ def ingest(
         if not dry_run:
             _write_tree(app, tree, as_json=as_json)
         return
-    table = None if data_set.source == "audio" else table_among(sources)
+    table = None
+    if data_set.source != "audio":
+        table = table_among(sources, whatever_called=data_set.source == "table")
     if vectors is not None or (families and table is None):
         _ingest_vectors(app, sources, vectors, families, as_json=as_json)
         return

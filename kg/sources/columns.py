@@ -177,10 +177,6 @@ class _Look:
             self.missing += len(column)
         elif types.is_string(kind) or types.is_binary(kind) or types.is_large_binary(kind):
             self._add_cells(column, at)
-        elif types.is_large_string(kind) or types.is_string_view(kind):
-            import pyarrow as pa
-
-            self._add_cells(column.cast(pa.string()), at)
         else:
             self.kind = "number"
             self._add_numbers(column, at)

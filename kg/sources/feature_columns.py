@@ -193,7 +193,8 @@ def _unfit(column: Column) -> str:
     if column.why:
         return column.why
     if column.kind in ("text", "labels"):
-        return f"holds text, such as {quoted(column.example)}"
+        kind = "text" if column.kind == "text" else "lists of several lengths or of text"
+        return f"holds {kind}, such as {quoted(column.example)}"
     if column.kind == "number" and column.low == column.high:
         return f"all its values are {column.example}"
     if column.kind == "list" and (not column.width or column.low == column.high):

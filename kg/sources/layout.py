@@ -1,7 +1,7 @@
 """What the columns of a table are used for: guessed from names and cells, or as the user says."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -65,7 +65,7 @@ class Layout:
         roles: Name of the column of each role; `id` is there always.
         features: Columns that are features, those of one family together.
         left: Why other columns aren't used, by name; empty: they are no numbers, that's all.
-        named: Columns of features that the user named in full.
+        named: Columns of features that the user named in full, or that the library has.
         commas: Whether commas are between genres.
         remarks: Sentences that a reader should know before anything is written.
     """
@@ -119,7 +119,26 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
     if not found.rows:
         raise UnfitError("it holds no songs, only names of columns", "add a row a song")
     columns = found.columns
-    roles: dict[Role, str] = {}
+    named = named_in_full(columns, asked.features)
+    roles = _roles(columns, asked, named)
+    used = set(roles.values())
+    joined = None if asked.features or asked.families else features_as_in(columns, used, like or {})
+    if joined is not None:
+        rest = set(columns) - used - {feature.column for feature in joined}
+        features, left = joined, dict.fromkeys(rest, "no feature of this library")
+        named = frozenset(feature.column for feature in joined)
+    else:
+        features, left = choose_features(columns, used, asked.features, asked.families, named)
+    for name in left:
+        if called([name], NAMES["split"]) and columns[name].kind == "text":
+            left[name] = f"says no sides of a split (train, valid, test): {columns[name].example}"
+    commas = "genre" in roles and commas_part(columns[roles["genre"]])
+    remarks = _cautions(found, roles, features, commas)
+    return Layout(roles, features, left, named, commas, tuple(remarks))
+
+
+def _roles(columns: Mapping[str, Column], asked: Asked, named: frozenset[str]) -> dict[Role, str]:
+    """The column of each role: as the user says, else as it seems; never one of `named`."""
     given: dict[Role, str | None] = {
         "id": asked.id,
         "title": asked.title,
@@ -128,6 +147,7 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
         "genre": asked.genre,
         "split": asked.split,
     }
+    roles: dict[Role, str] = {}
     closed = set[Role]()
     for role, name in given.items():
         if name is None:
@@ -138,57 +158,46 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
             closed.add(role)
         else:
             roles[role] = named_column(columns, name, f"--{role}").name
-    named = named_in_full(columns, asked.features)
+    if "genre" in roles:
+        require_genres(columns[roles["genre"]], given=True)
+    if "split" in roles:
+        require_split(columns[roles["split"]])
+
     dull = {name: column for name, column in columns.items() if column.kind == "dull"}
     free = {
         name: column
         for name, column in columns.items()
         if column.kind not in ("dull", "empty") and name not in roles.values()
     }
-    if "genre" in roles:
-        require_genres(columns[roles["genre"]], given=True)
-    elif "genre" not in closed and (genre := guess_genre(free)) is not None:
-        roles["genre"] = genre
-        free.pop(genre)
-    if "split" in roles:
-        require_split(columns[roles["split"]])
-    elif "split" not in closed and (split := guess_split(free)) is not None:
-        roles["split"] = split
-        free.pop(split)
-    for role in ("artist", "album"):
-        if role not in roles and role not in closed:
-            text = [name for name in free if free[name].kind == "text" and name not in named]
-            if (name := called(text, NAMES[role])) is not None:
-                roles[role] = name
-                free.pop(name)
-    if "id" not in roles:
-        others = {name: column for name, column in free.items() if name not in named}
-        try:
-            roles["id"] = guess_id(others, dull)
-        except UnfitError:
-            if not named:
-                raise
-            roles["id"] = guess_id(free, dull)
-        free.pop(roles["id"])
-    if "title" not in roles and "title" not in closed:
-        text = [name for name in free if free[name].kind == "text" and name not in named]
-        if (name := called(text, NAMES["title"])) is not None:
-            roles["title"] = name
+
+    def settle(role: Role, guess: Callable[[dict[str, Column]], str | None]) -> None:
+        if role not in roles and role not in closed and (name := guess(free)) is not None:
+            roles[role] = name
             free.pop(name)
+
+    def text_called(role: Role) -> Callable[[dict[str, Column]], str | None]:
+        return lambda free: called(
+            [name for name in free if free[name].kind == "text" and name not in named], NAMES[role]
+        )
+
+    settle("genre", guess_genre)
+    settle("split", guess_split)
+    settle("artist", text_called("artist"))
+    settle("album", text_called("album"))
+    settle("id", lambda free: _guess_id(free, dull, named))
+    settle("title", text_called("title"))
     guess_numbers(free, named, roles)
-    used = set(roles.values())
-    joined = None if asked.features or asked.families else features_as_in(columns, used, like or {})
-    if joined is not None:
-        rest = set(columns) - used - {feature.column for feature in joined}
-        features, left = joined, dict.fromkeys(rest, "no feature of this library")
-    else:
-        features, left = choose_features(columns, used, asked.features, asked.families, named)
-    for name in left:
-        if called([name], NAMES["split"]) and columns[name].kind == "text":
-            left[name] = f"says no sides of a split (train, valid, test): {columns[name].example}"
-    commas = "genre" in roles and commas_part(columns[roles["genre"]])
-    remarks = _cautions(found, roles, features, commas)
-    return Layout(roles, features, left, named, commas, tuple(remarks))
+    return roles
+
+
+def _guess_id(free: Mapping[str, Column], dull: Mapping[str, Column], named: frozenset[str]) -> str:
+    """The column that names songs, one of `named` only where there is no other."""
+    try:
+        return guess_id({name: one for name, one in free.items() if name not in named}, dull)
+    except UnfitError:
+        if not named:
+            raise
+    return guess_id(free, dull)
 
 
 # ---- what a reader should know

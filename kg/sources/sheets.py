@@ -44,6 +44,7 @@ _CELLS: Final = 1 << 20  # values of a Parquet or NPZ file that are decoded at o
 _ROWS: Final = 1 << 16  # rows at once, at most
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LINES: Final = 1000  # line breaks in one cell: no title or lyrics are that long
+_CLOSE: Final = 'close it, or write "" for a quotation mark within quotation marks'
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -321,6 +322,8 @@ def _csv_rows(
             raise UnfitError("it holds no songs, only names of columns", "add a row a song") from (
                 error
             )
+        if "straddl" in str(error):
+            raise UnfitError("a quotation mark in it is never closed", _CLOSE) from error
         raise UnfitError(
             f"as CSV it can't be taken apart ({shortened(str(error))})",
             "mend it there, or save it again",
@@ -355,7 +358,7 @@ def _require_closed(
                 raise UnfitError(
                     f"a quotation mark in column {quoted(names[place])} of row {at + row + 1:,} is "
                     "never closed",
-                    'close it, or write "" for a quotation mark within quotation marks',
+                    _CLOSE,
                 )
 
 
@@ -407,7 +410,17 @@ def _of_parquet(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet
 
     def _plain(column: "pa.Array") -> "pa.Array":
         with undamaged("Parquet", pa.ArrowException):
-            return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+            if isinstance(column, pa.DictionaryArray):
+                column = column.dictionary_decode()
+            if types.is_string(column.type) or _is_text(column.type):
+                try:
+                    column.validate(full=True)
+                except pa.ArrowInvalid:  # text that isn't Unicode is read as bytes
+                    return column.cast(pa.binary())
+                return column.cast(pa.string())
+            if _is_list(column.type):
+                column.validate(full=True)
+            return column
 
     return Sheet(path, "Parquet", names, dull, rows, batches)
 

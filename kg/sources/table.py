@@ -375,10 +375,10 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
                 artists.add(cells.texts["artist"].to_pylist(), here)
         advance(len(rows))
     key, content, feature = (np.concatenate(pieces) for pieces in (keys, contents, features))
-    repeated, first = _repeats(key)
-    alone = np.ones(len(key), bool)
+    whole = (key != 0) & (feature != 0)
+    repeated, first = _repeats(np.where(whole, key, np.uint64(0)))
+    alone = whole.copy()
     alone[repeated] = False
-    alone &= (key != 0) & (feature != 0)
     return _Facts(
         repeated=repeated,
         first=first,
@@ -520,7 +520,7 @@ def _remarks(layout: Layout, found: Survey, facts: _Facts) -> tuple[str, ...]:
     if gaps := missing_in_words(layout.features, found.columns):
         said.append(gaps)
     said += [
-        f"{quoted(name)} {why}: it is a feature only because --features names it."
+        f"{quoted(name)} {why}: it is a feature only because --features, or the library, names it."
         for name, why in facts.leaks.items()
         if name in layout.named
     ]

@@ -143,6 +143,7 @@ def test_it_asks_on_a_terminal(
     [
         (["features.csv", "music"], "is a table: take in tables one at a time"),
         (["features.csv", "more.csv"], "is a table: take in tables one at a time"),
+        ([".", "--source", "table"], "--source table is for a file"),
         (["features.csv", "--excerpt", "10"], "--excerpt is for folders: leave it out"),
         (["features.csv", "--workers", "2"], "--workers is for folders: leave it out"),
         (["features.csv", "--genres-from", "tag"], "--genres-from is for folders"),
@@ -162,6 +163,14 @@ def test_wrong_usage(run: Kg, tmp_path: Path, arguments: list[str], words: str) 
     printed = run("--home", tmp_path, "ingest", *arguments)
     assert printed.code == 2
     assert words in printed.err
+
+
+def test_a_table_by_another_name(run: Kg, table: Path, tmp_path: Path) -> None:
+    plain = table.rename(table.with_suffix(".txt"))
+    home = ("--home", tmp_path / "home")
+    shown = run(*home, "ingest", plain, "--source", "table", "--dry-run")
+    assert "features.txt: 90 songs" in shown.out
+    assert run(*home, "ingest", plain, "--source", "audio", "--dry-run").code == 2
 
 
 def test_bad_tables_are_a_sentence(run: Kg, table: Path, tmp_path: Path) -> None:
