@@ -35,6 +35,8 @@ _OF_TABLES = (
     *("sources", "families", "genre_tree", "prune", "yes", "dry_run", "strict", "as_json"),
     *TABLE_ONLY,
 )
+# Relationships that are named where there are any.
+_SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
 GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
 
 
@@ -410,7 +412,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF")
+            if count or name not in _SELDOM
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),

@@ -617,7 +617,7 @@ class GraphStore:
                 row["id"],
                 [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
                 sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
-                {node: sorted(row[node]) for node in FURTHER},
+                {node: sorted(row[f"at_{node}"]) for node in FURTHER},
             )
             for row in self._read(queries.HANGING, ids=list(ids))
         ]
