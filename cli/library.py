@@ -429,6 +429,8 @@ def status(app: App, as_json: bool) -> None:
                 f"{model.id} ({model.state}{uncalibrated}, {local(model.created_at)})",
             )
         )
+        if model.metrics.get("genreLevel", "given") != "given":
+            rows.append(("genres it learned", f"level {model.metrics['genreLevel']} of the tree"))
         if counts.unknown:
             rows.append(("songs it calls unknown", counts.unknown))
         if "accuracy" in model.metrics:

@@ -570,6 +570,7 @@ class GraphStore:
             "labels": model.labels,
             "testOpenedAt": model.test_opened_at,
             "testSplit": model.test_split,
+            "genreLevel": model.metrics.get("genreLevel"),
             # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
             "metrics": json.dumps(model.metrics, sort_keys=True),
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
