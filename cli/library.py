@@ -45,6 +45,8 @@ _OF_TABLES = (
     "as_json",
     *TABLE_ONLY,
 )
+# Relationships that are named where there are any.
+_SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
 _OF_DATA_SETS = (
     *("sources", "source", "metadata", "subset", "genre_tree"),
     *("prune", "yes", "dry_run", "strict", "as_json"),
@@ -468,7 +470,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF")
+            if count or name not in _SELDOM
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
@@ -485,6 +487,8 @@ def status(app: App, as_json: bool) -> None:
                 f"{model.id} ({model.state}{uncalibrated}, {local(model.created_at)})",
             )
         )
+        if model.metrics.get("genreLevel", "given") != "given":
+            rows.append(("genres it learned", f"level {model.metrics['genreLevel']} of the tree"))
         if counts.unknown:
             rows.append(("songs it calls unknown", counts.unknown))
         if "accuracy" in model.metrics:

@@ -17,6 +17,7 @@ from kg.genres.levels import GIVEN, Level, at_level, tree_fingerprint
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, to_hetero
+from kg.known_artists import question_of
 from kg.measuring import (
     MAJORITY,
     R_GCN,
@@ -128,6 +129,7 @@ class TrainReport:
         settings: Those that were chosen by the user or for them, where they aren't the defaults.
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
+        question: What the test songs are: `a song by a new artist`, for one (`kg.known_artists`).
         scores: The model and what it has to beat on the test songs; empty without any.
         several: Where songs have several genres: the same by genre, by rank and above a threshold.
         differences: The model against each of the others, on the same songs and resamples.
@@ -157,6 +159,7 @@ class TrainReport:
     settings: Mapping[str, Any]
     selected_by: str
     validation_f1: float | None
+    question: str
     scores: Sequence[Score]
     several: Sequence[SeveralScore]
     differences: Sequence[Difference]
@@ -298,6 +301,7 @@ def train(
         settings=_chosen(options),
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
+        question=question_of(rows.songs.artists, labelled.rows["train"], in_test),
         scores=test.scores,
         several=test.several,
         differences=test.differences,

@@ -755,7 +755,12 @@ class Library:
         return self._in_turn(lambda: predict_new(self.store, *folders, self.progress))
 
     def evaluate(
-        self, seeds: int = 0, side: "Side" = "valid", options: "TrainOptions | None" = None
+        self,
+        seeds: int = 0,
+        side: "Side" = "valid",
+        options: "TrainOptions | None" = None,
+        *,
+        known_artists: bool = True,
     ) -> "EvaluateReport":
         """Show what the model in use came to, and train fresh ones to see how much is chance.
 
@@ -763,6 +768,8 @@ class Library:
             seeds: How many fresh models to train; they are thrown away.
             side: `valid`, or `test`, where the graph remembers each model that was measured.
             options: How the fresh ones are trained.
+            known_artists: Whether as many more are trained to see how well songs are recognised by
+                artists who were learned from.
 
         Raises:
             NotReadyError: there is neither a model nor a number of seeds, or nothing to measure.
@@ -771,7 +778,13 @@ class Library:
 
         self._require_songs()
         return several.evaluate(
-            self.store, seeds, side, options, self.progress, in_turn=self._in_turn
+            self.store,
+            seeds,
+            side,
+            options,
+            self.progress,
+            known_artists=known_artists,
+            in_turn=self._in_turn,
         )
 
     def compare(

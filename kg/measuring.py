@@ -23,6 +23,7 @@ from kg.evaluate import (
 )
 from kg.genres.levels import implied_by
 from kg.graph.rows import Floats, GraphRows
+from kg.known_artists import ARTISTS_GENRE
 from kg.schema import SPLITS
 from kg.several import SeveralScore, best_threshold, genre_figures, measure_several
 
@@ -246,15 +247,20 @@ def verdict(differences: Sequence[Difference]) -> list[str]:
                 said.append(f"The graph did harm{rest}")
             else:
                 said.append(f"Whether the graph helped can't be told{rest}")
+        elif difference.against == ARTISTS_GENRE:
+            said.append(_against(ARTISTS_GENRE, gap))
         elif difference.against != MAJORITY:
             other = f"{difference.against}, the best of the tabular models"
-            if gap.low > 0:
-                said.append(f"It is better than {other}: {points}.")
-            elif gap.high < 0:
-                said.append(f"It is worse than {other}: {points}.")
-            else:
-                said.append(f"It can't be told apart from {other}: {points}.")
+            said.append(_against(other, gap))
     return said
+
+
+def _against(other: str, gap: Estimate) -> str:
+    if gap.low > 0:
+        return f"It is better than {other}: {_points(gap)}."
+    if gap.high < 0:
+        return f"It is worse than {other}: {_points(gap)}."
+    return f"It can't be told apart from {other}: {_points(gap)}."
 
 
 def _points(gap: Estimate) -> str:

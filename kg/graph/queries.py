@@ -499,7 +499,8 @@ RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split
 """
 # What else a song hangs on, a column of keys a node type.
 _FURTHER: Final = ",\n       ".join(
-    f"[{each.pattern('s', 'n')} | n.{KEYS[each.label]}] AS {node}" for node, each in FURTHER.items()
+    f"[{each.pattern('s', 'n')} | n.{KEYS[each.label]}] AS at_{node}"
+    for node, each in FURTHER.items()
 )
 SONG_TABLE: Final = f"\nMATCH (s:Song){_TABLE}"
 SONG_TABLE_OF: Final = f"\nUNWIND $ids AS id MATCH (s:Song {{id: id}}){_TABLE}"

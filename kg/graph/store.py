@@ -20,7 +20,7 @@ from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
 from kg.genres.levels import GIVEN, Level, learned_genres
 from kg.genres.tree import Parents, Tree
-from kg.graph import kept_centroids, queries, reading, tree, writing
+from kg.graph import kept_centroids, queries, reading, writing
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.rows import (
@@ -37,6 +37,7 @@ from kg.graph.rows import (
     Verdict,
 )
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
+from kg.graph.tree import BY_HAND, TreeReport, read_tree, write_tree
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet, NewSong, SongRecord
@@ -48,7 +49,6 @@ from kg.text import indexable
 T = TypeVar("T")
 
 BUILDING, COMPLETE = "building", "complete"
-BY_HAND = tree.BY_HAND
 GENRE_SOURCES = (BY_HAND, "folder", "table", "tag")
 
 
@@ -197,7 +197,7 @@ class GraphStore:
 
     def write_tree(
         self, parents: Parents, *, source: str = "table", replace: bool = False
-    ) -> tree.TreeReport:
+    ) -> TreeReport:
         """Say what is a kind of what: `SUBGENRE_OF`, in one transaction that is safe to repeat.
 
         Each genre that `parents` names has these parents afterwards, and no others; genres that it
@@ -213,11 +213,11 @@ class GraphStore:
         Raises:
             WrongUsageError: a genre would be a kind of itself, or has no name; nothing was written.
         """
-        return self.connection.write(tree.write_tree, parents, source=source, replace=replace)
+        return self.connection.write(write_tree, parents, source=source, replace=replace)
 
     def tree(self) -> Tree:
         """What is a kind of what."""
-        return tree.read_tree(self._read(queries.TREE))
+        return read_tree(self._read(queries.TREE))
 
     def genres_by_song(self) -> dict[str, tuple[str, ...]]:
         """What the owner says of every song: its genres, sorted by name."""
@@ -570,6 +570,7 @@ class GraphStore:
             "labels": model.labels,
             "testOpenedAt": model.test_opened_at,
             "testSplit": model.test_split,
+            "genreLevel": model.metrics.get("genreLevel"),
             # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
             "metrics": json.dumps(model.metrics, sort_keys=True),
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
@@ -617,7 +618,7 @@ class GraphStore:
                 row["id"],
                 [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
                 sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
-                {node: sorted(row[node]) for node in FURTHER},
+                {node: sorted(row[f"at_{node}"]) for node in FURTHER},
             )
             for row in self._read(queries.HANGING, ids=list(ids))
         ]

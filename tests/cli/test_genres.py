@@ -79,6 +79,9 @@ def test_levels_and_policies(kg: Kg, music: Path, tree: Path, tmp_path: Path) ->
     printed = kg("train", "--genre-level", "leaf", "--epochs", "20")
     assert printed.code == 0
     assert "Learned 4 genres of level leaf of the genre tree." in printed.out
+    assert "level leaf of the tree" in kg("status").out
+    asked = kg("query", "MATCH (m:Model) RETURN m.genreLevel AS level", "--json")
+    assert json.loads(asked.out) == [{"level": "leaf"}]
 
     new = write_song(tmp_path / "new.flac", GENRES[0], seconds=2.0, seed=99)
     policy = tmp_path / "policy.toml"
