@@ -333,7 +333,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE")
+            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "CONTAINS")
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),
