@@ -1,10 +1,11 @@
 """`kg explain` and `kg similar`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import App, json_option, pass_app
+from cli.options import App, json_option, pass_app, policy_option
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def explain(app: App, song: str, top: int, as_json: bool) -> None:
     show_default=True,
     help="How many songs.",
 )
+@policy_option
 @json_option
 @pass_app
-def similar(app: App, song: str, most: int, as_json: bool) -> None:
+def similar(app: App, song: str, most: int, genre_policy: Path | None, as_json: bool) -> None:
     """Find songs like a song, and say what they share with it.
 
     SONG is a title, a path, or an id (four digits are enough). Songs are compared as the model sees
@@ -74,7 +76,7 @@ def similar(app: App, song: str, most: int, as_json: bool) -> None:
     from cli.output import print_json, print_table
     from kg.wording import title
 
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         found = library.similar(song, most)
     if as_json:
         print_json(found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import App, json_option, pass_app
+from cli.options import App, json_option, pass_app, policy_option
 
 if TYPE_CHECKING:
     from kg.inspection import FeatureTable, Inspection
@@ -32,10 +32,17 @@ ASCII_BARS = ".:-=+*#@"
     metavar="FILE",
     help="Draw waveform, log-mel, MFCC and chroma into a .png, .pdf or .svg.",
 )
+@policy_option
 @json_option
 @pass_app
 def inspect(
-    app: App, song: str, family: str | None, everything: bool, plot: Path | None, as_json: bool
+    app: App,
+    song: str,
+    family: str | None,
+    everything: bool,
+    plot: Path | None,
+    genre_policy: Path | None,
+    as_json: bool,
 ) -> None:
     """Look at one song: its tags, its file, its features by family.
 
@@ -51,7 +58,7 @@ def inspect(
     from cli.output import print_json
     from kg.inspection import family_tables
 
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         found = library.inspect(song, family=family, plot=plot)
     if as_json:
         print_json(found)

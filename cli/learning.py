@@ -10,6 +10,7 @@ from cli.options import (
     allow_leaks_option,
     config_option,
     device_option,
+    genre_level_option,
     hidden_option,
     json_option,
     negatives_option,
@@ -20,6 +21,7 @@ from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.compare.settings_file import Settings
+    from kg.genres.levels import Level
     from kg.learning import TrainReport
     from kg.splits.protocol import Asked
 
@@ -57,6 +59,7 @@ RULES = {
     show_default=True,
     help="The share of songs given a genre that is to be right; the others become `unknown`.",
 )
+@genre_level_option
 @hidden_option
 @config_option
 @device_option
@@ -70,6 +73,7 @@ def train(
     split: "Asked | None",
     allow_leaks: bool,
     precision: float,
+    genre_level: "Level | None",
     hidden: int | None,
     config: Path | None,
     device: str,
@@ -89,10 +93,14 @@ def train(
     Probabilities are calibrated on validation songs. A song whose first genre is too improbable for
     --precision, or that is unlike all songs learned from, is `unknown`; its guesses stay.
 
+    Where songs have several genres and there is a genre tree (`kg genres`), a song of a genre is
+    one of its parents too, and a parent is never less probable than its subgenres.
+
     \b
     Example:
       kg train
       kg train --precision 0.9
+      kg train --genre-level top
       kg train --seed 1 --negatives 5
       kg tune && kg train --config r-gcn.json
       kg train --split random --allow-leaks
@@ -107,7 +115,16 @@ def train(
         tuned = read(config, "r-gcn")
     settings = {} if tuned is None else tuned.settings
     options = TrainOptions(
-        epochs, negatives, seed, device, split, allow_leaks, hidden, settings, precision
+        epochs,
+        negatives,
+        seed,
+        device,
+        split,
+        allow_leaks,
+        hidden,
+        settings,
+        precision,
+        genre_level,
     )
     with app.library() as library:
         report = library.train(options)
@@ -139,7 +156,13 @@ def _setting(value: object) -> str:
 
 
 def _print_training(report: "TrainReport") -> None:
-    from cli.scores import print_doubt, print_looks, print_scores, print_tabular
+    from cli.scores import (
+        print_doubt,
+        print_looks,
+        print_scores,
+        print_several,
+        print_tabular,
+    )
 
     songs = report.songs
     click.echo(
@@ -150,6 +173,11 @@ def _print_training(report: "TrainReport") -> None:
         click.echo(
             f"Labelled songs that this split leaves out, not learned from and not measured on: "
             f"{report.unsplit}."
+        )
+    if report.genre_level != "given":
+        off = f"; {report.off_level} songs say nothing of it" if report.off_level else ""
+        click.echo(
+            f"Learned {report.genres} genres of level {report.genre_level} of the genre tree{off}."
         )
     if report.split_caution:
         click.echo(f"Careful: {report.split_caution}")
@@ -166,7 +194,8 @@ def _print_training(report: "TrainReport") -> None:
             f"Ctrl-C ended it after {epochs}: epoch {best} was kept, and what it has to beat "
             "was left out."
         )
-    print_scores(report.scores, "on the test songs")
+    print_scores(report.scores, f"on the test songs: {report.question}")
+    print_several(report.several, "several genres a song")
     for sentence in report.verdict:
         click.echo(sentence)
     print_tabular(report.tabular)

@@ -1,11 +1,12 @@
 """`kg ingest`, `kg add`, `kg status`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
+from cli.genres import print_tree_report
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -14,10 +15,11 @@ from cli.listening import (
     remark_on_ears,
     trust_option,
 )
-from cli.options import App, json_option, pass_app, strict_option
+from cli.options import App, json_option, pass_app, policy_option, strict_option
 from cli.playlists import print_playlists, with_playlists
-from cli.removing import removal_options, removal_prompt
+from cli.removing import removal_prompt
 from cli.table_report import given_by
+from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, table_options
 
 if TYPE_CHECKING:
     from kg.ageing import Ageing
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
+_OF_TABLES = (
+    *("sources", "families", "genre_tree", "prune", "yes", "dry_run", "strict", "as_json"),
+    *TABLE_ONLY,
+)
+# Relationships that are named where there are any.
+_SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
 GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
 
 
@@ -82,7 +90,21 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     help="Instead of folders: an NPZ or Parquet file with a vector a song, by id or path, which "
     "songs of the library get as the features --family.",
 )
-@click.option("--family", metavar="NAME", help="What the features of --vectors are called.")
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="NAME|PATTERN=NAME",
+    help="What the features of --vectors are called; of a table, what columns are: 'mfcc*=mfcc', "
+    "may be given several times.",
+)
+@table_options
+@click.option(
+    "--genre-tree",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also say what is a kind of what among genres; see `kg genres`.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
 @click.option(
     "--dask",
@@ -95,7 +117,14 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
     is_flag=True,
     help="Also remove songs whose files were below these folders and are gone; asks first.",
 )
-@removal_options
+@click.option(
+    "--yes", is_flag=True, help="Don't ask, before songs are removed or a table is taken in."
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what a table would become, or what --prune would remove, and end there.",
+)
 @click.option("--playlists", is_flag=True, help="Also take in playlists below these folders.")
 @strict_option
 @json_option
@@ -108,7 +137,9 @@ def ingest(
     embeddings: tuple[str, ...],
     trust_remote_code: bool,
     vectors: Path | None,
-    family: str | None,
+    families: tuple[str, ...],
+    columns: dict[str, Any],
+    genre_tree: Path | None,
     workers: int | None,
     dask: str | None,
     prune: bool,
@@ -118,33 +149,71 @@ def ingest(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Take in all audio below folders: features, clusters, similar songs, genres.
+    """Take in audio below folders, or a table: features, clusters, similar songs, genres.
 
     Running it again changes nothing; a run that was cut off goes on where it was.
+
+    A table (CSV, TSV, Parquet, NPZ) has one row a song. What its columns are is guessed and shown
+    first; on a terminal it asks before it goes on.
 
     \b
     Example:
       kg ingest ~/Music
       kg ingest genres/ --genres-from folder
       kg ingest ~/Music --embedding musicnn
+      kg ingest ~/Music --genre-tree my-genres.txt
       kg ingest ~/Music --prune --dry-run
       kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
+      kg ingest features.csv --dry-run
+      kg ingest features.csv --genre top_genre --features 'mfcc*' --features tempo
     """
     from cli.output import print_json, print_rejected
 
-    if vectors is not None or family is not None:
-        _ingest_vectors(app, sources, vectors, family, as_json=as_json)
+    table = table_among(sources)
+    if vectors is not None or (families and table is None):
+        _ingest_vectors(app, sources, vectors, families, as_json=as_json)
+        return
+    tree = None
+    if genre_tree is not None:
+        from kg.genres.files import read_tree
+
+        tree = read_tree(genre_tree)  # before hours of listening
+    if table is not None:
+        refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
+        ingest_table(
+            app,
+            table,
+            columns,
+            families,
+            prune=prune,
+            yes=yes,
+            dry_run=dry_run,
+            strict=strict,
+            as_json=as_json,
+        )
+        if tree is not None and not dry_run:
+            with app.library() as library:
+                treed = library.write_genre_tree(tree)
+            if not as_json:
+                print_tree_report(app, treed)
         return
     if not sources:
-        raise click.UsageError("Name at least one folder or audio file, or give --vectors FILE.")
+        raise click.UsageError(
+            "Name at least one folder, audio file or table, or give --vectors FILE."
+        )
+    for option in click.get_current_context().command.params:
+        if option.name in TABLE_ONLY and columns.get((option.name or "").removesuffix("_column")):
+            raise click.UsageError(f"{option.opts[0]} is for tables (.csv, .tsv, .parquet, .npz).")
     if dask is not None and workers is not None:
         raise click.UsageError(
             "--workers counts processes on this machine, --dask uses those of a cluster: "
             "choose one of them."
         )
     if not prune and (yes or dry_run):
-        raise click.UsageError("--yes and --dry-run are for --prune, which removes songs.")
+        raise click.UsageError(
+            "--yes and --dry-run are for tables, and for --prune, which removes songs."
+        )
     confirm = None
     if prune:
         nothing = "No song's files are gone."
@@ -161,6 +230,7 @@ def ingest(
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
         )
+        report_of_tree = tree and report.counts and library.write_genre_tree(tree)
         if report.counts is not None:
             report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
@@ -183,6 +253,8 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
+    if report_of_tree and not as_json:
+        print_tree_report(app, report_of_tree)
     remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
@@ -217,25 +289,25 @@ def _ingest_vectors(
     app: App,
     sources: tuple[str, ...],
     file: Path | None,
-    family: str | None,
+    families: tuple[str, ...],
     *,
     as_json: bool,
 ) -> None:
     from cli.output import print_json, print_table
 
-    if file is None or family is None:
+    if file is None or not families:
         raise click.UsageError("--vectors FILE and --family NAME belong together: give both.")
     if sources:
         raise click.UsageError(
             "--vectors gives songs of the library vectors, and takes in no folder: ingest the "
             "folders first, without it."
         )
-    context = click.get_current_context()
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        fits = option.name in ("sources", "vectors", "family", "as_json")
-        if not fits and source is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{option.opts[0]} is for folders: leave it out with --vectors.")
+    if len(families) > 1:
+        raise click.UsageError("The vectors of a file are one family: give --family NAME once.")
+    [family] = families
+    refuse_options(
+        ("vectors", "families", "as_json"), "is for folders: leave it out with --vectors."
+    )
     with app.library() as library:
         report = library.ingest_vectors(file, family)
     if as_json:
@@ -263,11 +335,17 @@ def _ingest_vectors(
 @click.command()
 @click.argument("songs", nargs=-1, required=True, type=click.Path())
 @trust_option
+@policy_option
 @strict_option
 @json_option
 @pass_app
 def add(
-    app: App, songs: tuple[str, ...], trust_remote_code: bool, strict: bool, as_json: bool
+    app: App,
+    songs: tuple[str, ...],
+    trust_remote_code: bool,
+    genre_policy: Path | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Add new songs and tell their genres, without retraining.
 
@@ -278,10 +356,11 @@ def add(
     Example:
       kg add new-song.mp3
       kg add new-album/
+      kg add new-song.mp3 --genre-policy my-genres.toml
     """
     from cli.output import doubted, print_json, print_rejected, print_table
 
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         report = library.add(songs, trust_remote_code=trust_remote_code)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
     if as_json:
@@ -333,7 +412,7 @@ def status(app: App, as_json: bool) -> None:
         *(
             (name, count)
             for name, count in counts.relationships.items()
-            if count or name not in ("HAS_TAG", "SUGGESTED_GENRE", "CONTAINS")
+            if count or name not in _SELDOM
         ),
         ("features", found.feature_version or "none yet"),
         *([("listened to", in_words(found.excerpt))] if found.excerpt is not None else []),

@@ -17,6 +17,7 @@ from cli.comparing import compare
 from cli.demo import demo
 from cli.experiments import experiments
 from cli.explaining import explain, similar
+from cli.genres import genres
 from cli.inspecting import inspect
 from cli.learning import predict, train
 from cli.library import add, ingest, status
@@ -35,7 +36,7 @@ from kg.text import printable
 
 SECTIONS = {
     "First steps": ["demo"],
-    "Library": ["ingest", "add", "watch", "forget", "playlists", "status", "inspect"],
+    "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
     "Asking": ["query", "explain", "similar", "suggest-genres"],
     "Moving": ["server", "export", "dump", "load"],
@@ -81,7 +82,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 
 
 for command in (
-    *(demo, ingest, add, watch, forget, playlists, status, inspect),
+    *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
     *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
 ):

@@ -13,6 +13,7 @@ from kg.chance import MOST_SEED
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.levels import Level
     from kg.library import Library
     from kg.settings import Settings
 
@@ -42,8 +43,12 @@ class App:
         return Settings() if self.home is None else Settings(kg_home=self.home)
 
     @contextmanager
-    def library(self) -> Iterator["Library"]:
-        """Open the library, showing progress on stderr."""
+    def library(self, genre_policy: Path | None = None) -> Iterator["Library"]:
+        """Open the library, showing progress on stderr.
+
+        Args:
+            genre_policy: Which genres are shown; None: as the home folder's says.
+        """
         from cli.progress import progress_for
         from kg import Library
 
@@ -51,6 +56,8 @@ class App:
             logging.basicConfig(format="%(name)s: %(message)s")
             logging.getLogger("kg").setLevel(logging.DEBUG)
         server: dict[str, Any] = {"neo4j_uri": None} if self.embedded else {}
+        if genre_policy is not None:
+            server["kg_genre_policy"] = genre_policy
         with Library.open(self.home, progress=progress_for(self.quiet), **server) as library:
             yield library
 
@@ -66,6 +73,40 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 def json_option(command: F) -> F:
     """`--json`: one JSON document on stdout and nothing else."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def policy_option(command: F) -> F:
+    """`--genre-policy`: which genres are shown and proposed."""
+    return click.option(
+        "--genre-policy",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Which genres are shown and proposed (docs/genres.md); default: genre-policy.toml in "
+        "the home folder. What is stored stays as it is.",
+    )(command)
+
+
+def _level(ctx: click.Context, param: click.Parameter, given: str | None) -> "Level | None":
+    """Read a level of the genre tree."""
+    from kg.errors import WrongUsageError
+    from kg.genres.levels import as_level
+
+    try:
+        return None if given is None else as_level(given)
+    except WrongUsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def genre_level_option(command: F) -> F:
+    """`--genre-level`: which genres of the tree are learned."""
+    return click.option(
+        "--genre-level",
+        metavar="given|top|leaf|N",
+        callback=_level,
+        help="Which genres of the tree are learned and predicted: as songs have them (where these "
+        "have several, with their parents), the top ones, only those without subgenres, or those N "
+        "levels down; 1 is the top.",
+    )(command)
 
 
 def seed_option(command: F) -> F:

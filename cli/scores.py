@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kg.evaluate import Estimate, Score
     from kg.graph.rows import Looks
     from kg.measuring import Measured, TabularChoice
+    from kg.several import SeveralScore
     from kg.trust import DoubtReport
 
 # Confusions that are printed.
@@ -30,6 +31,33 @@ def print_scores(scores: "Sequence[Score]", heading: str) -> None:
     print_table([heading, f"accuracy {interval}", f"macro-F1 {interval}", "MRR"], rows)
 
 
+def print_several(scores: "Sequence[SeveralScore]", heading: str) -> None:
+    """One row a classifier where songs have several genres; intervals stand in --json."""
+    from cli.output import print_table
+
+    if not scores:
+        return
+    tree = any(score.hierarchical_f1 is not None for score in scores)
+    rows = [
+        (
+            s.name,
+            str(s.genre_average_precision),
+            *(
+                f"{each.value:.3f}"
+                for each in (s.roc_auc, s.label_ranking, s.micro_f1, s.macro_f1, s.hierarchical_f1)
+                if each is not None
+            ),
+        )
+        for s in scores
+    ]
+    columns = [heading, "genre AP [95 %]", "ROC-AUC", "LRAP", "micro-F1", "macro-F1 *"]
+    print_table([*columns, "hierarchical F1"] if tree else columns, rows)
+    click.echo(
+        f"* A song gets its first genre, and each whose score is above {scores[0].threshold:.2f} "
+        "(the model's, set on validation songs) or 0 (the others')."
+    )
+
+
 def print_tabular(choice: "TabularChoice | None") -> None:
     """How the best tabular model was chosen, and what it was spared."""
     if choice is None:
@@ -48,11 +76,17 @@ def print_genres(measured: "Measured", whose: str) -> None:
     """The model by genre, and what it takes for what."""
     from cli.output import print_table
 
+    several = bool(measured.several)
     rows = [
-        (each.genre, each.songs, _short(each.precision), _short(each.recall), _short(each.f1))
+        (
+            *(each.genre, each.songs, _short(each.precision), _short(each.recall)),
+            _short(each.f1),
+            *((_short(each.average_precision), _short(each.roc_auc)) if several else ()),
+        )
         for each in measured.genres
     ]
-    print_table([f"{whose}, by genre", "songs", "precision", "recall", "F1"], rows)
+    columns = [f"{whose}, by genre", "songs", "precision", "recall", "F1"]
+    print_table([*columns, "AP", "ROC-AUC"] if several else columns, rows)
     if measured.confusions:
         shown = measured.confusions[:LISTED]
         print_table(

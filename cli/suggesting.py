@@ -1,8 +1,10 @@
 """`kg suggest-genres`."""
 
+from pathlib import Path
+
 import click
 
-from cli.options import App, json_option, pass_app
+from cli.options import App, json_option, pass_app, policy_option
 
 # Songs that are shown; --json has them all.
 SHOWN = 20
@@ -11,9 +13,12 @@ SHOWN = 20
 @click.command("suggest-genres")
 @click.option("--all", "everything", is_flag=True, help="Also for songs that have a genre.")
 @click.option("--clear", is_flag=True, help="Take all suggestions away instead.")
+@policy_option
 @json_option
 @pass_app
-def suggest_genres(app: App, everything: bool, clear: bool, as_json: bool) -> None:
+def suggest_genres(
+    app: App, everything: bool, clear: bool, genre_policy: Path | None, as_json: bool
+) -> None:
     """Suggest genres by what a network hears, for songs without one; no label is touched.
 
     Needs a library that musicnn listened to (`kg ingest FOLDER --embedding musicnn`). Suggestions
@@ -28,7 +33,7 @@ def suggest_genres(app: App, everything: bool, clear: bool, as_json: bool) -> No
 
     if clear and (everything or as_json):
         raise click.UsageError("--clear takes suggestions away: leave the other options out.")
-    with app.library() as library:
+    with app.library(genre_policy) as library:
         if clear:
             library.forget_suggestions()
             app.remark("All suggestions are gone; labels are as they were.")

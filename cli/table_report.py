@@ -1,5 +1,7 @@
 """What an ingest of a table came to, and what `kg status` says of a library that a table made."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +18,13 @@ NAMED = 10
 
 
 def report_on_table(
-    app: App, report: "TableReport", *, as_json: bool = False, strict: bool = False
+    app: App,
+    report: "TableReport",
+    *,
+    as_json: bool = False,
+    strict: bool = False,
+    beside: Mapping[str, object] | None = None,
+    told: bool = False,
 ) -> None:
     """Print what came in on stdout, and on stderr what didn't and what a reader should know.
 
@@ -25,6 +33,8 @@ def report_on_table(
         report: What the ingest came to.
         as_json: As one JSON document.
         strict: Fail where a row was left out.
+        beside: What that document holds, too.
+        told: Whether the table's remarks were shown before.
 
     Raises:
         click.ClickException: no row became a song.
@@ -38,7 +48,7 @@ def report_on_table(
     if more > 0:
         click.echo(f"left out: {more} more rows (--json lists the first 1000)", err=True)
     if as_json:
-        print_json(report)
+        print_json({**asdict(report), **(beside or {})})
     if report.counts is None:
         raise click.ClickException("No row could be taken in.")
     if not as_json:
@@ -56,17 +66,17 @@ def report_on_table(
             *([("songs removed", report.pruned)] if report.pruned else []),
         ]
         print_table(["", "count"], rows, title=f"Ingested {printable(report.name)}")
-    for remark in report.remarks:
+    for remark in () if told else report.remarks:
         app.remark(printable(remark))
-    _remark(app, report)
+    _remark(app, report, told=told)
     if strict and report.rows_left_out:
         raise click.exceptions.Exit(1)
 
 
-def _remark(app: App, report: "TableReport") -> None:
+def _remark(app: App, report: "TableReport", *, told: bool) -> None:
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
-    if report.missing:
+    if report.missing and not told:
         app.remark(
             f"{_share(report.missing)} of the values are missing: they count as the mean of the "
             "songs that have them."

@@ -2,12 +2,13 @@
 
 import sys
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.listening import trust_option
-from cli.options import App, json_option, pass_app
+from cli.options import App, json_option, pass_app, policy_option
 
 if TYPE_CHECKING:
     from kg.watching.events import WatchEvent
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     help="A file that stands still for so long is taken in.",
 )
 @trust_option
+@policy_option
 @json_option
 @pass_app
 def watch(
@@ -40,6 +42,7 @@ def watch(
     poll: bool,
     settle: float,
     trust_remote_code: bool,
+    genre_policy: Path | None,
     as_json: bool,
 ) -> None:
     """Follow folders: add new songs, follow moved ones, remove deleted ones.
@@ -61,7 +64,7 @@ def watch(
     from kg.watching.settling import Patience
 
     # Nothing is unfinished when it ends: the next one catches up.
-    with suppress(KeyboardInterrupt, SystemExit), app.library() as library:
+    with suppress(KeyboardInterrupt, SystemExit), app.library(genre_policy) as library:
         library.progress = Remarks(library.progress)
         events = library.watch(
             folders,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kg.compare.material import Material
 from kg.compare.runs import CompareOptions, Comparison, FramesOf, compare
 from kg.frames import frames_of
+from kg.genres.levels import GIVEN, at_level
 from kg.graph.experiments import write as write_experiments
 from kg.graph.store import GraphStore
 from kg.learning import InTurn, refuse_unlearnable
@@ -55,7 +56,7 @@ def read_songs(
     with progress.stage("Reading the graph", None):
         rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
         refuse_unlearnable(rows)
-        material = Material(rows.songs, keys, rows.space.kinds)
+        material = Material(at_level(rows, GIVEN).songs, keys, rows.space.kinds)
     return Songs(rows.build, material, frames_of(store, material, cache_dir, workers, progress))
 
 

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from models.abstention import Threshold
     from models.calibration import Calibration
     from models.checkpoint import Checkpoint
+    from models.hierarchy import Implied
     from models.novelty import Novelty
 
 TOP_K = 3
+# Where songs have several genres, further ones that are likelier than not, so many in all.
+MOST_SEVERAL: Final = 10
 UNKNOWN: Final = "unknown"
 LOW_PROBABILITY: Final = "low probability"
 UNLIKE: Final = "unlike the library"
@@ -39,9 +42,15 @@ UNLIKE_ABOVE = 0.98
 _NOVELTY: Final = ("weights", "references", "held_out")
 
 
-def ranked(genres: Sequence[str], scores: Floats, probabilities: Floats) -> list[Guess]:
-    """The first genres of one song, from its scores [g] and probabilities [g]."""
-    first = np.argsort(-scores, kind="stable")[:TOP_K]
+def ranked(
+    genres: Sequence[str], scores: Floats, probabilities: Floats, *, several: bool = False
+) -> list[Guess]:
+    """The first genres of one song, from its scores [g] and probabilities [g]; with `several` also
+    all others that are likelier than not.
+    """
+    first = np.argsort(-scores, kind="stable")
+    likely = int((probabilities > 0.5).sum()) if several else 0
+    first = first[: max(TOP_K, min(likely, MOST_SEVERAL))]
     return [
         Guess(genres[row], float(probabilities[row]), float(scores[row]), rank)
         for rank, row in enumerate(first, start=1)
@@ -65,12 +74,14 @@ class Judge:
         threshold: From which probability on a song gets a genre.
         novelty: How unlike the songs learned from a song is.
         references: Ids of the songs that `novelty` holds others against.
+        implied: Genres that others are kinds of, whose scores are at least theirs.
     """
 
     calibration: "Calibration"
     threshold: "Threshold | None" = None
     novelty: "Novelty | None" = None
     references: Sequence[str] = ()
+    implied: "Implied" = ()
 
     @property
     def calibrated(self) -> bool:
@@ -88,11 +99,14 @@ class Judge:
             scores: [n, g].
             x: What the model is given of them (`FeatureSpace.inputs`), [n, d].
         """
+        from models.hierarchy import lift
+
+        scores = lift(scores, self.implied)
         shares, raw = self.calibration.probabilities(scores).numpy(), scores.numpy()
-        new = self._novelty(ids, x)
+        new, several = self._novelty(ids, x), self.calibration.multi_label
         told = []
         for row in range(len(ids)):
-            guesses = ranked(genres, raw[row], shares[row])
+            guesses = ranked(genres, raw[row], shares[row], several=several)
             told.append(Answer(guesses, self._verdict(guesses[0], new[row])))
         return told
 
@@ -120,6 +134,7 @@ class Judge:
                 "calibration": asdict(self.calibration),
                 "threshold": asdict(self.threshold),
                 "references": list(self.references),
+                "implied": [[above, list(below)] for above, below in self.implied],
             }
         }
 
@@ -152,6 +167,7 @@ def judge_of(loaded: "Checkpoint") -> Judge:
             Threshold(**kept["threshold"]),
             new,
             list(kept["references"]),
+            [(int(above), list(below)) for above, below in kept.get("implied", ())],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NotReadyError(
@@ -192,6 +208,7 @@ def settle(
         seed: Of the lot by which songs are kept to hold others against.
     """
     judge = set_on(labelled, scores, labelled.rows["valid"], precision)
+    judge = replace(judge, implied=labelled.implied)
     return _held_against(judge, rows, labelled.rows["train"].tolist(), x, seed)
 
 

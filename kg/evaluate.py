@@ -84,13 +84,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class GenreScore:
-    """How one genre is recognised; precision is None where nothing was taken for it."""
+    """How one genre is recognised; precision is None where nothing was taken for it.
+
+    `average_precision` and `roc_auc` rank songs by the genre's score; None where that wasn't
+    measured, or all songs are of the genre.
+    """
 
     genre: str
     songs: int
     precision: float | None
     recall: float
     f1: float
+    average_precision: float | None = None
+    roc_auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +326,7 @@ def _estimates(values: Numbers, resampled: Numbers, groups: int) -> list[Estimat
     found = []
     for own, drawn in zip(values.T, resampled.T, strict=True):
         value = float(own.mean())
-        low, high = _middle(drawn, groups)
+        low, high = middle(drawn, groups)
         if groups < FEW_GROUPS or low == high:
             low, high = _wilson(value, groups)
         spread = float(own.std(ddof=1)) if len(own) > 1 else None
@@ -330,14 +336,14 @@ def _estimates(values: Numbers, resampled: Numbers, groups: int) -> list[Estimat
 
 def _difference(one: Estimate, other: Estimate, resampled: Numbers, groups: int) -> Estimate:
     gap = one.value - other.value
-    low, high = _middle(resampled, groups)
+    low, high = middle(resampled, groups)
     if groups < FEW_GROUPS or low == high:
         low = gap - np.hypot(one.value - one.low, other.high - other.value)
         high = gap + np.hypot(one.high - one.value, other.value - other.low)
     return Estimate(gap, float(low), float(high))
 
 
-def _middle(resampled: Numbers, groups: int) -> tuple[float, float]:
+def middle(resampled: Numbers, groups: int) -> tuple[float, float]:
     """The percentiles between which the true value lies 95 times in 100.
 
     The plain ones are too narrow where few are resampled; these are expanded (Hesterberg 2015,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kg.embeddings.tags import tag_names
 from kg.errors import NotReadyError
+from kg.genres.levels import at_level
 from kg.graph import queries
 from kg.graph.literals import with_literals
 from kg.graph.lookup import find_song, read_song
@@ -209,12 +210,12 @@ def explain(
             "`kg predict`."
         )
 
-    from models.attribution import attribute
+    from models.attribution import attribute, lifted
 
     layers = kept.layers
     if song.split == "train" and song.genres:
         layers = _layers_of_its_pass(store, kept, id, progress, in_turn)
-    found = attribute(kept.net, x, kept.neighbours(song), layers)
+    found = lifted(attribute(kept.net, x, kept.neighbours(song), layers), kept.judge.implied)
     genre_row = {name: row for row, name in enumerate(kept.genres)}
     for guess in guesses:
         row = genre_row.get(guess.genre)
@@ -253,7 +254,7 @@ def _layers_of_its_pass(
 
     with progress.stage("Reading the graph", None):
         rows = in_turn(store.read_graph).only(set(kept.songs)).known_to(known_nodes(kept.net))
-        data, maps = to_hetero(rows)
+        data, maps = to_hetero(at_level(rows, kept.level))
     further = {node: tuple(names) for node, names in kept.further.items()}
     if (
         [*maps.songs] != [*kept.songs]

@@ -13,6 +13,7 @@ from kg.records import FeatureSet
 from kg.saved_models import (
     further_names,
     latest_model,
+    level_of,
     load_checkpoint,
     none_in_use,
     song_names,
@@ -68,6 +69,7 @@ class KeptGraph:
         clusters: `FeatureCluster.id` by row.
         further: Keys by row of what else songs hang on, by node type.
         genres: Names by row.
+        level: Of the genre tree, that they are of.
         judge: How far the model is to be believed.
     """
 
@@ -95,6 +97,7 @@ class KeptGraph:
         self.clusters: Sequence[str] = loaded.extra["clusters"]
         self.further = further_names(loaded)
         self.genres: Sequence[str] = loaded.extra["genres"]
+        self.level = level_of(loaded.extra)
         self.judge = judge_of(loaded)
         sizes = {kind: len(rows) for kind, rows in self.layers[-1].items()}
         expected = {SONG_NODE: self.songs, CLUSTER_NODE: self.clusters, **self.further}

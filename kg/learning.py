@@ -13,9 +13,11 @@ from kg.chance import check_seed
 from kg.doubt import PRECISION, Judge, check_precision, judge_of, on_graph, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.evaluate import Difference, Rows, Score, Scores, caution
+from kg.genres.levels import GIVEN, Level, at_level, tree_fingerprint
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, to_hetero
+from kg.known_artists import question_of
 from kg.measuring import (
     MAJORITY,
     R_GCN,
@@ -27,6 +29,7 @@ from kg.measuring import (
 )
 from kg.progress import SILENT, Progress
 from kg.saved_models import (
+    LEVEL,
     OLD_SONGS,
     OLD_TAGS,
     Kept,
@@ -37,6 +40,7 @@ from kg.saved_models import (
     known_nodes,
     label_fingerprint,
     latest_model,
+    level_of,
     load_checkpoint,
     misfit,
     new_model_id,
@@ -44,6 +48,7 @@ from kg.saved_models import (
     save_checkpoint,
 )
 from kg.schema import GENRE_EDGE, SONG_NODE, SPLITS
+from kg.several import SeveralScore
 from kg.splits import artist_key
 from kg.splits.leaks import Leaks, find_leaks
 from kg.splits.protocol import Asked, SplitRule, caution_of, why_untested
@@ -88,6 +93,8 @@ class TrainOptions:
         settings: Settings of the R-GCN that are to be other than its defaults, as `kg tune` finds
             them; what is chosen above wins.
         precision: The share of songs given a genre that is to be right; others are `unknown`.
+        genre_level: Level of the genre tree that is learned; None: genres as they are given (for
+            the fresh models of `kg evaluate` as the model in use learned them).
     """
 
     epochs: int | None = None
@@ -99,6 +106,7 @@ class TrainOptions:
     hidden: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: float = PRECISION
+    genre_level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,9 @@ class TrainReport:
         settings: Those that were chosen by the user or for them, where they aren't the defaults.
         selected_by: `validation`, or `epochs` where too few songs could be held out to choose by.
         validation_f1: Macro-F1 of the kept epoch on the validation songs.
+        question: What the test songs are: `a song by a new artist`, for one (`kg.known_artists`).
         scores: The model and what it has to beat on the test songs; empty without any.
+        several: Where songs have several genres: the same by genre, by rank and above a threshold.
         differences: The model against each of the others, on the same songs and resamples.
         verdict: The same in plain words: whether the graph helped; and what Ctrl-C left out.
         tabular: Which tabular model is the best one, and how it was chosen.
@@ -129,6 +139,9 @@ class TrainReport:
         looks: How many models have been measured on these test songs; None without any.
         checkpoints: Checkpoints that are kept, and what they take on disk.
         predicted: Songs that got predictions.
+        genre_level: Level of the genre tree that was learned.
+        genres: How many genres were learned.
+        off_level: Labelled songs whose genres say nothing of that level: they were left out.
         doubt: What probabilities and `unknown` are worth.
     """
 
@@ -146,7 +159,9 @@ class TrainReport:
     settings: Mapping[str, Any]
     selected_by: str
     validation_f1: float | None
+    question: str
     scores: Sequence[Score]
+    several: Sequence[SeveralScore]
     differences: Sequence[Difference]
     verdict: Sequence[str]
     tabular: TabularChoice | None
@@ -154,6 +169,9 @@ class TrainReport:
     looks: Looks | None
     checkpoints: Kept
     predicted: int
+    genre_level: str
+    genres: int
+    off_level: int
     doubt: DoubtReport
 
 
@@ -204,7 +222,10 @@ def train(
             keys = [song for song in store.read_keys() if song.genres]
             return store.read_graph(), store.split_rule() or SplitRule("artist"), find_leaks(keys)
 
-    rows, rule, leaks = in_turn(read)
+    given, rule, leaks = in_turn(read)
+    level = options.genre_level or GIVEN
+    refuse_unlearnable(given)
+    rows = at_level(given, level)
     refuse_unlearnable(rows)
     data, maps = to_hetero(rows)
 
@@ -212,9 +233,9 @@ def train(
 
     check_writable(models_dir)
     result = fit(data, maps, options, progress)
-    with progress.stage("Predicting", None):
-        scores = told_by(result, data)
     labelled, x = Labelled(rows), data[SONG_NODE].x
+    with progress.stage("Predicting", None):
+        scores = labelled.consistent(told_by(result, data))
     judge = settle(rows, labelled, scores, x, precision=options.precision, seed=options.seed)
     in_test = labelled.rows["test"]
     rivals: dict[str, Sequence[Scores]] = {}
@@ -230,10 +251,13 @@ def train(
         looks = in_turn(lambda: store.open_test_split(split, len(in_test), [id], created_at))
     with progress.stage("Measuring", None):
         ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
-        test = labelled.measure("test", {**ours["test"], **rivals}, seed=options.seed)
-        valid = labelled.measure("valid", ours["valid"], seed=options.seed)
+        least = {R_GCN: labelled.threshold(ours["valid"][R_GCN][0])}
+        test = labelled.measure(
+            "test", {**ours["test"], **rivals}, seed=options.seed, thresholds=least
+        )
+        valid = labelled.measure("valid", ours["valid"], seed=options.seed, thresholds=least)
         doubt = measure(judge, rows, labelled, scores, x)
-    songs = [song for song in rows.songs.split_songs() if song.genres]
+    songs = [song for song in given.songs.split_songs() if song.genres]
     split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
     folder = models_dir / id
     model = ModelRow(
@@ -244,13 +268,18 @@ def train(
         feature_version=maps.feature_version,
         build=maps.build,
         metrics=metrics(test, valid, split_sizes, result.validation_score, options.seed)
-        | doubt.metrics(),
+        | doubt.metrics()
+        | {
+            "genreLevel": str(level),
+            "genreTree": tree_fingerprint(rows.tree),
+            "severalGenres": labelled.multi_label,
+        },
         labels=label_fingerprint(songs),
         test_opened_at=created_at if split else None,
         test_split=split,
     )
     layers = training.layer_outputs(result.model, data)
-    about = {**description(model, maps, options.seed), **judge.description()}
+    about = {**description(model, maps, options.seed), **judge.description(), LEVEL: level}
     save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
     trained = model
     model, predicted = in_turn(
@@ -272,7 +301,9 @@ def train(
         settings=_chosen(options),
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
+        question=question_of(rows.songs.artists, labelled.rows["train"], in_test),
         scores=test.scores,
+        several=test.several,
         differences=test.differences,
         verdict=[*verdict(test.differences), *cut_short],
         tabular=choice,
@@ -280,6 +311,9 @@ def train(
         looks=looks,
         checkpoints=kept_checkpoints(models_dir),
         predicted=predicted,
+        genre_level=str(level),
+        genres=len(rows.genres),
+        off_level=len(songs) - sum(1 for names in rows.songs.genres if names),
         doubt=doubt,
     )
 
@@ -393,6 +427,7 @@ def predict(
         loaded, folder = load_checkpoint(model, models_dir)
         judge = judge_of(loaded)
         rows = store.read_graph().known_to(known_nodes(loaded.model))
+        rows = at_level(rows, level_of(loaded.extra))
         reason = misfit(loaded.extra, rows.genres, rows.space.version)
         if reason is not None:
             raise NotReadyError(
@@ -475,7 +510,8 @@ def _rivals(
         said.append("Ctrl-C ended the training without the graph: whether it helped isn't known.")
     else:
         try:
-            found[WITHOUT_GRAPH] = [of(told_by(plain, data), labelled.rows["test"])]
+            bare = labelled.consistent(told_by(plain, data))
+            found[WITHOUT_GRAPH] = [of(bare, labelled.rows["test"])]
         except RanAwayError:
             said.append("The training without the graph ran away: whether it helped isn't known.")
     choice = None

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
     from kg.explaining import Explanation
+    from kg.genres.files import TreeFile
+    from kg.genres.listing import GenreList
+    from kg.genres.policy import Policy
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
     from kg.graph.experiments import Experiment
     from kg.graph.store import GraphStore
+    from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
     from kg.inspection import Inspection
     from kg.intake import AddReport, IngestReport
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
     from kg.similar import SimilarSongs
     from kg.sources.dataset import SourceTable
     from kg.sources.folder import GenresFrom, Scan
+    from kg.sources.layout import Asked
+    from kg.sources.table import OpenedTable
     from kg.status import Status
     from kg.suggesting import SuggestReport
     from kg.tables import TableReport
@@ -313,6 +319,31 @@ class Library:
             )
         )
 
+    def open_table(self, file: Source, columns: "Asked | None" = None) -> "OpenedTable":
+        """Find out what the columns of a table are, for `ingest_table`; nothing is written.
+
+        Args:
+            file: CSV, TSV, Parquet or NPZ with a row a song.
+            columns: What is known of its columns; default: guess.
+
+        Raises:
+            WrongUsageError: it is no table of songs and their features, what is said of its columns
+                isn't so, or this library listens to its songs.
+        """
+        from kg.given import own_families, refuse_table
+        from kg.sources.layout import Asked
+        from kg.sources.table import open_table
+
+        def columns_there() -> "Mapping[str, Sequence[str]] | None":
+            there = self._same_features()
+            if there is None:
+                return None
+            refuse_table(there)
+            return own_families(there)
+
+        asked = Asked() if columns is None else columns
+        return open_table(file, asked, like=columns_there, progress=self.progress)
+
     def ingest_table(self, table: "SourceTable", *, prune: "Prune | None" = None) -> "TableReport":
         """Take in the rows of a table as songs whose features it gives, and connect the graph.
 
@@ -362,10 +393,12 @@ class Library:
             WrongUsageError: a file doesn't exist.
             NotReadyError: there is no library yet.
         """
+        from kg.genres.proposals import shown_songs
         from kg.intake import AddReport, attach, hear, leave_out_known
         from kg.rejects import by_reason
 
         files = _paths(songs)
+        policy = self.policy
         ears = self._ears(None, None, trust_remote_code=trust_remote_code)
         self._in_turn(self._require_build)
         found = self._scan(files, "none")
@@ -386,6 +419,7 @@ class Library:
             ids = {record.id for record in new}
             songs = [song for song in heard.songs if song.record.id in ids]
             added, without_model, calibrated = attach(self.store, songs, self.settings)
+            added = shown_songs(added, policy, self.store.tree())
             left_out = [*rejected, *late]
             return AddReport(
                 added, left_out, by_reason(left_out), without_model, *listed, calibrated
@@ -506,6 +540,7 @@ class Library:
         from kg.watching.follower import Hands
         from kg.watching.watch import check_folders, watch
 
+        _ = self.policy  # said now, not with the first song
         roots = check_folders(_paths(folders))
         refuse_audio(self._require_songs())
         self._in_turn(self._require_build)
@@ -525,6 +560,46 @@ class Library:
             patience=patience,
             stop=stop,
         )
+
+    @property
+    def policy(self) -> "Policy":
+        """Which genres are shown and proposed.
+
+        Raises:
+            WrongUsageError: the file that says so can't be used.
+        """
+        from kg.genres.policy import EVERYTHING, read_policy
+
+        file = self.settings.genre_policy_file
+        return EVERYTHING if file is None else read_policy(file)
+
+    def genres(self) -> "GenreList":
+        """All genres of the library, with their songs and what they are kinds of."""
+        from kg.genres.listing import list_genres
+
+        return list_genres(self.store)
+
+    def write_genre_tree(self, tree: "Source | TreeFile", *, replace: bool = False) -> "TreeReport":
+        """Say what is a kind of what; no song's genre is changed. See `GraphStore.write_tree`.
+
+        Args:
+            tree: A file (docs/genres.md), or what `kg.genres.files.read_tree` made of it.
+            replace: Take all other parents away.
+
+        Raises:
+            WrongUsageError: the file can't be used, a genre would be a kind of itself, or nobody
+                knows a parent; nothing was written.
+        """
+        from kg.genres.files import TreeFile, read_tree, refuse_unknown
+
+        read = tree if isinstance(tree, TreeFile) else read_tree(tree)
+
+        def write() -> "TreeReport":
+            there = self.store.tree()
+            refuse_unknown(read, {*self.store.genres(), *there.names})
+            return self.store.write_tree(read.parents, source="user", replace=replace)
+
+        return self._in_turn(write)
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
@@ -550,6 +625,7 @@ class Library:
                 missing.
         """
         from kg import inspection
+        from kg.genres.proposals import shown_guesses
 
         if plot is not None:
             from kg.audio.plot import draw
@@ -561,6 +637,8 @@ class Library:
             found = inspection.inspect_file(file, family)
         else:
             found = inspection.inspect_song(self.store, str(song), family)
+            shown = shown_guesses(found.guesses, self.policy, self.store.tree())
+            found = replace(found, guesses=shown)
         if plot is not None:
             draw(inspection.hear(found), inspection.caption(found), picture)
         return found
@@ -629,7 +707,12 @@ class Library:
         return self._in_turn(lambda: predict_new(self.store, *folders, self.progress))
 
     def evaluate(
-        self, seeds: int = 0, side: "Side" = "valid", options: "TrainOptions | None" = None
+        self,
+        seeds: int = 0,
+        side: "Side" = "valid",
+        options: "TrainOptions | None" = None,
+        *,
+        known_artists: bool = True,
     ) -> "EvaluateReport":
         """Show what the model in use came to, and train fresh ones to see how much is chance.
 
@@ -637,6 +720,8 @@ class Library:
             seeds: How many fresh models to train; they are thrown away.
             side: `valid`, or `test`, where the graph remembers each model that was measured.
             options: How the fresh ones are trained.
+            known_artists: Whether as many more are trained to see how well songs are recognised by
+                artists who were learned from.
 
         Raises:
             NotReadyError: there is neither a model nor a number of seeds, or nothing to measure.
@@ -645,7 +730,13 @@ class Library:
 
         self._require_songs()
         return several.evaluate(
-            self.store, seeds, side, options, self.progress, in_turn=self._in_turn
+            self.store,
+            seeds,
+            side,
+            options,
+            self.progress,
+            known_artists=known_artists,
+            in_turn=self._in_turn,
         )
 
     def compare(
@@ -782,10 +873,15 @@ class Library:
         Raises:
             NotReadyError: nothing was ingested, or no network that knows tags listens here.
         """
+        from kg.genres.proposals import proposed_suggestions
         from kg.suggesting import suggest
 
         self._require_songs()
-        return self._in_turn(lambda: suggest(self.store, self.progress, labelled_too=labelled_too))
+        policy = self.policy
+        report = self._in_turn(
+            lambda: suggest(self.store, self.progress, labelled_too=labelled_too)
+        )
+        return proposed_suggestions(report, policy, self.store)
 
     def forget_suggestions(self) -> None:
         """Take all suggestions away."""
@@ -867,7 +963,14 @@ class Library:
         from kg.similar import MOST, similar
 
         self._require_songs()
-        return similar(self.store, self.settings.models_dir, str(song), MOST if n is None else n)
+        policy, tree = self.policy, self.store.tree()
+        return similar(
+            self.store,
+            self.settings.models_dir,
+            str(song),
+            MOST if n is None else n,
+            shown=lambda names: policy.names(names, tree),
+        )
 
     # --- moving ----------------------------------------------------------------------------------
 

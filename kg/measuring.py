@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -21,12 +21,18 @@ from kg.evaluate import (
     compare,
     confusions,
 )
+from kg.genres.levels import implied_by
 from kg.graph.rows import Floats, GraphRows
+from kg.known_artists import ARTISTS_GENRE
 from kg.schema import SPLITS
+from kg.several import SeveralScore, best_threshold, genre_figures, measure_several
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 R_GCN, WITHOUT_GRAPH, MAJORITY = "R-GCN + DistMult", "the same without the graph", "majority"
 
-T = TypeVar("T", Score, Difference)
+T = TypeVar("T", Score, Difference, SeveralScore)
 
 Side = Literal["valid", "test"]
 
@@ -44,6 +50,7 @@ class Measured:
         differences: The model against each of the others.
         genres: The model by genre.
         confusions: What the model takes for what, the most frequent first.
+        several: Of each classifier where songs have several genres; of several runs the first.
     """
 
     songs: int
@@ -51,6 +58,7 @@ class Measured:
     differences: Sequence[Difference]
     genres: Sequence[GenreScore]
     confusions: Sequence[Confusion]
+    several: Sequence[SeveralScore] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ class Labelled:
         multi_label: Some training song has several: a model learns, and says, one genre of a song
             otherwise, whatever the songs have that it is measured on.
         rows: Rows of the labelled songs, by split.
+        implied: Genres that others are kinds of, where songs have several; see
+            `models.hierarchy.lift`.
     """
 
     def __init__(self, rows: GraphRows) -> None:
@@ -92,9 +102,21 @@ class Labelled:
         has = self.truth.any(axis=1)
         self.rows: dict[str, Rows] = {s: np.flatnonzero((sides == s) & has) for s in SPLITS}
         self.multi_label = bool((self.truth[self.rows["train"]].sum(axis=1) > 1).any())
+        self.implied = implied_by(rows.genres, rows.tree) if self.multi_label else []
+
+    def consistent(self, scores: "Tensor") -> "Tensor":
+        """Scores [n, g] in which a genre has at least those of its subgenres."""
+        from models.hierarchy import lift
+
+        return lift(scores, self.implied)
 
     def measure(
-        self, side: Side, classifiers: Mapping[str, Sequence[Scores]], *, seed: int
+        self,
+        side: Side,
+        classifiers: Mapping[str, Sequence[Scores]],
+        *,
+        seed: int,
+        thresholds: Mapping[str, float] | None = None,
     ) -> Measured:
         """Measure classifiers on the songs of one side, the first one by genre too.
 
@@ -102,26 +124,56 @@ class Labelled:
             side: `valid` or `test`.
             classifiers: Scores of every song of that side, by name; one or several runs.
             seed: Of the resampling.
+            thresholds: Where songs have several genres: from which score on a song gets one, by
+                classifier; 0 for others.
         """
         rows = self.rows[side]
         if len(rows) == 0:
-            return Measured(0, [], [], [], [])
+            return Measured(0, [], [], [], [], [])
         truth, genres = self.truth[rows], self._graph.genres
+        artists = [self._graph.songs.artists[row] for row in rows]
         scores, differences = compare(
             truth,
             classifiers,
-            [self._graph.songs.artists[row] for row in rows],
+            artists,
             multi_label=self.multi_label,
             seed=seed,
         )
         first = next(iter(classifiers.values()))[0]
+        by_name = by_genre(truth, first, genres, multi_label=self.multi_label)
+        several: list[SeveralScore] = []
+        if self.multi_label:
+            precisions, areas = genre_figures(first, truth)
+            at = {name: row for row, name in enumerate(genres)}
+            by_name = [
+                replace(
+                    each,
+                    average_precision=precisions[at[each.genre]],
+                    roc_auc=areas[at[each.genre]],
+                )
+                for each in by_name
+            ]
+            several = measure_several(
+                truth,
+                {name: runs[0] for name, runs in classifiers.items()},
+                artists,
+                genres,
+                self._graph.tree,
+                thresholds=thresholds,
+                seed=seed,
+            )
         return Measured(
             len(rows),
             scores,
             differences,
-            by_genre(truth, first, genres, multi_label=self.multi_label),
+            by_name,
             confusions(truth, first, genres)[:LISTED],
+            several,
         )
+
+    def threshold(self, scores: Scores) -> float:
+        """From which score on a song gets a genre, by the validation songs' scores [v, g]."""
+        return best_threshold(scores, self.truth[self.rows["valid"]]) if self.multi_label else 0.0
 
     def tabular(self, x: Floats, side: Side, *, seed: int) -> tuple[TabularChoice, Scores]:
         """Choose the best tabular model on validation songs and let it score one side.
@@ -153,13 +205,20 @@ class Labelled:
             found.rows,
             len(train),
         )
-        return choice, found.scores
+        return choice, self._consistent(found.scores)
+
+    def _consistent(self, scores: Scores) -> Scores:
+        import torch
+
+        lifted: Scores = self.consistent(torch.from_numpy(scores)).numpy()
+        return lifted
 
     def majority(self, side: Side) -> Scores:
         """Score genres by how frequent they are."""
         from models.baselines.tabular import majority
 
-        return majority(self.truth[self.rows["train"]], len(self.rows[side]))
+        told = majority(self.truth[self.rows["train"]], len(self.rows[side]))
+        return self._consistent(told)
 
     def test_split(self) -> str:
         """Fingerprint of the test songs."""
@@ -188,15 +247,20 @@ def verdict(differences: Sequence[Difference]) -> list[str]:
                 said.append(f"The graph did harm{rest}")
             else:
                 said.append(f"Whether the graph helped can't be told{rest}")
+        elif difference.against == ARTISTS_GENRE:
+            said.append(_against(ARTISTS_GENRE, gap))
         elif difference.against != MAJORITY:
             other = f"{difference.against}, the best of the tabular models"
-            if gap.low > 0:
-                said.append(f"It is better than {other}: {points}.")
-            elif gap.high < 0:
-                said.append(f"It is worse than {other}: {points}.")
-            else:
-                said.append(f"It can't be told apart from {other}: {points}.")
+            said.append(_against(other, gap))
     return said
+
+
+def _against(other: str, gap: Estimate) -> str:
+    if gap.low > 0:
+        return f"It is better than {other}: {_points(gap)}."
+    if gap.high < 0:
+        return f"It is worse than {other}: {_points(gap)}."
+    return f"It can't be told apart from {other}: {_points(gap)}."
 
 
 def _points(gap: Estimate) -> str:
@@ -223,6 +287,15 @@ def metrics(
         kept["mrr"] = found.mrr.value
         kept["hitsAt3"] = found.hits_at_3.value
         kept["meanAveragePrecision"] = found.mean_average_precision.value
+    for several in test.several[:1]:
+        kept["genreAveragePrecision"] = several.genre_average_precision.value
+        kept["rocAuc"] = several.roc_auc.value
+        kept["labelRankingAveragePrecision"] = several.label_ranking.value
+        kept["microF1"] = several.micro_f1.value
+        kept["macroF1AtThreshold"] = several.macro_f1.value
+        kept["genreThreshold"] = several.threshold
+        if several.hierarchical_f1 is not None:
+            kept["hierarchicalF1"] = several.hierarchical_f1.value
     for difference in test.differences:
         if difference.against == WITHOUT_GRAPH:
             kept["graphGain"] = difference.macro_f1.value
@@ -240,12 +313,14 @@ def recorded(metrics: Mapping[str, Any], side: Side) -> Measured | None:
         differences=[_with_estimates(Difference, each, "against") for each in kept["differences"]],
         genres=[GenreScore(**each) for each in kept["genres"]],
         confusions=[Confusion(**each) for each in kept["confusions"]],
+        several=[_with_estimates(SeveralScore, each, "name") for each in kept.get("several", ())],
     )
 
 
 def _with_estimates(kind: type[T], kept: Mapping[str, Any], name: str) -> T:
-    """Make a record whose fields are all estimates but its name."""
-    fields: dict[str, Any] = {
-        key: value if key == name else Estimate(**value) for key, value in kept.items()
+    """Make a record whose fields are all estimates but its name and plain numbers."""
+    values: dict[str, Any] = {
+        key: Estimate(**value) if key != name and isinstance(value, Mapping) else value
+        for key, value in kept.items()
     }
-    return kind(**fields)
+    return kind(**values)

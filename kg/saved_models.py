@@ -5,13 +5,14 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.genres.levels import GIVEN, Level
 from kg.graph.rows import ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
@@ -32,6 +33,8 @@ Models = Literal["current", "all", "none"]
 ELSEWHERE = "of another graph"
 # Where older checkpoints name the songs of their outputs, and the tags.
 OLD_SONGS, OLD_TAGS = "songs", "tags"
+# Where checkpoints say which level of the genre tree they learned; older ones say nothing.
+LEVEL = "genre_level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def none_in_use(store: GraphStore) -> str | None:
 
 def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
     """All models of the graph, the newest first, then checkpoints that it knows nothing of."""
-    genres, kinds = store.genres(), store.feature_set()
+    kinds = store.feature_set()
+    genres = _Genres(store)
     version = kinds.version if kinds else ""
     found = []
     for model in store.read_models():
@@ -107,7 +111,7 @@ def list_models(store: GraphStore, models_dir: Path) -> list[SavedModel]:
                 metrics=model.metrics,
                 checkpoint=folder if there else None,
                 bytes=_size(folder),
-                misfit=_misfit_of(model, config, there, genres, version),
+                misfit=_misfit_of(model, config, there, genres.at, version),
             )
         )
     known = {model.id for model in found}
@@ -235,6 +239,12 @@ def misfit(extra: Mapping[str, Any], genres: Sequence[str], version: str) -> str
         if names
     ]
     return f"was trained on other genres than the graph now has ({'; '.join(changes)})"
+
+
+def level_of(extra: Mapping[str, Any]) -> Level:
+    """Which level of the genre tree a checkpoint learned."""
+    level: Level = extra.get(LEVEL, GIVEN)
+    return level
 
 
 def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Path]":
@@ -419,11 +429,30 @@ def _misfit_of(
     model: ModelRow,
     config: Mapping[str, Any] | None,
     there: bool,
-    genres: Sequence[str],
+    genres_at: Callable[[Level], Sequence[str]],
     version: str,
 ) -> str | None:
     trouble = _trouble(model, config, there)
-    return trouble if trouble or config is None else misfit(config, genres, version)
+    if trouble or config is None:
+        return trouble
+    try:
+        genres = genres_at(level_of(config))
+    except WrongUsageError:
+        return f"was trained on a level of a genre tree ({level_of(config)}), and there is none now"
+    return misfit(config, genres, version)
+
+
+class _Genres:
+    """The genres of the graph at levels of its tree, each read once."""
+
+    def __init__(self, store: GraphStore) -> None:
+        self._store = store
+        self._known: dict[Level, Sequence[str]] = {}
+
+    def at(self, level: Level) -> Sequence[str]:
+        if level not in self._known:
+            self._known[level] = self._store.genres(level)
+        return self._known[level]
 
 
 def _trouble(model: ModelRow, config: Mapping[str, Any] | None, there: bool) -> str | None:

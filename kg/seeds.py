@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Scores
+from kg.genres.levels import GIVEN, as_level, at_level
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
+from kg.known_artists import ARTISTS_GENRE, KNOWN, artists_genre, of_known_artists, question_of
 from kg.learning import InTurn, TrainOptions, fit, of, refuse_unlearnable, told_by
 from kg.measuring import (
     MAJORITY,
@@ -24,6 +26,7 @@ from kg.measuring import (
 from kg.progress import SILENT, Progress
 from kg.saved_models import latest_model, new_model_id, none_in_use
 from kg.schema import SONG_NODE
+from kg.splits import SplitSong
 from kg.splits.leaks import find_leaks, refuse_leaks
 
 
@@ -32,6 +35,7 @@ class SeedsReport:
     """What trainings with several seeds came to.
 
     Attributes:
+        question: What songs they were measured on: `a song by a new artist`, for one.
         seeds: How many; they run from 0.
         measured: Means over the seeds, with interval and spread; genres and confusions are those
             of seed 0.
@@ -39,6 +43,7 @@ class SeedsReport:
         tabular: Which tabular model is the best one.
     """
 
+    question: str
     seeds: int
     measured: Measured
     verdict: Sequence[str]
@@ -55,6 +60,9 @@ class EvaluateReport:
         recorded: What that came to on these songs when it was trained; None: that isn't known.
         looks: How many models have been measured on the test songs.
         seeds: What fresh trainings came to; None where none was asked for.
+        known: What others came to on songs by artists who were learned from, of which none is a
+            test song; None where none was asked for, or there are too few.
+        why_unknown: Why there is no `known`, in plain words; None where that wasn't asked for.
     """
 
     side: Side
@@ -62,6 +70,8 @@ class EvaluateReport:
     recorded: Measured | None
     looks: Looks
     seeds: SeedsReport | None
+    known: SeedsReport | None = None
+    why_unknown: str | None = None
 
 
 def evaluate(
@@ -71,6 +81,7 @@ def evaluate(
     options: TrainOptions | None = None,
     progress: Progress = SILENT,
     *,
+    known_artists: bool = True,
     in_turn: InTurn,
 ) -> EvaluateReport:
     """Show what the model in use came to, and train `seeds` fresh ones to see how much is chance.
@@ -84,6 +95,8 @@ def evaluate(
         side: `valid`, or `test`.
         options: How they are trained; the seed is left aside.
         progress: Told how far it is.
+        known_artists: Whether to train as many more for the other question: a song by an artist who
+            was learned from (see `kg.known_artists`).
         in_turn: Runs the steps that others must not disturb.
 
     Raises:
@@ -101,21 +114,41 @@ def evaluate(
             or "There is no model to show: run `kg train` first, or `kg evaluate --seeds 5`."
         )
     split = model.test_split if model else ""
-    found = None
+    found = known = why = None
     if seeds:
         options = options or TrainOptions()
-        found, split = _several(store, seeds, side, options, progress, in_turn)
+        if options.genre_level is None and model is not None:
+            options = replace(options, genre_level=as_level(model.metrics.get("genreLevel", GIVEN)))
+        rows, keys = _read(store, options, progress, in_turn)
+        found, split = _several(store, rows, seeds, side, options, progress, in_turn)
+        if known_artists:
+            known, why = _known(rows, keys, seeds, options, progress)
     return EvaluateReport(
         side=side,
         model=model,
         recorded=recorded(model.metrics, side) if model else None,
         looks=store.looks(split),
         seeds=found,
+        known=known,
+        why_unknown=why,
     )
+
+
+def _read(
+    store: GraphStore, options: TrainOptions, progress: Progress, in_turn: InTurn
+) -> tuple[GraphRows, list[SplitSong]]:
+    with progress.stage("Reading the graph", None):
+        rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
+        rows = at_level(rows, options.genre_level or GIVEN)
+        refuse_unlearnable(rows)
+        if not options.allow_leaks:
+            refuse_leaks(find_leaks(song for song in keys if song.genres))
+    return rows, keys
 
 
 def _several(
     store: GraphStore,
+    rows: GraphRows,
     seeds: int,
     side: Side,
     options: TrainOptions,
@@ -123,11 +156,6 @@ def _several(
     in_turn: InTurn,
 ) -> tuple[SeedsReport, str]:
     """What fresh trainings came to, and the fingerprint of the test songs."""
-    with progress.stage("Reading the graph", None):
-        rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
-        refuse_unlearnable(rows)
-        if not options.allow_leaks:
-            refuse_leaks(find_leaks(song for song in keys if song.genres))
     labelled = Labelled(rows)
     if len(labelled.rows[side]) == 0:
         raise NotReadyError(
@@ -143,7 +171,32 @@ def _several(
         in_turn(lambda: store.open_test_split(split, opened, names, now))
     with progress.stage("Measuring", None):
         measured = labelled.measure(side, classifiers, seed=0)
-    return SeedsReport(seeds, measured, verdict(measured.differences), choice), split
+    question = question_of(rows.songs.artists, labelled.rows["train"], labelled.rows[side])
+    return SeedsReport(question, seeds, measured, verdict(measured.differences), choice), split
+
+
+def _known(
+    rows: GraphRows,
+    keys: Sequence[SplitSong],
+    seeds: int,
+    options: TrainOptions,
+    progress: Progress,
+) -> tuple[SeedsReport | None, str | None]:
+    """What fresh trainings come to on songs of artists they know; or why nobody can tell."""
+    rows_of_known = of_known_artists(rows, keys)
+    if rows_of_known is None:
+        return None, (
+            "No training song could be held out whose artist is known by another album, so nobody "
+            "can tell how well such songs are recognised."
+        )
+    labelled = Labelled(rows_of_known)
+    classifiers, choice = _classifiers(rows_of_known, labelled, seeds, "test", options, progress)
+    classifiers[ARTISTS_GENRE] = [
+        artists_genre(rows_of_known, labelled.truth, labelled.rows["test"])
+    ]
+    with progress.stage("Measuring", None):
+        measured = labelled.measure("test", classifiers, seed=0)
+    return SeedsReport(KNOWN, seeds, measured, verdict(measured.differences), choice), None
 
 
 def _classifiers(
@@ -164,7 +217,8 @@ def _classifiers(
             result = fit(data, maps, own, progress, messages=messages, name=called)
             if result.interrupted:  # a mean over fewer or worse seeds is not what was asked for
                 raise KeyboardInterrupt
-            found[name].append(of(told_by(result, data, called), labelled.rows[side]))
+            scores = labelled.consistent(told_by(result, data, called))
+            found[name].append(of(scores, labelled.rows[side]))
     with progress.stage("Fitting tabular models", None):
         choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), side, seed=0)
     return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice

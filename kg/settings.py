@@ -36,6 +36,8 @@ class Settings(BaseSettings):
         neo4j_database: Database on that server.
         kg_home: Folder for everything that isn't in the database: feature cache, checkpoints,
             the embedded server's files.
+        kg_genre_policy: Which genres are shown and proposed; default: `genre-policy.toml` in the
+            home folder, where there is one.
 
     Raises:
         WrongUsageError: a value can't be used; the message says how to write it.
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     kg_home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("kg", appauthor=False))
     )
+
+    kg_genre_policy: Path | None = None
 
     @field_validator("neo4j_uri")
     @classmethod
@@ -111,6 +115,14 @@ class Settings(BaseSettings):
     def rejects_file(self) -> Path:
         """Files that the last ingest left out, with reasons."""
         return self.kg_home / "rejects.txt"
+
+    @property
+    def genre_policy_file(self) -> Path | None:
+        """Which genres are shown and proposed; None: all are."""
+        if self.kg_genre_policy is not None:
+            return self.kg_genre_policy
+        usual = self.kg_home / "genre-policy.toml"
+        return usual if usual.exists() else None
 
     @property
     def models_dir(self) -> Path:

@@ -1,6 +1,6 @@
 """Songs like a song, as the model sees them, and what they share with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -74,7 +74,14 @@ class SimilarSongs:
     cypher: str
 
 
-def similar(store: GraphStore, models_dir: Path, text: str, n: int = MOST) -> SimilarSongs:
+def similar(
+    store: GraphStore,
+    models_dir: Path,
+    text: str,
+    n: int = MOST,
+    *,
+    shown: Callable[[Sequence[str]], Sequence[str]] = lambda genres: genres,
+) -> SimilarSongs:
     """The n songs that are most like a song.
 
     They are compared by the cosine of their embeddings, the outputs of the encoder's last layer,
@@ -86,6 +93,7 @@ def similar(store: GraphStore, models_dir: Path, text: str, n: int = MOST) -> Si
         models_dir: Folder of the checkpoints.
         text: The song's title, path or id.
         n: Songs wanted, at least 1.
+        shown: What is shown of genres.
 
     Raises:
         KgError: no song is called so, or several are.
@@ -107,7 +115,7 @@ def similar(store: GraphStore, models_dir: Path, text: str, n: int = MOST) -> Si
         artist=own.artist,
         by="features" if why_not else "embedding",
         why_not_embedding=why_not,
-        songs=_with_shared(store, id, found, known),
+        songs=_with_shared(store, id, found, known, shown),
         cypher=with_literals(queries.SHARED, song=id, ids=[other for other, _ in found]),
     )
 
@@ -127,7 +135,11 @@ def _by_embedding(store: GraphStore, models_dir: Path, id: str, n: int) -> list[
 
 
 def _with_shared(
-    store: GraphStore, id: str, found: Sequence[tuple[str, float]], known: Mapping[str, Known]
+    store: GraphStore,
+    id: str,
+    found: Sequence[tuple[str, float]],
+    known: Mapping[str, Known],
+    shown: Callable[[Sequence[str]], Sequence[str]],
 ) -> list[SimilarSong]:
     """What songs share with the song `id`."""
     kinds = store.feature_set()
@@ -141,6 +153,7 @@ def _with_shared(
     for other, cosine in found:
         song, row = known[other], shared[other]
         genres, clusters, tags = (sorted(row[name]) for name in ("genres", "clusters", "tags"))
+        genres = [*shown(genres)]
         same_artist = own is not None and artist_key(song.artist) == own
         families = [cluster.rpartition(":")[0] for cluster in clusters]
         words = shared_in_words(genres, families, tags, networks, same_artist=same_artist)

@@ -7,6 +7,7 @@ from pathlib import Path
 from kg.ageing import Ageing, ageing_of
 from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
+from kg.genres.levels import GIVEN, tree_fingerprint
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
@@ -117,6 +118,13 @@ def _ageing(
     return ageing_of(store, kinds, build, counts.songs, trained=trained)
 
 
+def _other_tree(store: GraphStore, model: ModelRow) -> bool:
+    """Whether a model learned by another genre tree than there is now."""
+    learned = model.metrics.get("genreTree", "")
+    by_tree = model.metrics.get("genreLevel", GIVEN) != GIVEN or model.metrics.get("severalGenres")
+    return bool(by_tree) and tree_fingerprint(store.tree()) != learned
+
+
 def _stale(
     store: GraphStore,
     counts: Counts,
@@ -151,6 +159,8 @@ def _stale(
             "choose another with `kg models use ID`."
         )
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
+    if _other_tree(store, model):
+        stale.append("The genre tree has changed since the training: run `kg train`.")
     if label_fingerprint(keys) != model.labels:
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")
     elif build is not None and model.build != build:

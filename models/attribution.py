@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.hierarchy import Implied, lift
 from models.link_model import LinkModel, reverse_of
 from models.sparse import EdgeType
 
@@ -54,6 +55,20 @@ class Attribution:
     alone: Tensor
     without_group: Mapping[str, Tensor]
     unheard: Tensor
+
+
+def lifted(found: Attribution, implied: Implied) -> Attribution:
+    """The same where a tail's score is at least those of tails that imply it (`hierarchy.lift`)."""
+    if not implied:
+        return found
+    return Attribution(
+        lift(found.scores, implied),
+        {key: lift(scores, implied) for key, scores in found.without_neighbour.items()},
+        {key: lift(scores, implied) for key, scores in found.without_relation.items()},
+        lift(found.alone, implied),
+        {key: lift(scores, implied) for key, scores in found.without_group.items()},
+        lift(found.unheard, implied),
+    )
 
 
 def attribute(

@@ -17,6 +17,7 @@ from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -169,6 +170,8 @@ def load(folder: Path) -> Checkpoint:
         weights = load_file(folder / "model.safetensors")
         own = {name: weights.pop(name) for name in list(weights) if name.startswith(_CALLERS)}
         tensors = {name.removeprefix(_CALLERS): value for name, value in own.items()}
+        # older ones have no such nodes
+        weights = {"kinship": torch.zeros(()), "concentration": torch.ones(0), **weights}
         model.load_state_dict(weights)
         layers: list[dict[str, Tensor]] = [{} for _ in range(model.config.layers + 1)]
         names: dict[str, Names] = {}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.distmult import DistMult
+from models.kinship import joined
 from models.pyg import HeteroData
 from models.rgcn import EncoderConfig, RGCNEncoder
 from models.sparse import EdgeType, MeanAdjacency
@@ -55,7 +56,7 @@ class GraphShape:
         """Read the shape off a graph. Without `groups` all columns are one family.
 
         Raises:
-            ValueError: the graph has no target edges.
+            ValueError: the graph has no target edges, or a type is gathered by several edge types.
         """
         if target not in data.edge_types or data[target].num_edges == 0:
             raise ValueError(f"the graph has no {target} edges to learn from")
@@ -67,6 +68,9 @@ class GraphShape:
             heads = heads[data[target[0]].train_mask.to(heads.device)[heads]]
         carrying = {tuple(t) for t in data.edge_types} - set(silent) | {reverse_of(target)}
         gathering = {t for t in carrying if t[2] in gathered}
+        receivers = [receiver for _, _, receiver in sorted(gathering)]
+        if twice := sorted({each for each in receivers if receivers.count(each) > 1}):
+            raise ValueError(f"{twice[0]} is gathered by several edge types: {sorted(gathering)}")
         own = {*features, *gathered}
         return cls(
             target=target,
@@ -122,6 +126,10 @@ class LinkModel(nn.Module):
     The decoder has one relation, the target, at number 0. Heads that are linked to each other can
     be scored by a mixture of their own embedding and their neighbours', which no weight is trained
     for: z_i' = (1 - s) z_i + s mean of z_j over the neighbours j. `smoothing` holds s.
+
+    Heads that hang on nodes that are the means of others (`shape.gathering`) are told by the known
+    answers of these as well (`models.kinship`): what they say is added to the scores, `kinship`
+    times. `concentration` holds how alike the heads of a node are, by type in alphabetical order.
     """
 
     def __init__(self, shape: GraphShape, config: EncoderConfig) -> None:
@@ -135,12 +143,17 @@ class LinkModel(nn.Module):
         self.smoothing: Tensor
         # a buffer, so that it is kept wherever the weights are
         self.register_buffer("smoothing", torch.zeros(()))
+        self.kinship: Tensor
+        self.register_buffer("kinship", torch.zeros(()))
+        self.concentration: Tensor
+        self.register_buffer("concentration", torch.ones(len(shape.gathered)))
 
     def score_all(
         self,
         h: Mapping[str, Tensor],
         heads: Tensor | None = None,
         peers: MeanAdjacency | None = None,
+        evidence: Tensor | None = None,
     ) -> Tensor:
         """Score heads (numbers [b]; default: all) against every tail: [b, n_tail].
 
@@ -148,6 +161,7 @@ class LinkModel(nn.Module):
             h: the last layer's output.
             heads: which nodes of the target's head type.
             peers: who is averaged over; None: nobody, each head is scored by its own embedding.
+            evidence: what the nodes say that heads hang on, [n, n_tail], from `kinship.joined`.
         """
         head_type, _, tail_type = self.shape.target
         z = h[head_type]
@@ -155,6 +169,8 @@ class LinkModel(nn.Module):
             z = self._smoothed(z, peers.mean(z), peers)
         z = z if heads is None else z[heads]
         scores: Tensor = self.decoder(z, 0, h[tail_type])
+        if evidence is not None:
+            scores = scores + self.kinship * (evidence if heads is None else evidence[heads])
         return scores
 
     @torch.no_grad()
@@ -193,7 +209,23 @@ class LinkModel(nn.Module):
             )
             z = self._smoothed(z, peers.mean(near), peers)
         scores: Tensor = self.decoder(z, 0, layers[-1][tail_type])
-        return scores
+        said = joined(
+            {
+                kind: (
+                    layers[-1][kind][senders],
+                    MeanAdjacency.from_edges(ends, len(senders), len(z)),
+                )
+                for (kind, _, _), edges in neighbours.items()
+                if kind in self.shape.gathered
+                for senders, local in [torch.unique(edges[0], return_inverse=True)]
+                for ends in [torch.stack([local, edges[1]])]
+            }
+        )
+        return scores if said is None else scores + self.kinship * said
+
+    def concentrations(self) -> dict[str, float]:
+        """How alike the heads of a node are, by its type."""
+        return dict(zip(sorted(self.shape.gathered), self.concentration.tolist(), strict=True))
 
     def _smoothed(self, z: Tensor, near: Tensor, peers: MeanAdjacency) -> Tensor:
         """Mix embeddings z [n, d] with their peers' mean [n, d]; who has no peer stays as it is."""

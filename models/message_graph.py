@@ -1,11 +1,12 @@
 """A graph ready for message passing, in which no head hears of its own answer."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from models.kinship import Kin, joined
 from models.link_model import reverse_of
 from models.messages import Messages
 from models.pyg import HeteroData
@@ -62,6 +63,13 @@ class MessageGraph:
         if self.train_edges.size(1) == 0:
             raise ValueError(f"no {target[0]} of the training split has a {target} edge")
 
+        self.kin = Kin.of(
+            {t: data[t].edge_index.to(device) for t in whole},
+            self.count,
+            self.train_edges,
+            target,
+            multi_label=bool((torch.bincount(self.train_edges[0]) > 1).any()),
+        )
         twin = reverse_of(target)
         self._target = {
             target: self._matrix(target, self.train_edges),
@@ -75,6 +83,24 @@ class MessageGraph:
             return None
         return self._matrix(
             (self.target[0], "peers", self.target[0]), torch.cat(self._peer_edges, dim=1)
+        )
+
+    def evidence(
+        self, concentration: Mapping[str, float], hidden: Tensor | None = None
+    ) -> Tensor | None:
+        """What is said of every head by the nodes it hangs on, [n_head, n_tail]; None: nothing.
+
+        Args:
+            concentration: how alike the heads of a node are, by its type.
+            hidden: bool [n_head], heads whose answers nobody knows (default: none).
+        """
+        said = self.kin.evidence(concentration, hidden)
+        return joined(
+            {
+                kind: (said[kind], hangs)
+                for (kind, _, _), hangs in self._from_gathered.items()
+                if kind in said
+            }
         )
 
     def heads(self, mask: Tensor) -> Tensor:

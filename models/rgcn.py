@@ -290,7 +290,7 @@ class RGCNEncoder(nn.Module):
             h = {t: self._dropped(v) for t, v in outputs[-1].items()}
             out = layer(h, messages, only if last else None)
             finished = {t: self._finished(depth, v, outputs[-1][t]) for t, v in out.items()}
-            outputs.append(finished if last and only else _with_gathered(finished, messages))
+            outputs.append(_with_gathered(finished, messages))
         return outputs
 
     def embed_new(
@@ -357,8 +357,10 @@ class RGCNEncoder(nn.Module):
 def _with_gathered(h: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
     """Add the nodes that are the means of others, h_a = 1/|S(a)| sum over j in S(a) of h_j.
 
+
     What such a node tells its senders in the next layer it has heard from them in this one: both
     steps of a hyperedge in one layer, as in Huang & Yang 2021 ("UniGNN", eq. 4). Two layers so
     reach the genres of an artist's other songs, for which messages by eq. 2 would need three.
     """
-    return h | {t[2]: mean.mean(h[t[0]]) for t, mean in messages.gathering.items()}
+    found = {t[2]: m.mean(h[t[0]]) for t, m in messages.gathering.items() if t[0] in h}
+    return h | found

@@ -57,6 +57,8 @@ class TrainConfig:
             each epoch they move 1 - `averaging` of the way, more in the first ones; 0: at once.
         smoothing: share of a head's embedding that comes from its neighbours' when it is scored
             (see `LinkModel`); chosen among `SMOOTHINGS` where there is enough to validate on.
+        kinship: how much the nodes that a head hangs on and that are the means of others say when
+            it is scored; 1: what Bayes' rule gives (see `models.kinship`).
         hidden_share: share of the training heads that is hidden and scored each epoch.
         deaf_share: share of the heads that hear nothing, in an epoch, of nodes that are the means
             of others: a model must know heads that hang on none.
@@ -75,6 +77,7 @@ class TrainConfig:
     smoothing: float = 0.5
     hidden_share: float = 0.9
     deaf_share: float = 0.5
+    kinship: float = 1.0
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
     balance: float = 0.5
@@ -89,6 +92,8 @@ class TrainConfig:
             raise ValueError(f"smoothing must be between 0 and 1, not {self.smoothing}")
         if not 0 < self.hidden_share <= 1:
             raise ValueError(f"hidden_share must be above 0 and at most 1, not {self.hidden_share}")
+        if self.kinship < 0:
+            raise ValueError(f"kinship can't be below 0 as {self.kinship} is")
         if not 0 <= self.deaf_share <= 1:
             raise ValueError(f"deaf_share must be between 0 and 1, not {self.deaf_share}")
         if self.negatives != "all" and self.negatives < 1:
@@ -211,6 +216,7 @@ def train(
         peers = graph.peers if encoder.messages and max(smoothings) > 0 else None
         if peers is None:
             smoothings = (0.0,)
+        gathered_types = sorted(shape.gathered)
         num_hidden = max(1, round(config.hidden_share * train_heads.numel()))
         wanted = {head_type, tail_type}
 
@@ -220,6 +226,11 @@ def train(
         # single epochs are noisy: what is judged and kept is a running mean of their weights
         averaged = copy.deepcopy(model).eval()
         averaged.smoothing.fill_(smoothings[0])
+        alike = graph.kin.fitted() if encoder.messages else {}
+        for tensor in (model, averaged):
+            tensor.kinship.fill_(config.kinship if alike else 0.0)
+            tensor.concentration.copy_(torch.tensor([alike.get(t, 1.0) for t in gathered_types]))
+        evidence = graph.evidence(alike) if alike else None
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -251,7 +262,9 @@ def train(
                     with torch.no_grad():
                         h = averaged.encoder(graph.x, all_carrying, only=wanted)[-1]
                         truth = all_true.mask(val_heads)
-                        score, val_loss = _judge(averaged, h, val_heads, truth, peers, smoothings)
+                        score, val_loss = _judge(
+                            averaged, h, val_heads, truth, peers, evidence, smoothings
+                        )
                 if not validated or kept is None or (score, -val_loss) > (kept.score, -kept.loss):
                     state = {k: v.clone() for k, v in averaged.state_dict().items()}
                     kept = _Kept(epoch, score, val_loss, state)
@@ -294,13 +307,14 @@ def _judge(
     heads: Tensor,
     truth: Tensor,
     peers: MeanAdjacency | None,
+    evidence: Tensor | None,
     smoothings: Sequence[float],
 ) -> tuple[float, float]:
     """Leave the model with the smoothing that suits these heads best: macro-F1 and loss with it."""
     judged = []
     for smoothing in smoothings:
         model.smoothing.fill_(smoothing)
-        scores = model.score_all(h, heads, peers)
+        scores = model.score_all(h, heads, peers, evidence)
         loss = float(full_loss(scores, truth, model.shape.multi_label))
         judged.append((macro_f1(scores, truth, model.shape.multi_label), -loss, -smoothing))
     score, gain, least = max(judged)  # of equals the least smoothing
@@ -375,12 +389,12 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = FOLDS) -> Tensor
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
         h = model.encoder(graph.x, graph.messages(), only=wanted)[-1]
-        scores = model.score_all(h, peers=peers)
+        scores = model.score_all(h, peers=peers, evidence=_evidence(model, graph))
         for fold in _folds(graph, folds):
             hidden = torch.zeros_like(graph.is_train)
             hidden[fold] = True
             h = model.encoder(graph.x, graph.messages(hidden), only=wanted)[-1]
-            scores[fold] = model.score_all(h, fold, peers)
+            scores[fold] = model.score_all(h, fold, peers, _evidence(model, graph, hidden))
     return scores
 
 
@@ -408,7 +422,14 @@ def score_held_out(model: LinkModel, data: HeteroData, heads: Tensor) -> Tensor:
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
         h = model.encoder(graph.x, graph.messages(), only={graph.target[0], graph.target[2]})[-1]
-        return model.score_all(h, heads, peers)
+        return model.score_all(h, heads, peers, _evidence(model, graph))
+
+
+def _evidence(model: LinkModel, graph: MessageGraph, hidden: Tensor | None = None) -> Tensor | None:
+    """What the nodes that heads hang on say, in the eyes of a model."""
+    if float(model.kinship) == 0:
+        return None
+    return graph.evidence(model.concentrations(), hidden)
 
 
 def _graph_of(model: LinkModel, data: HeteroData) -> MessageGraph:
@@ -437,7 +458,8 @@ def layer_outputs(
             `predict` scores it: the target edges of its fold carry nothing.
 
     Returns:
-        h^0, ..., h^L: dicts {node type: [n, hidden]}.
+        h^0, ..., h^L: dicts {node type: [n, hidden]}; of nodes that are the means of others the
+            last one is what they say of each tail, [n, n_tail].
 
     Raises:
         ValueError: the graph doesn't fit the model.
@@ -450,4 +472,6 @@ def layer_outputs(
         hidden[fold] = scored in fold.tolist()
     with _threads_for(*_size(data)):
         outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages(hidden))
-    return [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
+    found = [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
+    # of the last layer nobody hears: there lies what these nodes say when heads are scored
+    return [*found[:-1], found[-1] | graph.kin.evidence(model.concentrations(), hidden)]

@@ -21,7 +21,7 @@ QUERIES = CYPHER.findall(README)
 def test_its_queries_run(library: Library, music: Path) -> None:
     library.ingest(music)
     library.train(TrainOptions(epochs=5))
-    assert len(QUERIES) == 7
+    assert len(QUERIES) == 8
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
     answers = [library.query(cypher, {"title": title}) for cypher in QUERIES]
     assert len(answers[5]) >= 10  # what sounds like a song
@@ -33,9 +33,12 @@ def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path
     (tmp_path / "all.m3u").write_text("\n".join(map(str, sorted(music.rglob("*.flac"))[1:])))
     library.add_playlists(tmp_path / "all.m3u")
     library.train(TrainOptions(epochs=5))
+    # Two genres are kinds of one that no song has.
+    library.store.write_tree({name: ["loud"] for name in GENRES[:2]} | {"loud": ["music"]})
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
+    given = {"title": title, "genre": "music"}
     answers = {
-        heading: [len(library.query(cypher, {"title": title})) for cypher in CYPHER.findall(part)]
+        heading: [len(library.query(cypher, given)) for cypher in CYPHER.findall(part)]
         for heading, _, part in (part.partition("\n") for part in COOKBOOK.split("\n## ")[1:])
     }
     # Filed wrong, copies and what made-up weights hear are whatever they are.
@@ -44,6 +47,11 @@ def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path
     assert answers["Is my library filed right?"][1:3] == [20, 20]
     assert 0 < answers["Is my library filed right?"][3] <= 10
     assert [bool(count) for count in answers["What does the model not know?"]] == [True] * 3
+    of_loud, heard, tops, kinds, _ = answers["Genres and their subgenres"]
+    assert of_loud == 12
+    assert heard <= 20
+    assert tops == 3  # "music" and two that are kinds of nothing
+    assert kinds == 3
     assert len(answers["By tags"]) == 3
     assert answers["By tags"][1] > 0
     assert answers["By playlists"][:1] + answers["By playlists"][2:] == [20, 4, 1]

@@ -16,6 +16,7 @@ from kg.audio.requests import (
     Identity,
     Outcome,
     ReadTags,
+    ReadTracks,
     Request,
     Written,
     read_request,
@@ -54,6 +55,10 @@ def perform(request: AnyRequest) -> Outcome:
         if isinstance(request, Identify):
             modified = request.path.stat().st_mtime_ns
             return Identity(content_id(request.path), modified)
+        if isinstance(request, ReadTracks):
+            from kg.sources.msd_file import read_tracks
+
+            return read_tracks(request.path)
         return _hear(request)
     except AudioError as error:
         return error

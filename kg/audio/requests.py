@@ -70,7 +70,17 @@ class ReadTags:
     path: Path
 
 
-AnyRequest = Request | Identify | ReadTags
+@dataclass(frozen=True, slots=True)
+class ReadTracks:
+    """A file of the Million Song Dataset whose tracks are wanted."""
+
+    path: Path
+
+
+AnyRequest = Request | Identify | ReadTags | ReadTracks
+
+Said = tuple[str, str | None, str | None, str | None, int | None]
+"""Of a track of the Million Song Dataset: its id, title, artist, album and year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,22 @@ class Formed:
     values: "NDArray[np.float32]"
 
 
-Outcome = Union["Row", Formed, Written, Identity, Tags, AudioError]
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """Tracks of a file of the Million Song Dataset.
+
+    Attributes:
+        said: What the file says of each of n tracks.
+        seconds: How long each is, None where nobody says.
+        features: Float32 [n, d].
+    """
+
+    said: list[Said]
+    seconds: list[float | None]
+    features: "NDArray[np.float32]"
+
+
+Outcome = Union["Row", Formed, Written, Identity, Tags, Tracks, AudioError]
 
 
 # -- the protocol: a line of JSON in; a line of JSON out, followed by numbers as float32 -------
@@ -141,6 +166,10 @@ def receive_outcome(pipe: IO[bytes]) -> Outcome:
         values = pipe.read(4 * reply["size"])
         if len(values) < 4 * reply["size"]:
             raise EOFError
+        if "tracks" in reply:
+            said: list[Said] = [tuple(track) for track in reply["tracks"]]
+            features = np.frombuffer(values, np.float32).reshape(len(said), reply["width"])
+            return Tracks(said, reply["seconds"], features)
         if "shape" in reply:
             return Formed(np.frombuffer(values, np.float32).reshape(reply["shape"]))
         return Row(np.frombuffer(values, np.float32), reply["duration"], reply["sample_rate"])
@@ -150,6 +179,7 @@ def receive_outcome(pipe: IO[bytes]) -> Outcome:
 
 def send_outcome(pipe: IO[bytes], outcome: Outcome) -> None:
     """Answer."""
+    reply: dict[str, object]
     if isinstance(outcome, AudioError):
         send(pipe, {"reason": outcome.reason})
     elif isinstance(outcome, Written):
@@ -159,10 +189,15 @@ def send_outcome(pipe: IO[bytes], outcome: Outcome) -> None:
     elif isinstance(outcome, Formed):
         values = outcome.values
         send(pipe, {"shape": values.shape, "size": values.size}, values.tobytes())
+    elif isinstance(outcome, Tracks):
+        features = outcome.features
+        reply = {"tracks": outcome.said, "seconds": outcome.seconds}
+        reply |= {"size": features.size, "width": features.shape[1]}
+        send(pipe, reply, features.tobytes())
     elif isinstance(outcome, Tags):
         send(pipe, {"tags": asdict(outcome)})
     else:
-        reply: dict[str, object] = {
+        reply = {
             "duration": outcome.duration,
             "sample_rate": outcome.sample_rate,
             "size": len(outcome.features),
@@ -174,7 +209,7 @@ def read_request(line: bytes) -> tuple[AnyRequest, float]:
     """Read what a child is asked, and how many seconds it has."""
     asked = json.loads(line)
     kinds: dict[str, Callable[..., AnyRequest]] = {
-        kind.__name__: kind for kind in (Request, Identify, ReadTags)
+        kind.__name__: kind for kind in (Request, Identify, ReadTags, ReadTracks)
     }
     paths = {key: Path(asked["told"][key]) for key in ("path", "target") if asked["told"].get(key)}
     return kinds[asked["kind"]](**asked["told"] | paths), asked["patience"]

@@ -499,7 +499,8 @@ RETURN s.id AS id, coalesce(s.artist, s.albumArtist) AS artist, s.split AS split
 """
 # What else a song hangs on, a column of keys a node type.
 _FURTHER: Final = ",\n       ".join(
-    f"[{each.pattern('s', 'n')} | n.{KEYS[each.label]}] AS {node}" for node, each in FURTHER.items()
+    f"[{each.pattern('s', 'n')} | n.{KEYS[each.label]}] AS at_{node}"
+    for node, each in FURTHER.items()
 )
 SONG_TABLE: Final = f"\nMATCH (s:Song){_TABLE}"
 SONG_TABLE_OF: Final = f"\nUNWIND $ids AS id MATCH (s:Song {{id: id}}){_TABLE}"
@@ -679,7 +680,8 @@ RETURN key, count(DISTINCT o) AS songs
 GENRES_AROUND: Final = {
     type: f"""
 UNWIND $keys AS key
-MATCH {around}-[:IN_GENRE]->(g:Genre)
+MATCH {around}-[:IN_GENRE]->(own:Genre)
+MATCH (own)-[:SUBGENRE_OF*0..]->(g:Genre)
 WHERE o.id <> $song AND g.name IN $genres
 RETURN key, g.name AS genre, count(DISTINCT o) AS songs
 """
@@ -695,7 +697,9 @@ RETURN DISTINCT type(r) AS path, key, coalesce(n.title, n.name) AS title,
        coalesce(n.artist, n.albumArtist) AS artist,
        [(n)-[:IN_GENRE]->(own:Genre) | own.name] AS genres, g.name AS genre,
        COUNT {
-         (n)-[:HAS_FEATURE|HAS_TAG|BY|ON|CONTAINS]-(o:Song)-[:IN_GENRE]->(g) WHERE o.id <> s.id
+         MATCH (n)-[:HAS_FEATURE|HAS_TAG|BY|ON|CONTAINS]-(o:Song)
+         WHERE o.id <> s.id
+           AND EXISTS { (o)-[:IN_GENRE]->(:Genre)-[:SUBGENRE_OF*0..]->(g) }
        } AS othersOfGenre
 """
 LINKED_SONGS: Final = """
@@ -750,6 +754,10 @@ COUNT_RELATIONSHIPS: Final = {
     type: f"MATCH (:{head})-[r:{type}]->(:{tail}) RETURN count(r) AS n"
     for type, (head, tail) in ENDS.items()
 }
+FIRST_PREDICTED: Final = """
+MATCH (s:Song)-[:PREDICTED_GENRE {rank: 1}]->(g:Genre)
+RETURN g.name AS name, count(s) AS songs
+"""
 PREDICTED_SONGS_BY_MODEL: Final = """
 MATCH (s:Song)-[r:PREDICTED_GENRE {rank: 1}]->(:Genre)
 RETURN r.model AS model, count(s) AS songs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kg.clusters import FeatureSpace
+from kg.genres.tree import Tree
 from kg.schema import FURTHER
 from kg.splits import SplitSong
 
@@ -88,6 +89,7 @@ class GraphRows:
         similar_to: Song to similar song.
         in_genre: Song to genre.
         further: What else songs hang on, by node type; types without a node are left out.
+        tree: What is a kind of what among genres, also those that no song has.
     """
 
     songs: SongTable
@@ -99,6 +101,7 @@ class GraphRows:
     similar_to: Edges
     in_genre: Edges
     further: Mapping[str, Linked] = field(default_factory=dict)
+    tree: Tree = field(default_factory=lambda: Tree({}))
 
     def only(self, songs: Collection[str]) -> "GraphRows":
         """The same graph without all other songs, and what hangs on them."""

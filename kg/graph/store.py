@@ -18,6 +18,7 @@ from kg.clusters import FeatureSpace, no_numbers
 from kg.embeddings.tags import all_tags
 from kg.errors import GraphError, RebuiltError
 from kg.excerpt import EXCERPT, as_seconds, of_seconds
+from kg.genres.levels import GIVEN, Level, learned_genres
 from kg.genres.tree import Parents, Tree
 from kg.graph import kept_centroids, queries, reading, tree, writing
 from kg.graph.connection import Connection
@@ -187,9 +188,12 @@ class GraphStore:
         """What a split needs to know of every song, sorted by id."""
         return reading.read_keys(self.connection)
 
-    def genres(self) -> list[str]:
-        """Genres that songs have, sorted."""
-        return sorted({genre for genres in self._genres().values() for genre in genres})
+    def genres(self, level: Level = GIVEN) -> list[str]:
+        """Genres that songs have, or that are learned of them at a level of the tree, sorted."""
+        given = [*self.genres_by_song().values()]
+        if level != GIVEN:
+            given = learned_genres(given, [False] * len(given), self.tree(), level)
+        return sorted({genre for genres in given for genre in genres})
 
     def write_tree(
         self, parents: Parents, *, source: str = "table", replace: bool = False
@@ -215,9 +219,13 @@ class GraphStore:
         """What is a kind of what."""
         return tree.read_tree(self._read(queries.TREE))
 
+    def genres_by_song(self) -> dict[str, tuple[str, ...]]:
+        """What the owner says of every song: its genres, sorted by name."""
+        return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}
+
     def single_song_genres(self) -> list[str]:
         """Genres of one song only."""
-        songs = Counter(genre for genres in self._genres().values() for genre in genres)
+        songs = Counter(genre for genres in self.genres_by_song().values() for genre in genres)
         return sorted(genre for genre, count in songs.items() if count == 1)
 
     def read_songs(self) -> SongTable:
@@ -546,6 +554,7 @@ class GraphStore:
             similar_to=similar_to,
             in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
             further=further,
+            tree=self.tree(),
         )
 
     # --- models and predictions ------------------------------------------------------------------
@@ -608,7 +617,7 @@ class GraphStore:
                 row["id"],
                 [(id, family, weight) for id, family, weight in sorted(row["clusters"])],
                 sorted(((id, cosine) for id, cosine in row["similar"]), key=lambda near: -near[1]),
-                {node: sorted(row[node]) for node in FURTHER},
+                {node: sorted(row[f"at_{node}"]) for node in FURTHER},
             )
             for row in self._read(queries.HANGING, ids=list(ids))
         ]
@@ -696,9 +705,6 @@ class GraphStore:
                 f"{len(bad)} {have} features in the graph that are not all numbers ({names}"
                 f"{', ...' if len(bad) > 3 else ''}): take the files in again with `kg ingest`."
             )
-
-    def _genres(self) -> dict[str, tuple[str, ...]]:
-        return {row["id"]: tuple(sorted(row["genres"])) for row in self._read(queries.SONG_GENRES)}
 
     def _feature_spaces(self) -> list[dict[str, Any]]:
         return [row["properties"] for row in self._read(queries.FEATURE_SPACES)]

@@ -105,7 +105,7 @@ def read_surroundings(connection: Connection, id: str, kinds: FeatureSet) -> Sur
         clusters=sorted((family, cluster) for family, cluster in row["clusters"]),
         like=sorted(row["like"]),
         likened=sorted(row["likened"]),
-        further={node: sorted(row[node]) for node in FURTHER},
+        further={node: sorted(row[f"at_{node}"]) for node in FURTHER},
     )
 
 

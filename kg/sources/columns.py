@@ -39,7 +39,7 @@ class Column:
         example: The first cell in which something is.
         distinct: How many different texts or integers; 0 where they aren't counted.
         counts: Of each text, where these are few.
-        integers: Whether all numbers are whole.
+        integers: Whether all numbers are whole, those in lists too.
         low: The least number.
         high: The greatest number.
         values: The different numbers in order, where these are few.
@@ -235,6 +235,7 @@ class _Look:
             self.kind = "labels"
         whole = values[np.isfinite(values)]
         self.endless += int(np.isinf(values).sum())
+        self.integers = self.integers and bool((whole == np.trunc(whole)).all())
         if len(whole):
             self.low, self.high = min(self.low, whole.min()), max(self.high, whole.max())
 
@@ -262,6 +263,8 @@ class _Look:
         present = int((~numbers.missing).sum())
         bad = int(numbers.bad.sum())
         if bad and self.kind is None and bad > _ODD * present:
+            if 2 * bad < present:
+                self.why = self._not_numbers(column, numbers.bad, at)
             return False
         before = self.seen - len(column) - self.missing
         if bad and before + present > _SURE and self.bad + bad > _ODD * (before + present):
@@ -335,7 +338,7 @@ class _Look:
             example=self.example,
             distinct=0 if self.distinct is None else self.distinct.count(),
             counts=self.counts if self.counts else None,
-            integers=number and self.integers,
+            integers=bounded and self.integers,
             low=float(self.low) if bounded else 0.0,
             high=float(self.high) if bounded else 0.0,
             values=None if self.values is None else tuple(self.values.tolist()),

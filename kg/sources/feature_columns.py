@@ -72,7 +72,6 @@ def choose_features(
     patterns: Sequence[str],
     families: Sequence[tuple[str, str]],
     named: frozenset[str],
-    remarks: list[str],
 ) -> tuple[tuple[Feature, ...], dict[str, str]]:
     """Columns that are features, and why others aren't.
 
@@ -82,7 +81,6 @@ def choose_features(
         patterns: Of --features; none: whatever is fit.
         families: (pattern, family) of --family.
         named: Columns that --features names in full.
-        remarks: Sentences for the reader are added to it.
 
     Raises:
         UnfitError: none is, or one that the user names can't be.
@@ -114,7 +112,6 @@ def choose_features(
         if name in codes or column.kind == "list"
     }
     family_of = _families(list(chosen), widths, families)
-    remarks += _of_codes(codes, chosen)
     features = [_feature(chosen[name], family_of[name], name in codes) for name in chosen]
     order = list(dict.fromkeys(family_of.values()))
     features.sort(key=lambda one: order.index(one.family))
@@ -216,12 +213,13 @@ def _suspicious(column: Column) -> str:
         return "numbers the rows"
     if re.search(r"(^|[^a-z0-9])ids?$", lower) or plain in _NUMBERINGS:
         return "numbers the songs or what belongs to them"
-    if column.integers and column.rows >= _MANY_ROWS and column.distinct == column.present:
-        return "is another number in each row, as ids are"
     if plain in _SIZES or plain in NAMES["duration"]:
         return "says how long or large a file is, not how it sounds"
     if plain in _LISTENERS or re.match(r"(artist|album|user)[^a-z]", lower):
         return "says something of artists, listeners or years, not how it sounds"
+    different = column.kind == "number" and column.distinct == column.present
+    if different and column.integers and column.rows >= _MANY_ROWS:
+        return "is another number in each row, as ids are"
     return ""
 
 
@@ -236,19 +234,16 @@ def _is_code(column: Column) -> bool:
     )
 
 
-def _of_codes(codes: set[str], chosen: Mapping[str, Column]) -> list[str]:
-    if not codes:
-        return []
-    named = [
-        f"{quoted(name)} ({len(chosen[name].values or ())})" for name in chosen if name in codes
-    ]
-    many = len(named) > 1
-    said = (
-        f"{', '.join(named)} {'hold' if many else 'holds'} whole numbers of few kinds, which are "
-        "taken for codes: each kind is a column of its own (--features names columns whose numbers "
-        "count)."
+def codes_in_words(features: Sequence[Feature]) -> str | None:
+    """Plain words for columns that were taken for codes; None: none was."""
+    named = [f"{quoted(one.column)} ({len(one.names)})" for one in features if one.kind == "code"]
+    if not named:
+        return None
+    return (
+        f"{', '.join(named)} {'hold' if len(named) > 1 else 'holds'} whole numbers of few kinds, "
+        "which are taken for codes: each kind is a column of its own (--features names columns "
+        "whose numbers count)."
     )
-    return [said]
 
 
 def _feature(column: Column, family: str, is_code: bool) -> Feature:
@@ -278,7 +273,8 @@ def _families(
             )
         for name in fitting:
             given.setdefault(name, family)
-    return group([name for name in names if name not in given], widths) | given
+    found = group([name for name in names if name not in given], widths) | given
+    return {name: found[name] for name in names}
 
 
 def no_features(left: Mapping[str, str]) -> UnfitError:

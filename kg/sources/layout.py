@@ -139,7 +139,7 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
         else:
             roles[role] = named_column(columns, name, f"--{role}").name
     named = named_in_full(columns, asked.features)
-    remarks: list[str] = []
+    dull = {name: column for name, column in columns.items() if column.kind == "dull"}
     free = {
         name: column
         for name, column in columns.items()
@@ -162,9 +162,13 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
                 roles[role] = name
                 free.pop(name)
     if "id" not in roles:
-        roles["id"] = guess_id(
-            {name: one for name, one in free.items() if name not in named}, taken=roles
-        )
+        others = {name: column for name, column in free.items() if name not in named}
+        try:
+            roles["id"] = guess_id(others, dull)
+        except UnfitError:
+            if not named:
+                raise
+            roles["id"] = guess_id(free, dull)
         free.pop(roles["id"])
     if "title" not in roles and "title" not in closed:
         text = [name for name in free if free[name].kind == "text" and name not in named]
@@ -178,11 +182,12 @@ def lay_out(found: Survey, asked: Asked, like: Mapping[str, Sequence[str]] | Non
         rest = set(columns) - used - {feature.column for feature in joined}
         features, left = joined, dict.fromkeys(rest, "no feature of this library")
     else:
-        features, left = choose_features(
-            columns, used, asked.features, asked.families, named, remarks
-        )
+        features, left = choose_features(columns, used, asked.features, asked.families, named)
+    for name in left:
+        if called([name], NAMES["split"]) and columns[name].kind == "text":
+            left[name] = f"says no sides of a split (train, valid, test): {columns[name].example}"
     commas = "genre" in roles and commas_part(columns[roles["genre"]])
-    remarks += _cautions(found, roles, features, commas)
+    remarks = _cautions(found, roles, features, commas)
     return Layout(roles, features, left, named, commas, tuple(remarks))
 
 

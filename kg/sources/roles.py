@@ -114,8 +114,12 @@ def listed_names(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-def guess_id(free: Mapping[str, Column], taken: Mapping[Role, str]) -> str:
+def guess_id(free: Mapping[str, Column], dull: Mapping[str, Column]) -> str:
     """The column that names songs.
+
+    Args:
+        free: Columns that it may be.
+        dull: Columns that can't be read.
 
     Raises:
         UnfitError: there is none, or it is unclear which.
@@ -159,10 +163,10 @@ def guess_id(free: Mapping[str, Column], taken: Mapping[Role, str]) -> str:
             f"different ones in {column.rows:,} rows",
             "keep one row a song, or name another column with --id COLUMN",
         )
-    there = [name for name in free if free[name].kind == "text"] + list(taken.values())
-    said = f", there is only {listed_names(there)}" if there else ""
+    if (unread := called(dull, NAMES["id"])) is not None:
+        raise UnfitError(f"its column {quoted(unread)} {dull[unread].why}", "save it as text")
     raise UnfitError(
-        f"no column names the songs, with an id or a file for each{said}",
+        "no column names the songs, with an id or a file for each",
         "add a column id, or say which it is with --id COLUMN",
     )
 
@@ -177,8 +181,7 @@ def guess_genre(free: Mapping[str, Column]) -> str | None:
         found = [
             name
             for name, column in free.items()
-            if plain_name(name) in rank
-            and (column.kind in ("text", "labels") or (column.kind == "number" and column.integers))
+            if plain_name(name) in rank and _may_be_genres(column)
         ]
         if len(found) > 1:
             told = [f"{quoted(one)} ({_kinds(free[one])})" for one in found]
@@ -190,6 +193,13 @@ def guess_genre(free: Mapping[str, Column]) -> str | None:
             require_genres(free[found[0]], given=False)
             return found[0]
     return None
+
+
+def _may_be_genres(column: Column) -> bool:
+    """Whether cells are text, whole numbers, or lists of these; but not of a 0 or 1 for each."""
+    if column.kind == "list":
+        return column.integers and (column.width == 1 or column.high > 1)
+    return column.kind in ("text", "labels") or (column.kind == "number" and column.integers)
 
 
 def _kinds(column: Column) -> str:
@@ -204,7 +214,7 @@ def require_genres(column: Column, *, given: bool) -> None:
         UnfitError: it can't.
     """
     another = "name another with --genre COLUMN, or --genre none to take in songs without"
-    if column.kind == "list" or (column.kind == "number" and not column.integers):
+    if not _may_be_genres(column):
         raise UnfitError(
             f"its column {quoted(column.name)} can't be genres: it holds numbers like "
             f"{column.example}",

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import math
 import re
 import warnings
 import zipfile
@@ -42,7 +43,7 @@ _BLOCK: Final = 8 << 20  # bytes of a CSV that are taken apart at once
 _CELLS: Final = 1 << 20  # values of a Parquet or NPZ file that are decoded at once
 _ROWS: Final = 1 << 16  # rows at once, at most
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_LINES: Final = 50  # line breaks in one cell: somebody forgot to close a quotation mark
+_LINES: Final = 1000  # line breaks in one cell: no title or lyrics are that long
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -177,7 +178,7 @@ def _of_csv(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet:
     encoding = _encoding(stream)
     stream.seek(0)
     reader = io.TextIOWrapper(io.BytesIO(stream.read(_HEAD)), encoding, "replace", newline="")
-    head = reader.read()
+    head = reader.read().removeprefix("\ufeff")
     skipped = 0
     separator = None
     if head.lower().startswith("sep=") and len(head) > 4:  # Excel's own line
@@ -197,7 +198,7 @@ def _of_csv(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet:
     def batches(wanted: Sequence[str]) -> Iterator[Rows]:
         with _reopened(path, before) as again:
             yield from _csv_rows(
-                again, separator, encoding, skipped, given, [place[name] for name in wanted]
+                again, separator, encoding, skipped, names, [place[name] for name in wanted]
             )
 
     said = {"utf-8": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
@@ -277,6 +278,7 @@ def _csv_rows(
     from pyarrow import csv as arrow
 
     ragged: list[Ragged] = []
+    places = [str(place) for place in range(len(names))]  # names may be written in odd ways
 
     def pass_over(row: Any) -> str:
         ragged.append(Ragged(row.number, shortened(row.text), row.actual_columns))
@@ -285,21 +287,33 @@ def _csv_rows(
     try:
         reader = arrow.open_csv(
             pa.PythonFile(stream, mode="r"),
-            arrow.ReadOptions(block_size=_BLOCK, encoding=encoding, skip_rows=skipped),
+            arrow.ReadOptions(
+                block_size=_BLOCK,
+                encoding=encoding,
+                column_names=places,
+                skip_rows=skipped,
+                skip_rows_after_names=1,
+            ),
             arrow.ParseOptions(
                 delimiter=separator, newlines_in_values=True, invalid_row_handler=pass_over
             ),
             arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
             ),
         )
-        at = 0
+        at, passed = 0, list[Ragged]()
         while (batch := _next(reader)) is not None:
             passed, ragged[:] = list(ragged), []
             columns = [batch.column(place) for place in wanted]
-            _require_closed(columns, at, names, wanted)
+            _require_closed(columns, at, names, wanted, separator)
             yield Rows(columns, at, passed)
             at += len(batch)
+        if not at and (first := (passed + ragged)[:1]):
+            raise UnfitError(
+                f"its rows have other numbers of cells than its first row has names: {len(names):,}"
+                f" names, {first[0].cells:,} cells",
+                "name every column, in one row",
+            )
         if ragged:
             yield Rows([pa.array([], pa.string()) for _ in wanted], at, ragged)
     except pa.ArrowInvalid as error:
@@ -323,26 +337,26 @@ def _next(reader: Any) -> "pa.RecordBatch | None":
 
 
 def _require_closed(
-    columns: "Sequence[pa.Array]", at: int, names: Sequence[str], wanted: Sequence[int]
+    columns: "Sequence[pa.Array]",
+    at: int,
+    names: Sequence[str],
+    wanted: Sequence[int],
+    separator: str,
 ) -> None:
-    """Refuse cells that swallowed other rows."""
+    """Refuse cells that swallowed other rows: lines of them have as many cells as the header."""
     import pyarrow.compute as pc
 
     for column, place in zip(columns, wanted, strict=True):
-        if not column.nbytes > _LINES:
-            continue
-        lengths = pc.binary_length(column)
-        longest = pc.max(lengths).as_py() or 0
-        if longest < 4 * _LINES:
-            continue
-        breaks = pc.count_substring(column, "\n")
-        if (pc.max(breaks).as_py() or 0) > _LINES:
-            row = int(np.argmax(breaks.to_numpy(zero_copy_only=False)))
-            raise UnfitError(
-                f"a quotation mark in column {quoted(names[place])} of row {at + row + 1:,} is "
-                "never closed",
-                'close it, or write "" for a quotation mark within quotation marks',
-            )
+        broken = pc.indices_nonzero(pc.match_substring(column, "\n"))
+        for row in broken.to_pylist():
+            _, *lines = column[row].as_py().rstrip("\n").split("\n")
+            rows = sum(line.count(separator) == len(names) - 1 for line in lines)
+            if lines and (len(lines) > _LINES or (len(names) > 2 and 2 * rows > len(lines))):
+                raise UnfitError(
+                    f"a quotation mark in column {quoted(names[place])} of row {at + row + 1:,} is "
+                    "never closed",
+                    'close it, or write "" for a quotation mark within quotation marks',
+                )
 
 
 # ---- Parquet
@@ -435,7 +449,7 @@ def _of_npz(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet:
     for array in arrays:
         if array.kind == "pickled":
             dull[array.name] = "holds Python objects, which are never unpickled"
-        elif array.kind == "other":
+        elif array.kind == "other" or not math.prod(array.shape[1:]):
             dull[array.name] = f"holds {array.type}"
         elif array.rows != rows:
             dull[array.name] = f"has {array.rows:,} rows, others {rows:,}"
@@ -464,7 +478,7 @@ def _npz_rows(archive: zipfile.ZipFile, arrays: Sequence[Array]) -> Iterator[Row
     """Read arrays in step, so that only some rows of each are in memory."""
     if not arrays[0].rows:
         return
-    cells = sum(int(np.prod(array.shape[1:])) for array in arrays)
+    cells = sum(math.prod(array.shape[1:]) for array in arrays)
     count = min(_ROWS, max(1, _CELLS // cells))
     readers = [_pieces(archive, array, count) for array in arrays]
     for at in range(0, arrays[0].rows, count):

@@ -6,7 +6,7 @@ go wrong, and its rows are read again, in batches, when they are taken in.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +21,7 @@ from kg.records import SongRecord
 from kg.schema import SPLITS
 from kg.sources.columns import Survey, survey
 from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id
-from kg.sources.feature_columns import Feature
+from kg.sources.feature_columns import Feature, codes_in_words
 from kg.sources.layout import Asked, Layout, lay_out, missing_in_words
 from kg.sources.leaks import GenreTellers
 from kg.sources.reading import UnfitError, quoted
@@ -115,7 +115,7 @@ def open_table(
     file: Path | str,
     asked: Asked = Asked(),  # noqa: B008 - frozen
     *,
-    like: Mapping[str, Sequence[str]] | None = None,
+    like: Callable[[], Mapping[str, Sequence[str]] | None] = lambda: None,
     progress: Progress = SILENT,
 ) -> OpenedTable:
     """Read a table's columns, guess what they are, and look for what would go wrong.
@@ -126,8 +126,8 @@ def open_table(
     Args:
         file: CSV, TSV, Parquet or NPZ.
         asked: What the user says of its columns.
-        like: Columns of each family of a library that it is to join: its features are these, where
-            they can be told from its columns.
+        like: Asked once the file is known to be a table: columns of each family of the library
+            that it is to join. Its features are these, where they can be told from its columns.
         progress: Told how far it is.
 
     Raises:
@@ -139,7 +139,7 @@ def open_table(
     try:
         with progress.stage("Looking at the columns", sheet.rows) as advance:
             found = survey(sheet, advance)
-        layout = lay_out(found, asked, like)
+        layout = lay_out(found, asked, like())
         with progress.stage("Looking through the rows", found.rows) as advance:
             facts = _look_through(sheet, layout, found, advance)
         layout = layout.without(
@@ -236,7 +236,7 @@ def _batches(sheet: Sheet, layout: Layout, name: str, facts: "_Facts") -> Iterat
 
 def _ragged(lines: Sequence[Ragged]) -> list[LeftOut]:
     return [
-        LeftOut(f"line {one.line}" if one.line else one.text, f"{RAGGED} ({one.cells:,})")
+        LeftOut(f"line {one.line:,}" if one.line else one.text, f"{RAGGED}: {one.cells:,}")
         for one in lines
     ]
 
@@ -248,8 +248,11 @@ def _left_out(at: int, cells: _Cells, facts: "_Facts") -> tuple[list[LeftOut], N
     begin, end = np.searchsorted(facts.repeated, [at, at + len(keys)])
     for n in range(begin, end):
         row = int(facts.repeated[n]) - at
-        said = SAME if facts.same[n] else SAME_ID
-        reasons[row] = (keys[row].as_py(), f"{said} ({facts.first[n] + 1:,})")
+        before = f"row {facts.first[n] + 1:,}"
+        said = f"it repeats {before}"
+        if not facts.same[n]:
+            said = f"it has the id of {before}, with other values"
+        reasons[row] = (keys[row].as_py(), said)
     for row in np.flatnonzero(np.isnan(cells.x).all(axis=1)).tolist():
         reasons.setdefault(row, (keys[row].as_py() or f"row {at + row + 1:,}", EMPTY))
     if keys.null_count:
@@ -344,8 +347,7 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
     }
     tellers = GenreTellers(few if "genre" in layout.roles else {})
     artists = _Sides()
-    genres: Counter[str] = Counter()
-    splits: Counter[str] = Counter()
+    genres, sides = _Counted(), _Counted()
     keys, contents, features = [], [], []
     unnamed = empty = 0
     for rows in sheet.batches(names):
@@ -362,15 +364,15 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         unnamed += int(nameless.sum())
         empty += int((nothing & ~nameless).sum())
         told = _told(cells, layout)
-        genres.update(genre for each in told for genre in each)
+        genres.add(told)
         if tellers.columns:
             by_name = dict(zip(names, rows.columns, strict=True))
             tellers.add({name: as_numbers(by_name[name]).values for name in tellers.columns}, told)
         if "split" in layout.roles:
-            sides = [split_of(cell or "") for cell in cells.texts["split"].to_pylist()]
-            splits.update(side for side in sides if side)
+            here = [split_of(cell or "") for cell in cells.texts["split"].to_pylist()]
+            sides.add([(side,) if side else () for side in here])
             if "artist" in layout.roles:
-                artists.add(cells.texts["artist"].to_pylist(), sides)
+                artists.add(cells.texts["artist"].to_pylist(), here)
         advance(len(rows))
     key, content, feature = (np.concatenate(pieces) for pieces in (keys, contents, features))
     repeated, first = _repeats(key)
@@ -382,13 +384,34 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         first=first,
         same=content[repeated] == content[first],
         leaks=tellers.found(),
-        genres=genres,
-        splits=splits,
+        genres=genres.of(alone),
+        splits=sides.of(alone),
         astray=artists.astray(),
         unnamed=unnamed,
         empty=empty,
         copies=int(alone.sum()) - len(np.unique(feature[alone])),
     )
+
+
+class _Counted:
+    """Names of each row, of which only some rows count in the end; 4 bytes a row."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, ...], int] = {}
+        self._rows: list[NDArray[np.int32]] = []
+
+    def add(self, names: Sequence[tuple[str, ...]]) -> None:
+        places = (self._places.setdefault(each, len(self._places)) for each in names)
+        self._rows.append(np.fromiter(places, np.int32, len(names)))
+
+    def of(self, rows: NDArray[np.bool_]) -> Counter[str]:
+        """How many of these rows have each name."""
+        found: Counter[str] = Counter()
+        if self._rows:
+            kept = np.concatenate(self._rows)[rows]
+            for names, count in zip(self._places, np.bincount(kept).tolist(), strict=False):
+                found.update(dict.fromkeys(names, count))
+        return +found
 
 
 class _Sides:
@@ -492,6 +515,8 @@ def _songs(facts: _Facts, found: Survey) -> int:
 
 def _remarks(layout: Layout, found: Survey, facts: _Facts) -> tuple[str, ...]:
     said = list(layout.remarks)
+    if codes := codes_in_words(layout.features):
+        said.append(codes)
     if gaps := missing_in_words(layout.features, found.columns):
         said.append(gaps)
     said += [

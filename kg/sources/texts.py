@@ -56,7 +56,8 @@ def as_texts(column: "pa.Array") -> "pa.Array":
 
     kind = column.type
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
-        read = (None if cell is None else _unicode(cell) for cell in column.to_pylist())
+        cells = column.to_pylist()
+        read = (None if one is None else one.decode("utf-8", "backslashreplace") for one in cells)
         column = pa.array(read, pa.string())
     elif types.is_floating(kind):
         # 21.0 is the 21 of a column of integers in which some are missing.
@@ -67,10 +68,6 @@ def as_texts(column: "pa.Array") -> "pa.Array":
     trimmed = pc.utf8_trim_whitespace(column)
     nothing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(NOTHING))
     return pc.if_else(nothing, pa.scalar(None, pa.string()), trimmed)
-
-
-def _unicode(cell: bytes) -> str:
-    return cell.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
 
 
 def _number_as_text(value: float | None) -> str | None:
@@ -147,6 +144,8 @@ def as_vectors(column: "pa.Array") -> tuple[NDArray[np.int64], NDArray[np.float6
 
     if types.is_string(column.type):
         texts = as_texts(column)
+        # As numpy 2 writes itself within lists.
+        texts = pc.replace_substring_regex(texts, r"np\.\w+\(([^()]*)\)", r"\1")
         inner = pc.utf8_trim(texts, "[]() \t\r\n")
         inner = pc.replace_substring_regex(inner, r"[\s,;]+", ",")
         bracketed = pc.match_substring_regex(texts, r"(?s)^[\[(].*[\])]$")

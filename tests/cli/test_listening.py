@@ -54,7 +54,7 @@ def test_vectors_and_suggestions(kg: Kg, music: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Name at least one folder or audio file, or give --vectors FILE"),
+        ([], "Name at least one folder, audio file or table, or give --vectors FILE"),
         (["--vectors", "v.npz"], "belong together"),
         (["--family", "mine"], "belong together"),
         (["music", "--vectors", "v.npz", "--family", "mine"], "ingest the folders first"),

@@ -1,0 +1,157 @@
+"""Nodes that are the mean of those who send to them: artists of songs, for one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from models import checkpoint
+from models.attribution import Neighbour, attribute
+from models.link_model import GraphShape, LinkModel
+from models.message_graph import MessageGraph
+from models.rgcn import EncoderConfig
+from models.training import TrainConfig, layer_outputs, predict, train
+from tests.models.graphs import GROUPS, TARGET, class_graph, classes_of
+
+MADE = ("item", "made_by", "maker")
+CARRYING = ("maker", "rev_made_by", "item")
+
+
+def maker_graph(*, signal: float = 0.0, makers: int = 12, seed: int = 0) -> HeteroData:
+    """Items of which the features tell nothing, but the maker: each makes one class."""
+    data = class_graph(per_class=30, signal=signal, seed=seed)
+    classes = classes_of(data)
+    drawn = torch.randint(makers // 4, classes.shape, generator=torch.Generator().manual_seed(seed))
+    link(data, 4 * drawn + classes, makers)
+    return data
+
+
+def link(data: HeteroData, makers: Tensor, count: int) -> None:
+    items = torch.arange(len(makers))
+    known = makers >= 0
+    data["maker"].num_nodes = count
+    data[MADE].edge_index = torch.stack([items, makers])[:, known]
+    data[CARRYING].edge_index = torch.stack([makers, items])[:, known]
+
+
+def accuracy(model: LinkModel, data: HeteroData) -> float:
+    told = predict(model, data).argmax(dim=1) == classes_of(data)
+    return float(told[data["item"].test_mask].float().mean())
+
+
+CONFIG = TrainConfig(epochs=60, patience=60, epochs_unvalidated=60, learning_rate=5e-3)
+SMALL = EncoderConfig(hidden=16)
+
+
+def test_the_answers_of_a_makers_other_items_reach_an_item_in_two_layers() -> None:
+    data = maker_graph()
+    with_makers = train(
+        data, TARGET, groups=GROUPS, gathered=["maker"], encoder=SMALL, config=CONFIG
+    )
+    silent = [MADE, CARRYING]
+    without = train(
+        data, TARGET, groups=GROUPS, gathered=["maker"], silent=silent, encoder=SMALL, config=CONFIG
+    )
+    assert accuracy(with_makers.model, data) > 0.9
+    assert accuracy(without.model, data) < 0.6
+    assert "maker" not in with_makers.model.encoder.inputs.learned
+
+
+def test_it_is_the_mean_of_those_whose_answer_is_known() -> None:
+    data = maker_graph(signal=1.0)
+    model = LinkModel(GraphShape.of(data, TARGET, GROUPS, gathered=["maker"]), SMALL).eval()
+    graph = MessageGraph(data, TARGET, gathering=model.shape.gathering)
+    hidden = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
+    hidden[:40] = True
+    with torch.no_grad():
+        outputs = model.encoder(graph.x, graph.messages(hidden))
+    items, makers = data[MADE].edge_index
+    told = data["item"].train_mask & ~hidden
+    for layer in outputs:
+        for maker in range(12):
+            own = layer["item"][items[(makers == maker) & told[items]]]
+            expected = own.mean(dim=0) if len(own) else torch.zeros(16)
+            torch.testing.assert_close(layer["maker"][maker], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_hidden_answer_is_not_heard_through_the_maker() -> None:
+    data = maker_graph()
+    model = LinkModel(GraphShape.of(data, TARGET, GROUPS, gathered=["maker"]), SMALL).eval()
+    item = int(data["item"].train_mask.nonzero()[0])
+    before = predict(model, data)
+    edges = data[TARGET].edge_index.clone()
+    edges[1, edges[0] == item] = (edges[1, edges[0] == item] + 1) % 4
+    other = data.clone()
+    other[TARGET].edge_index = edges
+    other["class", "rev_has_class", "item"].edge_index = edges.flip(0)
+    shape = GraphShape.of(data, TARGET, GROUPS, gathered=["maker"])
+    graphs = [MessageGraph(d, TARGET, gathering=shape.gathering) for d in (data, other)]
+    hidden = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
+    hidden[item] = True
+    with torch.no_grad():
+        one, two = (model.encoder(g.x, g.messages(hidden))[-1]["item"] for g in graphs)
+    torch.testing.assert_close(one, two)
+    assert before.shape == (data["item"].num_nodes, 4)
+
+
+def test_makers_may_come_and_go_without_another_training() -> None:
+    data = maker_graph()
+    model = train(
+        data, TARGET, groups=GROUPS, gathered=["maker"], encoder=SMALL, config=CONFIG
+    ).model
+    grown = maker_graph()
+    link(grown, torch.cat([grown[MADE].edge_index[1]]), 20)
+    torch.testing.assert_close(predict(model, grown), predict(model, data))
+    bare = class_graph(per_class=30, signal=0.0)
+    assert predict(model, bare).shape == (120, 4)
+
+
+def test_a_new_item_hears_its_maker_and_that_is_evidence() -> None:
+    data = maker_graph()
+    model = train(
+        data, TARGET, groups=GROUPS, gathered=["maker"], encoder=SMALL, config=CONFIG
+    ).model
+    layers = layer_outputs(model, data)
+    heard = {CARRYING: torch.tensor([[5], [0]])}
+    scores = model.score_new(torch.zeros(1, 8), heard, layers)
+    assert int(scores.argmax()) == 5 % 4
+    found = attribute(model, torch.zeros(8), {CARRYING: torch.tensor([5])}, layers)
+    torch.testing.assert_close(found.scores, scores[0])
+    left = found.without_neighbour[Neighbour(MADE, 5)]
+    assert left[1] < found.scores[1]
+
+
+def test_the_share_of_the_deaf_is_checked_and_heeded() -> None:
+    with pytest.raises(ValueError, match="deaf_share must be between 0 and 1"):
+        TrainConfig(deaf_share=1.5)
+    data = maker_graph()
+    shape = GraphShape.of(data, TARGET, GROUPS, gathered=["maker"])
+    graph = MessageGraph(data, TARGET, gathering=shape.gathering)
+    everybody = torch.ones(data["item"].num_nodes, dtype=torch.bool)
+    model = LinkModel(shape, SMALL).eval()
+    silent = GraphShape.of(data, TARGET, GROUPS, [MADE, CARRYING], ["maker"])
+    without = MessageGraph(data, TARGET, silent=[MADE, CARRYING], gathering=silent.gathering)
+    with torch.no_grad():
+        deaf = model.encoder(graph.x, graph.messages(deaf=everybody))[-1]["item"]
+        alone = model.encoder(graph.x, without.messages())[-1]["item"]
+    torch.testing.assert_close(deaf, alone)
+
+
+def test_two_ways_to_be_gathered_are_refused() -> None:
+    data = maker_graph()
+    data["item", "liked_by", "maker"].edge_index = data[MADE].edge_index
+    with pytest.raises(ValueError, match="maker is gathered by several"):
+        GraphShape.of(data, TARGET, GROUPS, gathered=["maker"])
+
+
+def test_it_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
+    data = maker_graph()
+    model = LinkModel(GraphShape.of(data, TARGET, GROUPS, gathered=["maker"]), SMALL).eval()
+    folder = tmp_path / "model"
+    checkpoint.save(folder, model, layer_outputs(model, data), {})
+    back = checkpoint.load(folder)
+    assert back.model.shape == model.shape
+    assert torch.equal(predict(back.model, data), predict(model, data))
+    assert back.layers[0]["maker"].shape == (12, 16)
