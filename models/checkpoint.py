@@ -28,7 +28,7 @@ from models.rgcn import EncoderConfig
 
 # 2: the model holds how far scores are smoothed. 3: names of rows lie beside the layer outputs, and
 # the caller's tensors beside the weights; before, callers kept such names in their own part, and a
-# checkpoint of theirs is still read. 4: nodes may be the means of others.
+# checkpoint of theirs is still read. 4: nodes may be the means of others, and say what they know.
 FORMAT = 4
 READABLE = (2, 3, FORMAT)
 _NAMES = "names"

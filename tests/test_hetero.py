@@ -1,5 +1,6 @@
 """The export: shapes, masks, twins, and the way to disk and back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import torch
 
 from kg.clusters import fit_space
 from kg.errors import KgError
-from kg.graph.rows import GraphRows, SongTable
+from kg.graph.rows import GraphRows, Linked, SongTable
 from kg.hetero import load_hetero, save_hetero, silent_edges, to_hetero
 from kg.records import Embedding, FeatureSet
 from kg.schema import GENRE_EDGE, SIMILAR_EDGE, feature_edge, reverse_edge
@@ -147,3 +148,48 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     data, maps = to_hetero(rows())
     with pytest.raises(KgError, match="can't be written"):
         save_hetero(data, maps, tmp_path / "file" / "export")
+
+
+def with_further() -> GraphRows:
+    return replace(
+        rows(),
+        further={
+            "tag": Linked(["guitar", "slow"], np.array([[0, 3], [1, 1]])),
+            "artist": Linked(["a", "b", "c"], np.array([[0, 1, 2, 7], [0, 0, 1, 2]])),
+            "playlist": Linked(["p"], np.array([[4, 5], [0, 0]])),
+        },
+    )
+
+
+def test_what_else_songs_hang_on_whichever_way_it_points(tmp_path: Path) -> None:
+    data, maps = to_hetero(with_further())
+    assert data["song", "by", "artist"].edge_index.tolist() == [[0, 1, 2, 7], [0, 0, 1, 2]]
+    assert data["artist", "rev_by", "song"].edge_index.tolist() == [[0, 0, 1, 2], [0, 1, 2, 7]]
+    assert data["playlist", "contains", "song"].edge_index.tolist() == [[0, 0], [4, 5]]
+    assert data["song", "rev_contains", "playlist"].edge_index.tolist() == [[4, 5], [0, 0]]
+    assert maps.gathered == ("artist", "playlist")
+    save_hetero(data, maps, tmp_path)
+    back, ids = load_hetero(tmp_path)
+    assert ids == maps
+    assert back["artist"].num_nodes == 3
+
+
+def test_of_some_songs_only_their_artists_are_left_but_every_tag() -> None:
+    part = with_further().only({"s1", "s2", "s3"}).further
+    assert set(part) == {"tag", "artist"}
+    assert (part["tag"].keys, part["tag"].edges.tolist()) == (["guitar", "slow"], [[2], [1]])
+    assert (part["artist"].keys, part["artist"].edges.tolist()) == (["a", "b"], [[0, 1], [0, 1]])
+    assert set(with_further().known_to({"song", "tag"}).further) == {"tag"}
+
+
+def test_an_export_from_before_there_were_artists_is_read(tmp_path: Path) -> None:
+    data, maps = to_hetero(with_further().known_to({"tag"}))
+    save_hetero(data, maps, tmp_path)
+    ids = json.loads((tmp_path / "ids.json").read_text(encoding="utf-8"))
+    ids["tags"] = ids.pop("further")["tag"]
+    (tmp_path / "ids.json").write_text(json.dumps(ids), encoding="utf-8")
+    assert load_hetero(tmp_path)[1] == maps
+    ids["further"] = {"shelf": ["mine"]}
+    (tmp_path / "ids.json").write_text(json.dumps(ids), encoding="utf-8")
+    with pytest.raises(KgError, match=r"doesn't fit together .*unknown node types \['shelf'\]"):
+        load_hetero(tmp_path)

@@ -20,7 +20,7 @@ from kg.known_artists import (
     of_known_artists,
     question_of,
 )
-from kg.learning import TrainOptions, at_once, train
+from kg.learning import TrainOptions, at_once, predict, train
 from kg.measuring import R_GCN, WITHOUT_GRAPH, Labelled
 from kg.records import NewSong
 from kg.seeds import evaluate
@@ -167,3 +167,21 @@ def test_a_new_song_by_a_known_artist_and_why(store: GraphStore, tmp_path: Path)
     assert words["BY"].contribution > 0
     assert words["ON"].words.startswith("on the album Album ")
     assert words["ON"].words.endswith(f", 2 of whose 2 other songs are {first.genres[0]}")
+
+
+def test_a_model_from_before_there_were_artists_still_speaks(
+    store: GraphStore, tmp_path: Path
+) -> None:
+    nameless = [
+        replace(each, record=replace(each.record, artist=None, album=None)) for each in made_up()
+    ]
+    store.write_songs(nameless)
+    build_graph(store, KINDS, tmp_path / "neighbours")
+    model = train(store, tmp_path / "models", QUICK).model
+    before = explain(store, tmp_path / "models", "s000")
+    store.write_songs(made_up())
+    assert set(store.read_graph().further) == {"artist", "album"}
+    assert predict(store, tmp_path / "models").model.id == model.id
+    after = explain(store, tmp_path / "models", "s000")
+    assert {piece.relationship for piece in after.explained[0].evidence}.isdisjoint({"BY", "ON"})
+    assert after.explained[0].score == pytest.approx(before.explained[0].score, abs=1e-3)
