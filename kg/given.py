@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from typing import Final
 
@@ -74,11 +73,6 @@ def own_families(kinds: FeatureSet) -> dict[str, tuple[str, ...]]:
         for family, part in kinds.families.items()
         if family not in others
     }
-
-
-def with_new_values(kinds: FeatureSet, token: str) -> FeatureSet:
-    """The same features, whose values are others now."""
-    return replace(kinds, given=token)
 
 
 def column_order(kinds: FeatureSet, families: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kg.build import build_graph
 from kg.errors import KgError
 from kg.genres.tree import check_no_cycle
-from kg.given import column_order, given_features, refuse_table, with_new_values
+from kg.given import column_order, given_features, refuse_table
 from kg.graph.rows import Counts, Floats
 from kg.graph.store import GraphStore
 from kg.graph.transactions import BATCH, batches
@@ -166,7 +166,7 @@ def take_in(
                 if builder is None and (
                     len(told) < len(songs) or any(how == "other" for how in told.values())
                 ):
-                    kinds = with_new_values(kinds, secrets.token_hex(6))
+                    kinds = replace(kinds, given=secrets.token_hex(6))
                     builder = store.begin_build(kinds, old=there)
                 wanted = [song for song in songs if told.get(song.record.id) != "all"]
                 store.write_songs(wanted, builder=builder)

@@ -14,7 +14,6 @@ from kg.given import (
     own_features,
     refuse_audio,
     refuse_table,
-    with_new_values,
 )
 from kg.records import Embedding
 
@@ -26,7 +25,7 @@ def test_the_same_columns_are_the_same_features_whatever_their_values() -> None:
     kinds = given_features(FAMILIES)
     assert kinds.families == {"low": slice(0, 2), "high": slice(2, 3)}
     assert (kinds.columns, kinds.excerpt) == (("a", "b", "c"), None)
-    others = with_new_values(kinds, "others")
+    others = given_features(FAMILIES, "others")
     assert (others.version, others.given) == (kinds.version, "others")
     for families in (
         {"low": ("a", "b"), "high": ("d",)},
