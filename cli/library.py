@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.genres import print_tree_report
+from cli.datasets import Asked, data_set_options, ingest_data_set, table_of_data_set
+from cli.genres import print_tree_report, write_tree
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -32,12 +33,21 @@ if TYPE_CHECKING:
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
 _OF_TABLES = (
-    *("sources", "families", "genre_tree", "prune", "yes", "dry_run", "strict", "as_json"),
+    *("sources", "source", "families", "genre_tree"),
+    *("prune", "yes", "dry_run", "strict", "as_json"),
     *TABLE_ONLY,
+)
+_OF_DATA_SETS = (
+    *("sources", "source", "metadata", "subset", "genre_tree"),
+    *("prune", "yes", "dry_run", "strict", "as_json"),
 )
 # Relationships that are named where there are any.
 _SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
-GENRE_WORDS = {"folder": "the folders' names", "tag": "the files' tags"}
+GENRE_WORDS = {
+    "folder": "the folders' names",
+    "tag": "the files' tags",
+    "table": "what the data set says",
+}
 
 
 def _excerpt(ctx: click.Context, param: click.Parameter, given: str | None) -> "Excerpt | None":
@@ -66,6 +76,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 
 @click.command()
 @click.argument("sources", nargs=-1, type=click.Path())
+@data_set_options
 @click.option(
     "--genres-from",
     type=click.Choice(["auto", "folder", "tag", "none"]),
@@ -132,6 +143,7 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 def ingest(
     app: App,
     sources: tuple[str, ...],
+    data_set: Asked,
     genres_from: "GenresFrom",
     excerpt: "Excerpt | None",
     embeddings: tuple[str, ...],
@@ -149,9 +161,12 @@ def ingest(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Take in audio below folders, or a table: features, clusters, similar songs, genres.
+    """Take in audio below folders, a data set or a table: features, similar songs, genres.
 
     Running it again changes nothing; a run that was cut off goes on where it was.
+
+    GTZAN, FMA, the Million Song Dataset and what is laid out like AudioSet are known by their
+    layout: --dry-run shows what is there.
 
     A table (CSV, TSV, Parquet, NPZ) has one row a song. What its columns are is guessed and shown
     first; on a terminal it asks before it goes on.
@@ -165,20 +180,46 @@ def ingest(
       kg ingest ~/Music --prune --dry-run
       kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
+      kg ingest fma_metadata/ --subset medium
+      kg ingest fma_small/ --metadata fma_metadata/
+      kg ingest MillionSongSubset/ --metadata msd_tagtraum_cd2.cls
       kg ingest features.csv --dry-run
       kg ingest features.csv --genre top_genre --features 'mfcc*' --features tempo
     """
     from cli.output import print_json, print_rejected
 
-    table = table_among(sources)
-    if vectors is not None or (families and table is None):
-        _ingest_vectors(app, sources, vectors, families, as_json=as_json)
-        return
     tree = None
     if genre_tree is not None:
         from kg.genres.files import read_tree
 
         tree = read_tree(genre_tree)  # before hours of listening
+    as_table = bool(families or any(columns.values()))
+    found = None
+    if vectors is None:
+        found = table_of_data_set(sources, data_set, as_table=as_table)
+    if found is not None:
+        refuse_options(_OF_DATA_SETS, "isn't for a data set: leave it out, or add --source table.")
+        ingest_data_set(
+            app,
+            found,
+            data_set,
+            prune=prune,
+            yes=yes,
+            dry_run=dry_run,
+            strict=strict,
+            as_json=as_json,
+        )
+        if tree is not None and not dry_run:
+            write_tree(app, tree, as_json=as_json)
+        return
+    table = None if data_set.source == "audio" else table_among(sources)
+    if table is None and data_set.source == "table":
+        if len(sources) != 1:
+            raise click.UsageError("--source table takes one table at a time.")
+        table = Path(sources[0])  # whatever it is called; its reader says where it is none
+    if vectors is not None or (families and table is None):
+        _ingest_vectors(app, sources, vectors, families, as_json=as_json)
+        return
     if table is not None:
         refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
         ingest_table(
@@ -193,10 +234,7 @@ def ingest(
             as_json=as_json,
         )
         if tree is not None and not dry_run:
-            with app.library() as library:
-                treed = library.write_genre_tree(tree)
-            if not as_json:
-                print_tree_report(app, treed)
+            write_tree(app, tree, as_json=as_json)
         return
     if not sources:
         raise click.UsageError(
@@ -221,6 +259,8 @@ def ingest(
     with app.library() as library:
         report = library.ingest(
             sources,
+            source=data_set.source,
+            metadata=data_set.metadata,
             genres_from=genres_from,
             workers=workers,
             excerpt=excerpt,
@@ -242,6 +282,8 @@ def ingest(
         _print_ingested(report, report.counts)
     if report.playlists is not None:
         print_playlists(app, report.playlists, as_json=as_json)
+    for remark in report.remarks:
+        app.remark(remark)
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     if report.genres_from == "none":

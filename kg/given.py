@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -31,7 +32,7 @@ def given_features(families: Mapping[str, Sequence[str]], values: str = "new") -
         values: Token of the values, see `FeatureSet.given`.
 
     Raises:
-        WrongUsageError: there is no column, or a family can't be called so.
+        WrongUsageError: there is no column, or one twice, or a family can't be called so.
     """
     listed = [
         [check_family_name(family), [str(indexable(name)) for name in names]]
@@ -40,6 +41,13 @@ def given_features(families: Mapping[str, Sequence[str]], values: str = "new") -
     ]
     if not listed:
         raise WrongUsageError("The table has no column of features: name some with --features.")
+    for family, names in listed:
+        if len(set(names)) < len(names):
+            twice = next(name for name, many in Counter(names).items() if many > 1)
+            raise WrongUsageError(
+                f"The table has two columns called {printable(twice)!r} in the family {family!r}: "
+                "give one of them another name."
+            )
     text = json.dumps(["given", REVISION, listed])
     ends = list(accumulate((len(names) for _, names in listed), initial=0))
     return FeatureSet(

@@ -40,7 +40,8 @@ class IngestReport:
     Attributes:
         taken: Songs that are now in the graph from these folders.
         cached: How many of them had been heard before, so that nothing was extracted.
-        genres_from: Where genres were read: `folder`, `tag` or `none`.
+        genres_from: Where genres were read: `folder`, `tag`, `table` (what a data set says of its
+            audio) or `none`.
         excerpt: How much of each song was listened to: seconds from its middle, or `full`.
         rejected: Files that did not become songs, and why.
         rejected_by_reason: The same summed up, the commonest reason first.
@@ -54,6 +55,7 @@ class IngestReport:
             `file:FAMILY`, whose vectors came from elsewhere.
         unheard: Songs that an embedding couldn't hear, as their files are gone.
         playlists: What taking in the playlists in these folders came to; None: nobody asked.
+        remarks: What a data set has to say of its audio.
     """
 
     taken: int
@@ -71,6 +73,7 @@ class IngestReport:
     embeddings: Sequence[str] = ()
     unheard: int = 0
     playlists: PlaylistsReport | None = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from kg.seeds import EvaluateReport
     from kg.similar import SimilarSongs
     from kg.sources.dataset import SourceTable
+    from kg.sources.datasets import SourceKind
     from kg.sources.folder import GenresFrom, Scan
     from kg.sources.layout import Asked
     from kg.sources.table import OpenedTable
@@ -155,6 +156,8 @@ class Library:
         self,
         sources: Source | Iterable[Source],
         *,
+        source: "SourceKind" = "auto",
+        metadata: Source | None = None,
         genres_from: "GenresFrom" = "auto",
         workers: int | None = None,
         excerpt: Excerpt | None = None,
@@ -170,8 +173,11 @@ class Library:
 
         Args:
             sources: Folders, or single files.
-            genres_from: `folder` (the parent folder's name), `tag`, `none`, or `auto`: folders
-                where they look like genres, else tags.
+            source: What they are: `audio`, or the audio of a data set (`gtzan`, `fma`), which says
+                titles, artists, genres and sides of its files; `auto`: what they look like.
+            metadata: What says that, where it doesn't lie in the folder or beside it.
+            genres_from: `folder` (the parent folder's name), `tag`, `none`, or `auto`: what the
+                data set says, else folders where they look like genres, else tags.
             workers: Processes that listen; default: one a core.
             excerpt: How much of each song is listened to: seconds from its middle, or `full`. The
                 first ingest decides for the whole library; default: what was decided, else 30 s.
@@ -187,8 +193,8 @@ class Library:
                 `embeddings`: whether to fetch them.
 
         Raises:
-            WrongUsageError: a folder doesn't exist, the library was begun with another excerpt, or
-                there is no such embedding.
+            WrongUsageError: a folder doesn't exist, the library was begun with another excerpt,
+                there is no such embedding, or a data set lacks its metadata.
             KgError: there is no audio in them, or a network can't be fetched or loaded.
             GraphError: the database can't be reached, or holds features of another version.
         """
@@ -196,6 +202,7 @@ class Library:
         from kg.intake import IngestReport, hear, hear_others
         from kg.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
+        from kg.sources.datasets import as_source, describe
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
@@ -208,7 +215,14 @@ class Library:
             offer=offer,
         )
         kinds = ears.kinds
-        found = self._scan(folders, genres_from)
+        told = describe(
+            self._scan(folders, genres_from),
+            folders,
+            as_source(source),
+            metadata=None if metadata is None else normal(Path(metadata)),
+            genres=genres_from == "auto",
+        )
+        found = told.scan
         gone: list[str] = []
         if prune is not None:
             gone = gone_songs(self.connection, folders, found, self.progress)
@@ -237,6 +251,7 @@ class Library:
             rejects_file=rejects_file,
             unlisted=unlisted,
             embeddings=[each.name for each in kinds.embeddings],
+            remarks=told.remarks,
         )
         if not heard.songs:
             return report
@@ -266,6 +281,8 @@ class Library:
                 keep_other_sources=genres_from == "auto",
                 progress=self.progress,
             )
+            if told.parents:
+                self.store.write_tree(told.parents)
             unheard = 0
             if builder is not None and pending:
                 unheard = hear_others(
@@ -343,6 +360,37 @@ class Library:
 
         asked = Asked() if columns is None else columns
         return open_table(file, asked, like=columns_there, progress=self.progress)
+
+    def open_data_set(
+        self,
+        path: Source,
+        source: "SourceKind" = "auto",
+        *,
+        metadata: Source | None = None,
+        subset: str | None = None,
+    ) -> "SourceTable":
+        """Open the table of a data set, for `ingest_table`; nothing is written.
+
+        Args:
+            path: Its file or folder, as it is published.
+            source: Which it is: `gtzan`, `fma`, `msd`, `audioset`; `auto`: what it looks like.
+            metadata: What says what its songs are, where it lies elsewhere.
+            subset: Of FMA: `small`, `medium` or `large`; default: all.
+
+        Raises:
+            WrongUsageError: it is none that kg knows, or a part of it is missing or damaged.
+        """
+        from kg.sources.datasets import as_source, find, open_table
+        from kg.text import printable
+
+        found = find(normal(Path(path)), as_source(source))
+        if found is None or found.form != "table":
+            raise WrongUsageError(
+                f"{printable(path)} is no table of a data set that kg knows: open_table opens any "
+                "table, and ingest takes in audio."
+            )
+        told = None if metadata is None else normal(Path(metadata))
+        return open_table(found, metadata=told, subset=subset)
 
     def ingest_table(self, table: "SourceTable", *, prune: "Prune | None" = None) -> "TableReport":
         """Take in the rows of a table as songs whose features it gives, and connect the graph.

@@ -1,5 +1,6 @@
 """Tables on their way into the graph: rows become songs, whose features nobody has to hear."""
 
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -191,8 +192,8 @@ def take_in(
 
 def _features(table: SourceTable, there: FeatureSet | None) -> tuple[FeatureSet, NDArray[np.int64]]:
     """What the library's features mean, and where each of its own columns stands in the table."""
+    kinds = given_features(table.families)
     if there is None:
-        kinds = given_features(table.families)
         return kinds, np.arange(len(kinds.columns))
     refuse_table(there)
     return there, column_order(there, table.families)
@@ -220,9 +221,14 @@ def _songs(batch: Batch, order: NDArray[np.int64], tally: _Tally) -> Iterator[Ne
             # Who has no title is called as its table calls it, as a file is by its name.
             record if record.title else replace(record, title=record.key or None),
             x[row],
-            batch.durations[row] if batch.durations else None,
+            _seconds(batch.durations[row]) if batch.durations else None,
             None,
         )
+
+
+def _seconds(duration: float | None) -> float | None:
+    """A duration that is one; whoever reads a table may leave the judging to us."""
+    return duration if duration is not None and math.isfinite(duration) else None
 
 
 def _rows_at_once(order: NDArray[np.int64]) -> int:

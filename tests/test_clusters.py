@@ -7,7 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from kg.clusters import CLIP, EMBEDDING_WEIGHT, clusters_for, fit_space
+from kg.clusters import (
+    CLIP,
+    EMBEDDING_WEIGHT,
+    NOWHERE,
+    clusters_for,
+    fit_space,
+    lacking,
+    no_numbers,
+)
 from kg.errors import KgError, WrongUsageError
 from kg.records import Embedding, FeatureSet
 
@@ -130,6 +138,52 @@ def test_number_of_clusters_follows_the_songs(songs: int, clusters: int) -> None
 def test_fewer_distinct_songs_than_clusters() -> None:
     space = space_of(np.repeat(blobs(3), 10, axis=0))
     assert all(1 <= len(space.centroids[f]) <= 3 for f in FAMILIES)
+
+
+def test_what_a_table_lacks_counts_as_the_mean() -> None:
+    kinds = FeatureSet("v", FAMILIES, COLUMNS, None, given="token")
+    x = blobs()
+    x[::7, 1] = np.nan
+    x[3, :2] = np.nan
+    fit = np.arange(len(x)) < 150
+    x[:150, 4] = np.nan  # nobody that is learned from has it
+    space = fit_space(x, fit, kinds)
+    there = x[fit, 1][~np.isnan(x[fit, 1])]
+    assert space.mean[1] == pytest.approx(there.mean(), rel=1e-5)
+    assert space.scale[1] == pytest.approx(there.std(), rel=1e-5)
+    standard = space.standardise(x)
+    assert np.isfinite(standard).all()
+    assert not standard[::7, 1].any()
+    assert not standard[:, 4].any()
+    missing = lacking(kinds, x)
+    assert np.flatnonzero(missing["low"]).tolist() == [3]
+    assert not missing["high"].any()
+    assigned = space.assign(standard, missing)
+    assert assigned["low"].index[3] == NOWHERE
+    assert (assigned["high"].index >= 0).all()
+    assert np.allclose(np.linalg.norm(space.metric(standard), axis=1), 1)
+
+
+def test_a_tables_numbers_may_be_as_large_as_any() -> None:
+    x = blobs()
+    x[0, 0], x[1, 0] = 3e38, -3e38
+    space = fit_space(x, np.ones(200, bool), FeatureSet("v", FAMILIES, COLUMNS, given="token"))
+    x[2, 0] = -3e38
+    assert np.isfinite(space.standardise(x)).all()
+
+
+def test_values_that_are_no_numbers() -> None:
+    net = Embedding("file:net", "1", "high", ("c", "d", "e"))
+    heard = FeatureSet("v", FAMILIES, COLUMNS, embeddings=(net,))
+    x = blobs(6)
+    x[0, 0] = np.nan
+    x[1, 2:] = np.nan  # lacks the embedding
+    x[2, 3] = np.nan  # of an embedding nobody has a part
+    x[3, 1] = np.inf
+    assert no_numbers(heard, x).tolist() == [True, False, True, True, False, False]
+    given = FeatureSet("v", FAMILIES, COLUMNS, embeddings=(net,), given="token")
+    assert no_numbers(given, x).tolist() == [False, False, True, True, False, False]
+    assert no_numbers(None, x).tolist() == [True, True, True, True, False, False]
 
 
 def test_wrong_number_of_columns_is_refused() -> None:

@@ -125,6 +125,20 @@ def test_rows_of_a_table_are_copies_only_where_they_say_the_same() -> None:
     assert recordings(ids(305), again[:305, :5], narrow) == {}
 
 
+def test_rows_of_a_table_that_lack_values() -> None:
+    # A table may call its families and columns as we do ours.
+    kinds = FeatureSet("t", {"chroma": slice(0, 12)}, tuple(f"c{i}" for i in range(12)), given="t")
+    x = np.random.default_rng(0).normal(size=(300, 12)).astype(np.float32)
+    x[0, 2] = x[1, 5] = np.nan
+    x[2:5] = np.nan  # songs of which nothing is known aren't copies
+    x[5:8, 7:] = np.nan
+    x[5:8, :7] = 1.0  # nor are those of which too little is
+    again = np.vstack([x, x[:2]])
+    found = recordings(ids(302), again, kinds)
+    assert found == {"00000": "00000", "00300": "00000", "00001": "00001", "00301": "00001"}
+    assert recordings(ids(4), np.full((4, 12), np.nan, np.float32), kinds) == {}
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_songs_to_compare(count: int) -> None:
     assert recordings(ids(count), songs(count), KINDS) == {}

@@ -1,50 +1,305 @@
 """Libraries whose features a table gives, on both servers."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kg import Library
+from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.hetero import load_hetero
 from kg.learning import TrainOptions
+from kg.records import FeatureSet, SongRecord
+from kg.removal import Removal
 from kg.settings import Settings
-from tests.tables import GENRES, made_up, table_of
+from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id
+from tests.conftest import empty
+from tests.graph.scenario import content
+from tests.tables import FAMILIES, GENRES, NAME, made_up, table_of
 from tests.test_library import counted, everything
 
 QUICK = TrainOptions(epochs=15)
 
 
 @pytest.fixture
-def empty_library(server: Settings) -> Iterator[Library]:
+def bare(server: Settings) -> Iterator[Library]:
+    """A library without a song."""
     with Library(server) as library:
         yield library
 
 
-def test_from_a_table_to_predictions(empty_library: Library, tmp_path: Path) -> None:
-    library = empty_library
+def test_from_a_table_to_predictions(bare: Library, tmp_path: Path) -> None:
+    library = bare
     songs, x = made_up()
     x[3, :6] = np.nan  # lacks a family
     x[7] = np.nan  # lacks all
-    report = library.ingest_table(table_of(songs, x))
+    left_out = [LeftOut("row 9", "it has no id")]
+    table = table_of(songs, x, left_out=left_out, remarks=["Made up."])
+    table = replace(table, parents={"techno": ["electronic"], "electronic": []})
+    report = library.ingest_table(table)
     assert (report.taken, report.new, report.changed, report.rebuilt) == (48, 48, 0, True)
-    assert report.families == {"timbre": 6, "harmony": 3}
+    assert (report.left_out, report.rows_left_out) == (left_out, 1)
+    assert (report.families, report.remarks) == ({"timbre": 6, "harmony": 3}, ["Made up."])
     assert report.bare == 1
     assert report.missing == pytest.approx(np.isnan(x).mean())
     assert report.counts is not None
     assert report.counts.genres == len(GENRES)
-    assert counted(library, "(:Song)-[:HAS_FEATURE {family: 'timbre'}]->()") == 46
-    assert counted(library, "(:Song)-[:HAS_FEATURE {family: 'harmony'}]->()") == 47 - (
-        np.isnan(x[:, 6:]).all(axis=1).sum() - 1
-    )
-    assert counted(library, "(:Song)-[:IN_GENRE {source: 'table'}]->()") == 48
+    hangs = "(:Song)-[:HAS_FEATURE {family: '%s'}]->()"
+    assert counted(library, hangs % "timbre") == 46
+    there = (~np.isnan(x[:, 6:])).any(axis=1).sum()
+    assert counted(library, hangs % "harmony") == there
+    assert counted(library, "(:Song {sourceKey: 'T7'})-[:SIMILAR_TO]-()") == 0
+    assert counted(library, "(:Song)-[:IN_GENRE {source: 'table'}]->(:Genre)") == 48
+    assert counted(library, "(:Genre)-[:SUBGENRE_OF]->(:Genre {name: 'electronic'})") == 1
     before = everything(library)
-    again = library.ingest_table(table_of(songs, x))
+    again = library.ingest_table(table)
     assert (again.taken, again.new, again.changed, again.rebuilt) == (48, 0, 0, False)
     assert everything(library) == before
 
     trained = library.train(QUICK)
     assert trained.predicted == 48
     assert trained.split.protocol == "artist"
-    assert library.status().stale == []
+    assert trained.tabular is not None
+    status = library.status()
+    assert (status.stale, status.given, status.excerpt) == ([], True, None)
+    assert status.families == ["timbre", "harmony"]
     assert counted(library, "(:Song)-[:PREDICTED_GENRE]->(:Genre)") == 48 * 3
+    assert library.predict().predicted == 48
+    assert library.evaluate().model is not None
+
+    why = library.explain("T5")
+    assert why.explained[0].evidence
+    assert {each.family for each in why.explained[0].together} <= {"timbre", "harmony", None}
+    assert len(library.explain("T7").explained[0].evidence) == 0
+    like = library.similar("Song 5", 3)
+    assert (like.by, len(like.songs)) == ("embedding", 3)
+    seen = library.inspect("T3")
+    assert (seen.title, seen.source, seen.key, seen.path) == ("Song 3", NAME, "T3", None)
+    assert (seen.duration, seen.sample_rate, seen.heard, seen.given) == (None, None, None, True)
+    assert list(seen.features) == ["harmony"]
+    with pytest.raises(WrongUsageError, match="Nobody has the features 'timbre' of this song"):
+        library.inspect("T3", family="timbre")
+    with pytest.raises(KgError, match="without a file"):
+        library.inspect("T3", plot=tmp_path / "no.png")
+
+    library.export(tmp_path / "export")
+    data, maps = load_hetero(tmp_path / "export")
+    assert maps.families == {"timbre": (0, 6), "harmony": (6, 9)}
+    assert bool(data["song"].x.isfinite().all())
+    home = library.settings.kg_home
+    whole = content(library.connection, home)
+    library.dump(tmp_path / "library.kg")
+    empty(library.connection)
+    library.load(tmp_path / "library.kg")
+    assert content(library.connection, home) == whole
+    assert not library.ingest_table(table).rebuilt
+
+    removal = library.forget("T5")
+    assert [song.title for song in removal.songs] == ["Song 5"]
+    library.ingest_table(table)
+    library.forget([song.id for song in songs])
+    assert library.status().feature_version is None
+
+
+def test_rows_that_change_and_more_tables(bare: Library) -> None:
+    library = bare
+    songs, x = made_up(24)
+    library.ingest_table(table_of(songs, x))
+    library.train(QUICK)
+    build = library.store.build()
+
+    # Another name or genre changes no feature.
+    renamed = [*songs]
+    renamed[0] = replace(songs[0], title="Another", genres=("jazz", "Rock"), year=1999)
+    report = library.ingest_table(table_of(renamed, x))
+    assert (report.new, report.changed, report.rebuilt) == (0, 1, False)
+    genres = "MATCH (s:Song {title: 'Another'})-[:IN_GENRE]->(g) RETURN g.name ORDER BY g.name"
+    assert library.ask(genres).rows == [["jazz"], ["rock"]]
+    assert any("have come or changed" in line for line in library.status().stale)
+
+    # Other values make other clusters, though songs are the same.
+    moved = x.copy()
+    moved[1] += 1
+    report = library.ingest_table(table_of(renamed, moved))
+    assert (report.new, report.changed, report.rebuilt) == (0, 1, True)
+    assert library.store.build() not in (None, build)
+    (raw,) = library.ask("MATCH (s:Song {sourceKey: 'T1'}) RETURN s.features").rows[0]
+    np.testing.assert_array_equal(np.frombuffer(raw, "<f4"), moved[1])
+
+    # The same columns in another order, and a row whose id was there already.
+    families = {"harmony": ("h3", "h1", "h2"), "timbre": FAMILIES["timbre"]}
+    more, y = made_up(12, name="more", seed=5)
+    turned = y[:, [8, 6, 7, *range(6)]]
+    table = table_of([*more, more[0]], np.vstack([turned, turned[:1]]), name="more")
+    report = library.ingest_table(replace(table, families=families))
+    assert (report.taken, report.new, report.rows_left_out, report.rebuilt) == (12, 12, 1, True)
+    assert report.left_out == [LeftOut("T0", "an earlier row has the same id")]
+    stored = library.store.features_of([more[4].id], _kinds(library))
+    np.testing.assert_array_equal(stored.features[0], y[4])
+    assert library.status().counts.songs == 36
+    with pytest.raises(KgError, match=r"2 songs of the library are called 'T0'.*more T0"):
+        library.inspect("T0")
+
+    others = table_of(*made_up(4, families={"timbre": FAMILIES["timbre"], "beat": ("b",)}))
+    others = replace(others, families={"timbre": FAMILIES["timbre"], "beat": ("b",)})
+    before = everything(library)
+    with pytest.raises(WrongUsageError, match=r"lacks h1 \(harmony\).*also has b \(beat\)"):
+        library.ingest_table(others)
+    with pytest.raises(WrongUsageError, match="no column of features"):
+        library.ingest_table(replace(others, families={}))
+    circle = replace(table, families=families, parents={"a": ["b"], "b": ["a"]})
+    with pytest.raises(WrongUsageError, match="goes in a circle"):
+        library.ingest_table(circle)
+    assert everything(library) == before
+
+
+def _kinds(library: Library) -> FeatureSet:
+    kinds = library.store.feature_set()
+    assert kinds is not None
+    return kinds
+
+
+def test_vectors_prune_and_audio(bare: Library, music: Path, tmp_path: Path) -> None:
+    library = bare
+    songs, x = made_up(24)
+    table = table_of(songs, x)
+    library.ingest_table(table)
+
+    keys = [song.key for song in songs[:-2]] + ["nobody"]
+    values = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
+    np.savez(tmp_path / "v.npz", id=np.array(keys), vectors=values)
+    found = library.ingest_vectors(tmp_path / "v.npz", "mine")
+    assert (found.songs, found.without, found.unknown, found.rebuilt) == (22, 2, 1, True)
+    assert not library.ingest_table(table).rebuilt
+    assert library.status().embeddings == ["file:mine"]
+    more, y = made_up(8, first=24)
+    assert library.ingest_table(table_of([*songs, *more], np.vstack([x, y]))).new == 8
+    assert counted(library, "()-[:HAS_FEATURE {family: 'mine'}]->()") == 22
+    library.train(QUICK)
+    with pytest.raises(WrongUsageError, match="already"):
+        library.ingest_vectors(tmp_path / "v.npz", "timbre")
+
+    for step in (
+        lambda: library.ingest(music),
+        lambda: library.ingest(music, excerpt=10.0),
+        lambda: library.add(music),
+        lambda: library.watch(music),
+    ):
+        with pytest.raises(WrongUsageError, match=r"come from a table.*kg ingest TABLE"):
+            step()
+    with pytest.raises(NotReadyError, match="embedding musicnn"):
+        library.suggest_genres()
+
+    def stop(removal: Removal) -> None:
+        shown.append([song.title for song in removal.songs])
+        raise KgError("no")
+
+    shown: list[Sequence[str | None]] = []
+    before = everything(library)
+    with pytest.raises(KgError, match="no"):
+        library.ingest_table(table, prune=stop)
+    assert shown == [[f"Song {n}" for n in range(24, 32)]]
+    with pytest.raises(KgError, match="prune removes nothing"):
+        library.ingest_table(table_of([], x[:0]), prune=stop)
+    assert everything(library) == before
+    assert library.ingest_table(table_of([], x[:0])).counts is None
+    report = library.ingest_table(table, prune=lambda removal: None)
+    assert (report.pruned, report.rebuilt, library.status().counts.songs) == (8, True, 24)
+
+
+def test_a_table_into_a_library_that_listens(library: Library, music: Path) -> None:
+    library.ingest(music)
+    before = everything(library)
+    with pytest.raises(WrongUsageError, match=r"listens to its songs.*--vectors FILE --family"):
+        library.ingest_table(table_of(*made_up(8)))
+    assert everything(library) == before
+
+
+def test_an_ingest_that_was_cut_off_goes_on(bare: Library, tmp_path: Path) -> None:
+    library = bare
+    songs, x = made_up(60)
+    table = table_of(songs, x)
+    whole = table.batches
+
+    def cut() -> Iterator[Batch]:
+        for number, batch in enumerate(whole()):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        library.ingest_table(replace(table, batches=cut))
+    status = library.status()
+    assert status.counts.songs == 40
+    assert "An ingest was cut off: run `kg ingest` again on the same table." in status.stale
+    with pytest.raises(NotReadyError, match="run the same `kg ingest` again"):
+        library.dump(tmp_path / "half.kg")
+    report = library.ingest_table(table)
+    assert (report.taken, report.new, report.changed, report.rebuilt) == (60, 20, 0, True)
+    straight = [row for row in everything(library) if "FeatureSpace" not in row]
+
+    empty(library.connection)
+    with Library(library.settings) as other:
+        other.ingest_table(table)
+        assert [row for row in everything(other) if "FeatureSpace" not in row] == straight
+    # All rows are there, and clusters aren't: the values count as others, whoever asks.
+    old = library.store.build()
+    kinds = _kinds(library)
+    library.store.begin_build(replace(kinds, given="others"))
+    report = library.ingest_table(table)
+    assert (report.new, report.rebuilt) == (0, True)
+    assert library.store.build() not in (None, old)
+
+
+@pytest.mark.slow
+def test_the_table_of_gtzan(bare: Library, data_dir: Path, tmp_path: Path) -> None:
+    library = bare
+    table = gtzan(data_dir / "gtzan" / "features_30s.csv")
+    report = library.ingest_table(table)
+    assert report.counts is not None
+    assert (report.taken, report.counts.genres, report.missing) == (710, 10, 0)
+    trained = library.train(TrainOptions(epochs=60, split="given"))
+    assert trained.validation_f1 is not None
+    # Chance is 0.1; no test song is here, and the split keeps artists apart.
+    assert 0.35 < trained.validation_f1 < 0.85
+    assert not trained.leaking
+    assert library.predict().predicted == 710
+    assert library.evaluate().model is not None
+    assert library.explain("blues.00000.wav").explained
+    assert len(library.similar("blues.00000.wav").songs) == 10
+    library.export(tmp_path / "export")
+    assert not library.ingest_table(table).rebuilt
+
+
+def gtzan(path: Path) -> SourceTable:
+    """GTZAN's table, in families by what its columns begin with."""
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    plain = {"filename", "length", "genre", "label", "artist", "title", "split"}
+    columns = [name for name in rows[0] if name not in plain]
+    families = {
+        "mfcc": tuple(name for name in columns if name.startswith("mfcc")),
+        "rest": tuple(name for name in columns if not name.startswith("mfcc")),
+    }
+    x: NDArray[np.float32] = np.array(
+        [[float(row[name]) for names in families.values() for name in names] for row in rows],
+        dtype=np.float32,
+    )
+    songs = [
+        SongRecord(
+            row_id("gtzan", row["filename"]),
+            title=row["title"] or None,
+            artist=row["artist"] or None,
+            genres=(row["genre"],),
+            genre_source="table",
+            split=row["split"] or None,
+            source="gtzan",
+            key=row["filename"],
+        )
+        for row in rows
+    ]
+    return table_of(songs, x, name="gtzan", families=families, size=200)

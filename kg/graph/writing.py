@@ -58,17 +58,19 @@ def write_songs(
         _keep_other_paths(rows, there, taken)
     if rows:
         run(tx, queries.UPDATE_SONGS, rows=rows)
-    genres = [
+    genres: list[dict[str, Any]] = [
         {"id": song.record.id, "genres": names, "source": song.record.genre_source}
         for song in old
         if (names := _called(song, spelled))
     ]
     if bare := [row for row in genres if not there[row["id"]]["labelled"]]:
         run(tx, queries.CREATE_IN_GENRE, rows=bare)
-    if labelled := [row for row in genres if there[row["id"]]["labelled"]]:
-        others = [source for source in kept if source != labelled[0]["source"]]
-        run(tx, queries.DELETE_OTHER_GENRES, rows=labelled, kept=others)
-        run(tx, queries.MERGE_IN_GENRE, rows=labelled, kept=others)
+    labelled = [row for row in genres if there[row["id"]]["labelled"]]
+    for source in sorted({row["source"] for row in labelled}):
+        own = [row for row in labelled if row["source"] == source]
+        others = [each for each in kept if each != source]
+        run(tx, queries.DELETE_OTHER_GENRES, rows=own, kept=others)
+        run(tx, queries.MERGE_IN_GENRE, rows=own, kept=others)
     for kind in CREDITED:
         credits = [(song.record.id, kind.of(song.record)) for song in songs]
         write_credits(tx, kind, credits, {id: row[kind.column] for id, row in there.items()})

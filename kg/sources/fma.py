@@ -180,7 +180,7 @@ def annotate(
     for record in records:
         track = tracks.get(_number_of(record.path)) if record.path else None
         unknown += track is None
-        told.append(record if track is None else _annotated(record, track))
+        told.append(_annotated(record, track or _Track()))
     remarks = []
     if unknown == len(records) and records:
         raise WrongUsageError(

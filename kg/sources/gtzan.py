@@ -106,8 +106,8 @@ def _annotated(record: SongRecord) -> SongRecord:
     """A song by all names it has: some clips are the same bytes as others."""
     paths = record.paths or ((record.path,) if record.path else ())
     clips = [clip for path in paths if (clip := gtzan.clip(path.name))]
-    if not clips:
-        return record
+    if not clips:  # the name of its folder isn't GTZAN's word
+        return replace(record, genres=(), genre_source="")
     genres = tuple(dict.fromkeys(genre for genre, _ in clips))
     sides = [side for clip in clips if (side := gtzan.side(*clip))]
     return replace(record, genres=genres, genre_source="table", split=sides[0] if sides else None)

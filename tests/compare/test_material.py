@@ -173,3 +173,22 @@ def test_scaler_and_clusters_are_fitted_on_the_songs_that_are_learned_from() -> 
 
 def _each(songs: Material) -> list[tuple[str | None, tuple[str, ...]]]:
     return list(zip(songs.songs.artists, songs.songs.genres, strict=True))
+
+
+def test_songs_of_a_table_may_lack_values() -> None:
+    whole = material()
+    x = whole.songs.features.copy()
+    x[::5, 1] = np.nan
+    x[4, :4] = np.nan
+    kinds = replace(whole.kinds, given="token")
+    keys = whole.songs.split_songs()
+    songs = Material(replace(whole.songs, features=x), keys, kinds)
+    assert songs.fingerprint != whole.fingerprint
+    fold = songs.folds(3, "by artist", 0)[0]
+    for features, columns in ((ALL, 8), ("good", 4), ("bad", 4)):
+        task = Task(songs, fold, features, seed=0)
+        told = task.hetero[0][SONG_NODE].x
+        assert told.shape == (90, columns)
+        assert bool(told.isfinite().all())
+        if features != "bad":
+            assert 4 not in task.graph.has_feature["good"][0]

@@ -1,0 +1,187 @@
+"""`kg ingest fma_metadata/`: data sets that kg knows by their layout."""
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import App, F
+from cli.removing import removal_prompt
+from cli.table_report import report_on_table
+from kg.text import printable
+
+if TYPE_CHECKING:
+    from kg.sources.dataset import LeftOut, SourceTable
+    from kg.sources.datasets import Found, SourceKind
+
+KINDS = ("auto", "audio", "table", "gtzan", "fma", "msd", "audioset")
+SUBSETS = ("small", "medium", "large")
+GENRES = 5  # that a dry run names
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says of data sets.
+
+    Attributes:
+        source: What the sources are to be taken for.
+        metadata: What says what their songs are.
+        subset: The part of it that is wanted.
+    """
+
+    source: "SourceKind"
+    metadata: Path | None
+    subset: str | None
+
+
+def data_set_options(command: F) -> F:
+    """`--source`, `--metadata` and `--subset`, handed on together as `data_set`."""
+
+    @functools.wraps(command)
+    def bundled(*args: Any, source: Any, metadata: Any, subset: Any, **others: Any) -> Any:
+        return command(*args, data_set=Asked(source, metadata, subset), **others)
+
+    decorated: Any = click.option(
+        "--subset",
+        type=click.Choice(SUBSETS),
+        help="Of FMA's table: the tracks of this subset; default: all.",
+    )(bundled)
+    decorated = click.option(
+        "--metadata",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="What says what a data set's songs are, where it lies elsewhere: fma_metadata/, or a "
+        ".cls file with genres for the Million Song Dataset.",
+    )(decorated)
+    return click.option(  # type: ignore[no-any-return]
+        "--source",
+        type=click.Choice(KINDS),
+        default="auto",
+        show_default=True,
+        help="What is taken in: GTZAN, FMA, the Million Song Dataset and what is laid out like "
+        "AudioSet are known by their layout, other tables by their endings; all else is audio.",
+    )(decorated)
+
+
+def table_of_data_set(
+    sources: Sequence[str], asked: Asked, *, as_table: bool = False
+) -> "Found | None":
+    """The table of a data set that is to be taken in; None: these are audio or another table.
+
+    Args:
+        sources: What was named.
+        asked: What is said of data sets.
+        as_table: Whether columns of a table were named, so that it is to be read by these.
+
+    Raises:
+        click.UsageError: it isn't alone, or an option doesn't fit.
+    """
+    from kg.files import normal
+    from kg.sources.datasets import find
+
+    tables = []
+    if not (as_table and asked.source == "auto"):
+        found = [find(normal(Path(source)), asked.source) for source in sources]
+        tables = [each for each in found if each is not None and each.form == "table"]
+    if tables and len(sources) > 1:
+        raise click.UsageError(
+            f"{printable(tables[0].path)} is a table of {tables[0].data_set.name}: take in tables "
+            "one at a time, and without folders."
+        )
+    if not tables and asked.subset is not None:
+        raise click.UsageError(
+            "--subset is for FMA's table of features; of its audio, name the folder that is wanted "
+            "(fma_small)."
+        )
+    return tables[0] if tables else None
+
+
+def ingest_data_set(
+    app: App,
+    found: "Found",
+    asked: Asked,
+    *,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Take in the table of a data set.
+
+    Args:
+        app: The command line.
+        found: The data set.
+        asked: What is said of it.
+        prune: Remove songs that it had at an earlier ingest and hasn't any more.
+        yes: Don't ask before that.
+        dry_run: Only show what it is, or what --prune would remove.
+        strict: Fail where a row was left out.
+        as_json: Print one document.
+    """
+    from kg.files import normal
+    from kg.sources.datasets import open_table
+
+    metadata = None if asked.metadata is None else normal(asked.metadata)
+    table = open_table(found, metadata=metadata, subset=asked.subset)
+    if dry_run and not prune:
+        _show(table, as_json=as_json)
+        return
+    confirm = None
+    if prune:
+        nothing = "No song's row is gone."
+        confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
+    with app.library() as library:
+        report = library.ingest_table(table, prune=confirm)
+    report_on_table(app, report, as_json=as_json, strict=strict)
+
+
+def _show(table: "SourceTable", *, as_json: bool) -> None:
+    """What a data set holds, read to its end."""
+    from cli.output import print_json, print_table
+
+    genres: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    left_out: list[LeftOut] = []
+    songs = known = 0
+    for batch in table.batches():
+        songs += len(batch.songs)
+        left_out += batch.left_out
+        for song in batch.songs:
+            genres.update(song.genres)
+            splits.update([song.split] if song.split else [])
+            known += song.artist is not None
+    families = {family: len(columns) for family, columns in table.families.items()}
+    if as_json:
+        print_json(
+            {
+                "name": table.name,
+                "songs": songs,
+                "families": families,
+                "genres": dict(genres.most_common()),
+                "splits": dict(splits),
+                "artists_known": known,
+                "genres_in_tree": len(table.parents),
+                "left_out": [asdict(row) for row in left_out],
+                "remarks": list(table.remarks),
+            }
+        )
+        return
+    named = ", ".join(f"{name} {count:,}" for name, count in genres.most_common(GENRES))
+    more = f", {len(genres) - GENRES:,} more" if len(genres) > GENRES else ""
+    rows = [
+        ("songs", f"{songs:,}"),
+        ("  of known artists", f"{known:,}"),
+        ("genres", f"{len(genres):,}: {named}{more}" if genres else "none"),
+        *([("genres in its tree", f"{len(table.parents):,}")] if table.parents else []),
+        *([("sides", ", ".join(f"{k} {v:,}" for k, v in splits.items()))] if splits else []),
+        *((f"features {family}", f"{width:,}") for family, width in families.items()),
+        *([("rows left out", f"{len(left_out):,}")] if left_out else []),
+    ]
+    print_table(["", ""], rows, title=f"Data set {table.name}", header=False)
+    for remark in table.remarks:
+        click.echo(printable(remark))

@@ -1,0 +1,67 @@
+"""`kg ingest` of data sets."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Kg
+from tests.sources import published
+
+
+def test_commands(kg: Kg, tmp_path: Path) -> None:
+    tree = published.msd_tree(tmp_path / "data")
+    lines = [f"{published.TRACKS[0]}\tRock\tPop", f"{published.TRACKS[1]}\tJazz"]
+    genres = published.msd_genres(tmp_path / "msd_tagtraum_cd1.cls", lines)
+    (tree / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    dry = kg("ingest", tree, "--metadata", genres, "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    assert "Data set msd" in dry.out
+    assert "3: Rock 1, Pop 1, Jazz 1" in dry.out
+    told = json.loads(kg("ingest", tree, "--metadata", genres, "--dry-run", "--json").out)
+    assert (told["songs"], told["families"]["timbre"]) == (3, 90)
+    assert [row["row"] for row in told["left_out"]] == ["cut.h5"]
+    done = kg("ingest", tree, "--metadata", genres)
+    assert done.code == 0
+    assert "Ingested msd" in done.out
+    assert "cut.h5" in done.err
+    assert "Genres are those of msd_tagtraum_cd1.cls." in done.err
+    assert kg("ingest", tree, "--metadata", genres, "--strict").code == 1
+    next(tree.rglob(f"{published.TRACKS[2]}.h5")).unlink()
+    assert kg("ingest", tree, "--metadata", genres, "--prune", "--yes").code == 0
+    assert kg("query", "MATCH (s:Song) RETURN count(*) AS n", "--csv").out.split() == ["n", "2"]
+
+
+def test_wrong_usage(run: Kg, tmp_path: Path) -> None:
+    home = ("--home", tmp_path / "home")
+    clips = published.audioset(tmp_path / "audioset")
+    fma = published.fma_audio(tmp_path / "fma_small")
+    other = published.gtzan_table(tmp_path / "features.csv")
+    for arguments, said in (
+        ((clips, other), "is a table of audioset: take in tables one at a time"),
+        ((clips, "--workers", "2"), "--workers isn't for a data set"),
+        ((clips, "--subset", "small"), "--subset isn't for audioset"),
+        ((clips, "--metadata", clips), "--metadata isn't for audioset"),
+        ((fma, "--subset", "small"), "--subset is for FMA's table"),
+        ((fma,), "tracks.csv isn't there"),
+        ((other, "--source", "msd"), "neither HDF5 nor the table"),
+        ((other, "--source", "spotify"), "'spotify' is not one of"),
+        ((tmp_path / "nowhere.h5",), "There is no folder or file called"),
+        ((tmp_path, "--source", "table"), "can't be used"),
+        ((other, clips, "--source", "table"), "one at a time"),
+        ((tmp_path / "nowhere", "--source", "fma"), "There is no folder or file called"),
+    ):
+        printed = run(*home, "ingest", *arguments)
+        assert printed.code == 2, arguments
+        assert said in " ".join(printed.err.split()), arguments
+        assert printed.out == ""
+
+
+def test_columns_make_it_any_table(run: Kg, tmp_path: Path) -> None:
+    names = [f"blues.{n:05d}.wav" for n in range(30)] + [f"jazz.{n:05d}.wav" for n in range(30)]
+    table = published.gtzan_table(tmp_path / "features.csv", names)
+    home = ("--home", tmp_path / "home")
+    for arguments in (("--features", "mfcc*"), ("--source", "table")):
+        dry = run(*home, "ingest", table, *arguments, "--dry-run", "--json")
+        assert dry.code == 0, dry.err
+        assert json.loads(dry.out)["form"].startswith("CSV")
+    dry = run(*home, "ingest", table, "--dry-run", "--json")
+    assert json.loads(dry.out)["name"] == "gtzan"
