@@ -9,6 +9,7 @@ from cli.options import App, json_option, pass_app
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.files import TreeFile
     from kg.genres.listing import GenreList, GenreRow
     from kg.graph.tree import TreeReport
 
@@ -60,6 +61,14 @@ def genres(app: App, file: Path | None, replace: bool, as_json: bool) -> None:
     if as_json:
         print_json(report)
     else:
+        print_tree_report(app, report)
+
+
+def write_tree(app: App, tree: "TreeFile", *, as_json: bool) -> None:
+    """Give the library a genre tree, and say what that came to."""
+    with app.library() as library:
+        report = library.write_genre_tree(tree)
+    if not as_json:
         print_tree_report(app, report)
 
 

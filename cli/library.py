@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from cli.datasets import Asked, data_set_options, ingest_data_set, table_of_data_set
-from cli.genres import print_tree_report
+from cli.genres import print_tree_report, write_tree
 from cli.learning import RULES, UNCALIBRATED
 from cli.listening import (
     embedding_option,
@@ -25,7 +25,6 @@ from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, ta
 if TYPE_CHECKING:
     from kg.ageing import Ageing
     from kg.excerpt import Excerpt
-    from kg.genres.files import TreeFile
     from kg.graph.rows import Counts
     from kg.intake import IngestReport
     from kg.sources.folder import GenresFrom
@@ -34,15 +33,8 @@ if TYPE_CHECKING:
 # Genres named in a remark; the graph knows them all.
 NAMED = 12
 _OF_TABLES = (
-    "sources",
-    "source",
-    "families",
-    "genre_tree",
-    "prune",
-    "yes",
-    "dry_run",
-    "strict",
-    "as_json",
+    *("sources", "source", "families", "genre_tree"),
+    *("prune", "yes", "dry_run", "strict", "as_json"),
     *TABLE_ONLY,
 )
 # Relationships that are named where there are any.
@@ -51,6 +43,8 @@ _OF_DATA_SETS = (
     *("sources", "source", "metadata", "subset", "genre_tree"),
     *("prune", "yes", "dry_run", "strict", "as_json"),
 )
+# Relationships that are named where there are any.
+_SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
 GENRE_WORDS = {
     "folder": "the folders' names",
     "tag": "the files' tags",
@@ -217,8 +211,8 @@ def ingest(
             strict=strict,
             as_json=as_json,
         )
-        if not dry_run:
-            _write_tree(app, tree, as_json=as_json)
+        if tree is not None and not dry_run:
+            write_tree(app, tree, as_json=as_json)
         return
     table = None
     if data_set.source != "audio":
@@ -239,8 +233,8 @@ def ingest(
             strict=strict,
             as_json=as_json,
         )
-        if not dry_run:
-            _write_tree(app, tree, as_json=as_json)
+        if tree is not None and not dry_run:
+            write_tree(app, tree, as_json=as_json)
         return
     if not sources:
         raise click.UsageError(
@@ -308,16 +302,6 @@ def ingest(
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
     if strict and report.rejected:
         raise click.exceptions.Exit(1)
-
-
-def _write_tree(app: App, tree: "TreeFile | None", *, as_json: bool) -> None:
-    """Bring a genre tree of the user's own into a library, where there is one."""
-    if tree is None:
-        return
-    with app.library() as library:
-        report = library.write_genre_tree(tree)
-    if not as_json:
-        print_tree_report(app, report)
 
 
 def _print_ingested(report: "IngestReport", counts: "Counts") -> None:
