@@ -251,10 +251,10 @@ def test_each_epoch_scores_exactly_the_heads_it_hides(monkeypatch: pytest.Monkey
     scored: list[set[int]] = []
     messages, loss = MessageGraph.messages, LinkLoss.__call__
 
-    def spy_messages(graph: MessageGraph, mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
+    def spy_messages(graph: MessageGraph, mask: torch.Tensor | None = None, *rest):  # type: ignore[no-untyped-def]
         if mask is not None:
             hidden.append(set(mask.nonzero().flatten().tolist()))
-        return messages(graph, mask)
+        return messages(graph, mask, *rest)
 
     def spy_loss(self, model, h, heads, *rest):  # type: ignore[no-untyped-def]
         scored.append(set(heads.tolist()))
