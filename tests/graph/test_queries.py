@@ -12,7 +12,7 @@ def texts() -> list[str]:
         if name.isupper():
             listed = value.values() if isinstance(value, dict) else value
             found.extend([listed] if isinstance(listed, str) else listed)
-    return [text for text in found if " " in text]
+    return [text for text in found if isinstance(text, str) and " " in text]
 
 
 def test_labels_and_types_are_those_of_the_schema() -> None:
