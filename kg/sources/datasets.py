@@ -68,10 +68,14 @@ def find(path: Path, source: SourceKind = "auto") -> Found | None:
     """Which data set lies at a path; None: none that kg knows, or none was asked for.
 
     Raises:
-        WrongUsageError: the data set that `source` names isn't there.
+        WrongUsageError: `source` names a data set, and nothing is there.
     """
     if source in ("audio", "table"):
         return None
+    if not path.exists():
+        if source == "auto":  # what scans it says so
+            return None
+        raise WrongUsageError(f"There is no folder or file called {printable(path)}.")
     asked = [DATA_SETS[source]] if source in DATA_SETS else DATA_SETS.values()
     for data_set in asked:
         try:
@@ -82,8 +86,6 @@ def find(path: Path, source: SourceKind = "auto") -> Found | None:
             return Found(data_set, path, form)
     if source == "auto":
         return None
-    if not path.exists():
-        raise WrongUsageError(f"There is no folder or file called {printable(path)}.")
     # Its reader knows best what is missing; audio need not lie as it was published.
     data_set = DATA_SETS[source]
     audio = data_set.annotate is not None and path.is_dir()

@@ -44,6 +44,9 @@ def test_wrong_usage(run: Kg, tmp_path: Path) -> None:
         ((fma,), "tracks.csv isn't there"),
         ((other, "--source", "msd"), "neither HDF5 nor the table"),
         ((other, "--source", "spotify"), "'spotify' is not one of"),
+        ((tmp_path / "nowhere.h5",), "There is no folder or file called"),
+        ((tmp_path, "--source", "table"), "can't be used"),
+        ((other, clips, "--source", "table"), "one at a time"),
         ((tmp_path / "nowhere", "--source", "fma"), "There is no folder or file called"),
     ):
         printed = run(*home, "ingest", *arguments)
