@@ -56,25 +56,17 @@ def table_options(command: F) -> F:
     return decorated  # type: ignore[no-any-return]
 
 
-def table_among(sources: Sequence[str], *, whatever_called: bool = False) -> Path | None:
+def table_among(sources: Sequence[str]) -> Path | None:
     """The table that is to be taken in; None: these are folders and audio files.
 
-    Args:
-        sources: What was named.
-        whatever_called: Whether a file of any name is meant to be one.
-
     Raises:
-        click.UsageError: it isn't alone, or is a folder.
+        click.UsageError: it isn't alone.
     """
     from kg.files import expanded
     from kg.sources.table import is_table
 
     paths = [expanded(source) for source in sources]
-    if whatever_called and any(path.is_dir() for path in paths):
-        raise click.UsageError(
-            "--source table is for a file (CSV, TSV, Parquet, NPZ), not a folder."
-        )
-    tables = [path for path in paths if whatever_called or (is_table(path) and not path.is_dir())]
+    tables = [path for path in paths if is_table(path) and not path.is_dir()]
     if tables and len(paths) > 1:
         raise click.UsageError(
             f"{printable(tables[0])} is a table: take in tables one at a time, and without folders."

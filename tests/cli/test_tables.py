@@ -143,7 +143,7 @@ def test_it_asks_on_a_terminal(
     [
         (["features.csv", "music"], "is a table: take in tables one at a time"),
         (["features.csv", "more.csv"], "is a table: take in tables one at a time"),
-        ([".", "--source", "table"], "--source table is for a file"),
+        ([".", "--source", "table"], "can't be used: a folder, not a file"),
         (["features.csv", "--excerpt", "10"], "--excerpt is for folders: leave it out"),
         (["features.csv", "--workers", "2"], "--workers is for folders: leave it out"),
         (["features.csv", "--genres-from", "tag"], "--genres-from is for folders"),
