@@ -214,9 +214,11 @@ def ingest(
         if tree is not None and not dry_run:
             write_tree(app, tree, as_json=as_json)
         return
-    table = None
-    if data_set.source != "audio":
-        table = table_among(sources, whatever_called=data_set.source == "table")
+    table = None if data_set.source == "audio" else table_among(sources)
+    if table is None and data_set.source == "table":
+        if len(sources) != 1:
+            raise click.UsageError("--source table takes one table at a time.")
+        table = Path(sources[0])  # whatever it is called; its reader says where it is none
     if vectors is not None or (families and table is None):
         _ingest_vectors(app, sources, vectors, families, as_json=as_json)
         return
