@@ -194,7 +194,9 @@ def _print_training(report: "TrainReport") -> None:
             f"Ctrl-C ended it after {epochs}: epoch {best} was kept, and what it has to beat "
             "was left out."
         )
-    print_scores(report.scores, f"on the test songs: {report.question}")
+    if report.scores:
+        click.echo(f"Measured: {report.question}.")
+    print_scores(report.scores, "on the test songs")
     print_several(report.several, "several genres a song")
     for sentence in report.verdict:
         click.echo(sentence)

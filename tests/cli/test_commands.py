@@ -130,7 +130,7 @@ def test_training_says_what_the_graph_was_worth_and_models_are_kept(kg: Kg, musi
     assert "was measured on the test songs" in printed.out
     assert "so far: 2 models." in printed.out
     printed = kg("evaluate", "--seeds", "2", "--epochs", "3", "--hidden", "8", "--negatives", "2")
-    assert "2 fresh models, on 8 validation songs:" in printed.out
+    assert "A song by a new artist: 2 fresh models, on 8 validation songs:" in printed.out
     assert "± over seeds" in printed.out
     document = json.loads(
         kg("evaluate", "--seeds", "1", "--epochs", "3", "--on", "test", "--json").out
