@@ -74,8 +74,9 @@ def demo(app: App) -> None:
 
 def _play(app: App, home: Path, library: "Library") -> None:
     from cli.asking import query
+    from cli.ingesting import ingest
     from cli.learning import train
-    from cli.library import add, ingest
+    from cli.library import add
     from kg.audio.synth import GENRES, write_library, write_song
 
     music = home / "music"

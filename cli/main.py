@@ -18,9 +18,10 @@ from cli.demo import demo
 from cli.experiments import experiments
 from cli.explaining import explain, similar
 from cli.genres import genres
+from cli.ingesting import ingest
 from cli.inspecting import inspect
 from cli.learning import predict, train
-from cli.library import add, ingest, status
+from cli.library import add, status
 from cli.measuring import evaluate
 from cli.moving import dump, export, load, server
 from cli.options import App
