@@ -1,6 +1,7 @@
 """Fixtures: the two servers, emptied for every test, and the real data."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,10 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that
+    # tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     several = (getattr(config.option, "numprocesses", None) or 0) > 1
     if several and ENVIRONMENT.get("NEO4J_URI"):
         raise pytest.UsageError(
