@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kg.embeddings.tags import tag_names
 from kg.errors import NotReadyError
-from kg.genres.levels import at_level
+from kg.genres.levels import GIVEN, at_level
 from kg.graph import queries
 from kg.graph.literals import with_literals
 from kg.graph.lookup import find_song, read_song
@@ -325,8 +325,11 @@ def _facts(
     kinds: FeatureSet,
     genres: Sequence[str],
 ) -> _Facts:
+    # Where a song has one genre, "rock" is filed as rock and as no kind of it.
+    implied = bool(kept.judge.implied) or kept.level != GIVEN
+
     def around(relationship: str, keys: Sequence[str]) -> dict[str, GenresAround]:
-        return genres_around(store.connection, song.id, relationship, keys, genres)
+        return genres_around(store.connection, song.id, relationship, keys, genres, implied=implied)
 
     return _Facts(
         kept=kept,

@@ -99,9 +99,10 @@ def _units(rows: GraphRows, learned: Sequence[int]) -> list[list[int]]:
 
 
 def artists_genre(rows: GraphRows, truth: np.ndarray, asked: Rows) -> Scores:
-    """Score genres by how many of the artist's songs on the training side have them: [b, g].
+    """Score genres by the share of the artist's songs on the training side that have them: [b, g].
 
-    Of equals the one that more songs of the library have; these alone where the artist is new.
+    As log odds, so that a genre of more than half of the songs scores above 0. Of equals the one
+    that more songs of the library have comes first; these alone where the artist is new.
 
     Args:
         rows: The graph.
@@ -113,5 +114,9 @@ def artists_genre(rows: GraphRows, truth: np.ndarray, asked: Rows) -> Scores:
     counts = np.zeros((int(group.max()) + 1, truth.shape[1]))
     np.add.at(counts, group[learned], truth[learned])
     frequent = truth[learned].sum(axis=0)
-    found: Scores = counts[group[asked]] + frequent / (frequent.sum() + 1)
+    songs = np.bincount(group[learned], minlength=len(counts))
+    # The library counts as one more song: shares are neither 0 nor 1 for a genre that has songs.
+    share = (counts + frequent / (len(learned) + 1)) / (songs[:, None] + 1)
+    share = share[group[asked]].clip(1e-9, 1 - 1e-9)
+    found: Scores = np.log(share / (1 - share))
     return found

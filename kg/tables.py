@@ -20,7 +20,7 @@ from kg.graph.transactions import BATCH, batches
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
 from kg.removal import remove_songs
-from kg.sources.dataset import Batch, LeftOut, SourceTable
+from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id
 from kg.text import printable
 
 # Rows that a report names; of all others it says how many they are.
@@ -112,17 +112,19 @@ def gone_rows(store: GraphStore, table: SourceTable, progress: Progress = SILENT
     Raises:
         KgError: no row of it is a song, so that all would go.
     """
-    seen: set[str] = set()
+    seen, there = set[str](), set[str]()
     with progress.stage("Looking for rows that are gone", table.songs) as advance:
         for batch in table.batches():
             seen.update(song.id for song in batch.songs)
+            # A row that can't be read this time isn't gone.
+            there.update(row_id(table.name, row.row) for row in batch.left_out)
             advance(len(batch.songs))
     if not seen:
         raise KgError(
             f"No row of {printable(table.name)} is a song, so --prune removes nothing: look at "
             "that table, or name the songs to `kg forget`."
         )
-    return [id for id in store.rows_of(table.name) if id not in seen]
+    return [id for id in store.rows_of(table.name) if id not in seen and id not in there]
 
 
 def take_in(

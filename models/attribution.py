@@ -162,11 +162,36 @@ def _scored(
     """
     edges = sum(senders.numel() for senders in neighbours.values())
     scores = []
+    pieces = _pieces(model, neighbours, layers)
     at_once = max(1, EDGES_AT_ONCE // max(edges, 1))
     for some in torch.split(torch.arange(gone.size(0)), at_once):
-        left = {}
+        left: dict[EdgeType, Tensor] = {}
+        said: Tensor | None = None
         for edge_type, senders in neighbours.items():
             receivers, edge = (~gone[some][:, heard[edge_type]]).nonzero().unbind(1)
             left[edge_type] = torch.stack([senders[edge], receivers])
-        scores.append(model.score_new(features[some], left, layers))
+            if edge_type in pieces:
+                own = (~gone[some][:, heard[edge_type]]).float() @ pieces[edge_type]
+                said = own if said is None else said + own
+        scores.append(model.score_new(features[some], left, layers, said))
     return torch.cat(scores)
+
+
+def _pieces(
+    model: LinkModel,
+    neighbours: Mapping[EdgeType, Tensor],
+    layers: Sequence[Mapping[str, Tensor]],
+) -> dict[EdgeType, Tensor]:
+    """What each gathered neighbour adds to the mean of `kinship.joined`: [e, n_tail] by relation.
+
+    The mean of fewer would be another one: without the weaker of two that agree it is higher, and
+    the weaker one would seem to speak against what it speaks for.
+    """
+    found: dict[EdgeType, Tensor] = {}
+    for edge_type, senders in neighbours.items():
+        if edge_type[0] in model.shape.gathered:
+            said = layers[-1][edge_type[0]][senders]
+            speaking = int((said != 0).any(dim=1).sum())
+            if speaking:
+                found[edge_type] = said / speaking
+    return {edge_type: said / len(found) for edge_type, said in found.items()}

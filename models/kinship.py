@@ -94,9 +94,11 @@ class Kin:
             a = concentration[kind]
             share = (counts + a * prior) / (heads + a)[:, None]
             if self.multi_label:
-                found[kind] = torch.logit(share, 1e-6) - torch.logit(prior, 1e-6)
+                said = torch.logit(share, 1e-6) - torch.logit(prior, 1e-6)
             else:
-                found[kind] = share.log() - prior.log()
+                said = share.log() - prior.log()
+            # rounding must not make a node speak of which nothing is known
+            found[kind] = torch.where((heads > 0)[:, None], said, 0.0)
         return found
 
     def _prior(self) -> Tensor:

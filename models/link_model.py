@@ -179,6 +179,7 @@ class LinkModel(nn.Module):
         x: Tensor,
         neighbours: Mapping[EdgeType, Tensor],
         layers: Sequence[Mapping[str, Tensor]],
+        said: Tensor | None = None,
     ) -> Tensor:
         """Score heads the graph doesn't hold, from their neighbours' kept layer outputs.
 
@@ -187,6 +188,7 @@ class LinkModel(nn.Module):
             neighbours: {edge type that ends in the head type: [2, e]}, see
                 `RGCNEncoder.embed_new`.
             layers: kept layer outputs, from `training.layer_outputs`.
+            said: [m, n_tail] what the nodes say that they hang on (default: `kinship.joined`).
 
         Returns:
             [m, n_tail] scores.
@@ -209,18 +211,19 @@ class LinkModel(nn.Module):
             )
             z = self._smoothed(z, peers.mean(near), peers)
         scores: Tensor = self.decoder(z, 0, layers[-1][tail_type])
-        said = joined(
-            {
-                kind: (
-                    layers[-1][kind][senders],
-                    MeanAdjacency.from_edges(ends, len(senders), len(z)),
-                )
-                for (kind, _, _), edges in neighbours.items()
-                if kind in self.shape.gathered
-                for senders, local in [torch.unique(edges[0], return_inverse=True)]
-                for ends in [torch.stack([local, edges[1]])]
-            }
-        )
+        if said is None:
+            said = joined(
+                {
+                    kind: (
+                        layers[-1][kind][senders],
+                        MeanAdjacency.from_edges(ends, len(senders), len(z)),
+                    )
+                    for (kind, _, _), edges in neighbours.items()
+                    if kind in self.shape.gathered
+                    for senders, local in [torch.unique(edges[0], return_inverse=True)]
+                    for ends in [torch.stack([local, edges[1]])]
+                }
+            )
         return scores if said is None else scores + self.kinship * said
 
     def concentrations(self) -> dict[str, float]:

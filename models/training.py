@@ -58,8 +58,8 @@ class TrainConfig:
         smoothing: share of a head's embedding that comes from its neighbours' when it is scored
             (see `LinkModel`); chosen among `SMOOTHINGS` where there is enough to validate on.
         kinship: how much the nodes that a head hangs on and that are the means of others say when
-            it is scored (see `models.kinship`). 1 is what Bayes' rule gives for features that are
-            as sure as they may be; a net is surer, so that others must speak up.
+            it is scored (see `models.kinship`). 1 is what Bayes' rule gives; more makes scores
+            surer than they may be, where a node's heads aren't all alike.
         hidden_share: share of the training heads that is hidden and scored each epoch.
         deaf_share: share of the heads that hear nothing, in an epoch, of nodes that are the means
             of others: a model must know heads that hang on none.
@@ -78,7 +78,7 @@ class TrainConfig:
     smoothing: float = 0.5
     hidden_share: float = 0.9
     deaf_share: float = 0.5
-    kinship: float = 2.0
+    kinship: float = 1.0
     negatives: Negatives = "all"
     drawn_by: DrawnBy = "uniform"
     balance: float = 0.5

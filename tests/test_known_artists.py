@@ -104,6 +104,16 @@ def test_the_obvious_baseline() -> None:
     np.testing.assert_array_equal(scores[1], scores[2])
 
 
+def test_the_obvious_baseline_says_genres_that_most_songs_of_the_artist_have() -> None:
+    truth = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]], dtype=bool)
+    rows = graph(5)
+    sides = ["train", "train", "train", "test", "train"]
+    rows = replace(rows, songs=replace(rows.songs, splits=sides, artists=["A"] * 4 + ["B"]))
+    scores = artists_genre(rows, truth, np.array([3]))
+    assert (scores > 0).tolist() == [[True, True, False]]
+    assert scores[0].argsort()[::-1].tolist() == [0, 1, 2]
+
+
 def made_up(count: int = 20) -> list[NewSong]:
     """Artists who play one genre each, on two albums of three songs; how it sounds is chance."""
     songs = []
@@ -165,6 +175,7 @@ def test_a_new_song_by_a_known_artist_and_why(store: GraphStore, tmp_path: Path)
     said = f"by {first.artist}, 5 of whose 5 other songs are {first.genres[0]}"
     assert words["BY"].words == said
     assert words["BY"].contribution > 0
+    assert words["ON"].contribution > 0
     assert words["ON"].words.startswith("on the album Album ")
     assert words["ON"].words.endswith(f", 2 of whose 2 other songs are {first.genres[0]}")
 

@@ -682,7 +682,7 @@ GENRES_AROUND: Final = {
 UNWIND $keys AS key
 MATCH {around}-[:IN_GENRE]->(own:Genre)
 MATCH (own)-[:SUBGENRE_OF*0..]->(g:Genre)
-WHERE o.id <> $song AND g.name IN $genres
+WHERE o.id <> $song AND g.name IN $genres AND ($implied OR own.name = g.name)
 RETURN key, g.name AS genre, count(DISTINCT o) AS songs
 """
     for type, around in _AROUND.items()

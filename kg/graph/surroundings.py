@@ -130,7 +130,13 @@ def read_known(connection: Connection, ids: Collection[str]) -> dict[str, Known]
 
 
 def genres_around(
-    connection: Connection, song: str, relationship: str, keys: Sequence[str], genres: Sequence[str]
+    connection: Connection,
+    song: str,
+    relationship: str,
+    keys: Sequence[str],
+    genres: Sequence[str],
+    *,
+    implied: bool,
 ) -> dict[str, GenresAround]:
     """How many songs of some genres are around clusters, tags, artists and the like, by keys.
 
@@ -140,6 +146,7 @@ def genres_around(
         relationship: HAS_FEATURE, HAS_TAG, BY, ON or CONTAINS.
         keys: Of the nodes at its other end.
         genres: Names of the genres.
+        implied: Whether a song of a genre counts as one of those above it, too.
     """
     labelled = read_rows(
         connection, queries.LABELLED_AROUND[relationship], keys=list(keys), song=song
@@ -152,6 +159,7 @@ def genres_around(
         keys=list(keys),
         song=song,
         genres=list(genres),
+        implied=implied,
     ):
         of_genre[row["key"]][row["genre"]] = row["songs"]
     return {key: GenresAround(songs.get(key, 0), counts) for key, counts in of_genre.items()}

@@ -69,9 +69,15 @@ class _Tree:
 def recognise(path: Path) -> Form | None:
     """Whether clips with embeddings over time lie at a path."""
     try:
-        archive, _ = _files(path)
+        archive, table = _files(path)
         with _opened(archive) as (zipped, size):
-            _embeddings(zipped, size)
+            embeddings = _embeddings(zipped, size)
+            others = {each.name.lower() for each in _arrays(zipped, size)} - {
+                embeddings.name.lower()
+            }
+            # Any other array would be lost: that is a table, whose own reader takes all of it.
+            if others - {*_IDS, *_LABELS} or not (table or others):
+                return None
     except WrongUsageError:
         return None
     return "table"

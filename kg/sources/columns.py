@@ -22,6 +22,8 @@ FEW: Final = 256  # different numbers that are remembered
 _MANY: Final = 10_000  # different texts that are counted
 _ODD: Final = 0.05  # of a column of numbers, cells that may hold something else
 _DIGITS: Final = 12  # of a number, so many are shown as they are
+_EXACT: Final = 2.0**53  # above, doubles pass over whole numbers
+_LONG: Final = 15  # digits, which such numbers have more of
 _SURE: Final = 200  # cells that tell numbers from text
 
 
@@ -281,6 +283,8 @@ class _Look:
         self.endless += int(endless.sum())
         whole = numbers.values[np.isfinite(numbers.values)]
         if len(whole):
+            if self.distinct is not None and np.abs(whole).max() > _EXACT:
+                self._add_long(column)
             if self.commas and not numbers.commas:
                 self.points = self.points or bool((whole != np.trunc(whole)).any())
             self._note(whole, gap=bool(bad or numbers.missing.any() or endless.any()))
@@ -288,6 +292,15 @@ class _Look:
                 first = int(np.argmax(np.isfinite(numbers.values)))
                 self.example = shortened(_shown(column[first].as_py()))
         return True
+
+    def _add_long(self, column: "pa.Array") -> None:
+        """Count whole numbers that doubles can't tell apart by their digits: ids of 64 bits."""
+        from pandas.util import hash_array
+
+        texts = as_texts(column).drop_null().to_pylist()
+        long = np.array([each for each in texts if len(each) > _LONG], object)
+        if self.distinct is not None and len(long):
+            self.distinct.add(hash_array(long, categorize=False))
 
     def _not_numbers(self, column: "pa.Array", bad: NDArray[np.bool_], at: int) -> str:
         row = int(np.argmax(bad))
@@ -303,7 +316,8 @@ class _Look:
             values = np.unique(np.concatenate([self.values, np.unique(whole)]))
             self.values = values if len(values) <= FEW else None
         if self.distinct is not None:
-            self.distinct.add(whole.view(np.uint64))
+            exact = whole[np.abs(whole) <= _EXACT]
+            self.distinct.add(exact.view(np.uint64))
         if self.sequence:
             steps = np.diff(whole, prepend=whole[0] - 1 if self.last is None else self.last)
             self.sequence = not gap and bool((steps == 1).all())

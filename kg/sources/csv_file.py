@@ -70,7 +70,6 @@ def read_columns(
     """
     import pandas as pd
 
-    wanted = sorted({*texts.values(), *numbers})
     kinds = dict.fromkeys(texts.values(), str)
     missing: Any = dict.fromkeys(numbers, _MISSING)
     try:
@@ -80,7 +79,7 @@ def read_columns(
                 stream,
                 header=None,
                 skiprows=headers,
-                usecols=wanted,
+                # All columns: with some only, pandas takes rows that have a cell too many.
                 dtype=kinds,
                 keep_default_na=False,
                 na_values=missing,

@@ -34,6 +34,7 @@ _LISTENERS: Final = frozenset(
 # A `key` may be that of the music.
 _NUMBERINGS: Final = frozenset(NAMES["id"]) - {"key", "keys"} | {"rowid", "row", "nr", "no"}
 
+_CODE = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _CATEGORIES: Final = 24  # whole numbers of fewer kinds, each often, are codes
 _OFTEN: Final = 20
 _LEAST_PRESENT: Final = 0.05
@@ -148,7 +149,7 @@ def _feature_called(columns: Mapping[str, Column], name: str, family: str) -> Fe
             return None
         return Feature(name, "number", family, (name,), (), column.comma)
     source, _, code = name.rpartition("=")
-    if source in columns and columns[source].kind in ("number", "empty"):
+    if _CODE.fullmatch(code) and source in columns and columns[source].kind in ("number", "empty"):
         return Feature(source, "code", family, (name,), (float(code),), columns[source].comma)
     source, _, _ = name.rpartition("_")
     if source in columns and columns[source].kind == "list":
@@ -208,6 +209,8 @@ def _suspicious(column: Column) -> str:
     """Why a column of numbers is no feature unless a user says so: what it tells isn't sound."""
     plain = plain_name(column.name)
     lower = column.name.lower()
+    if plain in NAMES["split"] or re.fullmatch(r"is(train|valid|val|test)(ing|ation)?", plain):
+        return "says on which side songs are, not how they sound"
     if plain in _LABELS or "genre" in plain:
         return "says what the songs are, which is what is to be learned"
     if column.kind == "number" and column.sequence:

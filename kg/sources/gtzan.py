@@ -55,7 +55,7 @@ def recognise(path: Path) -> Form | None:
     if _lacking(header) or not first:
         return None
     row = dict(zip(header, first[0], strict=False))
-    return "table" if gtzan.clip(row["filename"]) else None
+    return "table" if gtzan.clip(row.get("filename")) else None
 
 
 def open_table(path: Path) -> SourceTable:

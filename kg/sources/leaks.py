@@ -87,7 +87,7 @@ def _says_one(
             by_genre[genre] += count
             both[place, genre] += count
     for (place, genre), count in both.items():
-        alone = count == by_value[place] == by_genre[genre]
+        alone = count >= _NEARLY * max(by_value[place], by_genre[genre])
         if alone and count >= _OFTEN and total - count >= _OFTEN:
             return genre
     return None

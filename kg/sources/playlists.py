@@ -346,7 +346,7 @@ def _names(shown: str, artist: str) -> tuple[tuple[str, str], ...]:
 def _read_slice(path: Path, raw: bytes) -> Iterator[Playlist]:
     try:
         document = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KgError(f"{printable(path)} is no JSON ({error}): get the slice again.") from error
     listed = document.get("playlists") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -379,12 +379,12 @@ def _of_slice(path: Path, number: int, said: Any) -> Playlist:
 
 
 def _track(said: Mapping[str, Any]) -> Entry:
-    artist, title = said.get("artist_name") or "", said.get("track_name") or ""
+    artist, title = str(said.get("artist_name") or ""), str(said.get("track_name") or "")
     duration = said.get("duration_ms")
     return Entry(
         f"{artist} - {title}",
         key=str(said.get("track_uri") or ""),
         names=((artist, title),) if artist and title else (),
-        album=said.get("album_name") or None,
+        album=str(said.get("album_name") or "") or None,
         duration=None if duration is None else float(duration) / 1000,
     )

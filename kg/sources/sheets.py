@@ -45,6 +45,7 @@ _ROWS: Final = 1 << 16  # rows at once, at most
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LINES: Final = 1000  # line breaks in one cell: no title or lyrics are that long
 _CLOSE: Final = 'close it, or write "" for a quotation mark within quotation marks'
+_BLANK_LINE = re.compile(r"[ \t]*(\r\n|\r|\n)")
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -185,8 +186,12 @@ def _of_csv(path: Path, stream: QuietFile, before: tuple[int, int]) -> Sheet:
     if head.lower().startswith("sep=") and len(head) > 4:  # Excel's own line
         separator = head[4]
         head, skipped = head.partition("\n")[2], 1
+    while (rest := _BLANK_LINE.match(head)) is not None:
+        head, skipped = head[rest.end() :], skipped + 1
     separator = separator or _separator(head, path.suffix.lower(), whole=before[0] <= _HEAD)
-    given = next((row for row in csv.reader(io.StringIO(head), delimiter=separator) if row), [])
+    given = next(
+        (row for row in csv.reader(io.StringIO(head, newline=""), delimiter=separator) if row), []
+    )
     names = tuple(name.strip() or f"column {n}" for n, name in enumerate(given, start=1))
     if sum(bool(_NUMBER.fullmatch(name)) for name in given) > len(given) / 2:
         raise UnfitError(
@@ -249,7 +254,9 @@ def _separator(head: str, suffix: str, *, whole: bool) -> str:
     found: list[tuple[float, int, bool, str]] = []
     for separator in _SEPARATORS:
         try:
-            rows = [row for row in csv.reader(io.StringIO(head), delimiter=separator) if row]
+            rows = [
+                row for row in csv.reader(io.StringIO(head, newline=""), delimiter=separator) if row
+            ]
         except csv.Error:
             continue
         rows = rows if whole or len(rows) < 3 else rows[:-1]  # the last is cut
@@ -281,7 +288,12 @@ def _csv_rows(
     ragged: list[Ragged] = []
     places = [str(place) for place in range(len(names))]  # names may be written in odd ways
 
+    swallowed: list[int] = []
+
     def pass_over(row: Any) -> str:
+        _, *lines = (row.text or "").rstrip("\n").split("\n")
+        if 2 * sum(line.count(separator) == len(names) - 1 for line in lines) > len(lines):
+            swallowed.append(len(lines))
         ragged.append(Ragged(row.number, shortened(row.text), row.actual_columns))
         return "skip"
 
@@ -304,6 +316,8 @@ def _csv_rows(
         )
         at, passed = 0, list[Ragged]()
         while (batch := _next(reader)) is not None:
+            if swallowed:
+                raise _never_closed(at, swallowed[0])
             passed, ragged[:] = list(ragged), []
             columns = [batch.column(place) for place in wanted]
             _require_closed(columns, at, names, wanted, separator)
@@ -330,6 +344,12 @@ def _csv_rows(
         ) from error
     except UnicodeError as error:
         raise damaged_file("text") from error
+
+
+def _never_closed(at: int, lines: int) -> UnfitError:
+    return UnfitError(
+        f"a quotation mark after row {at:,} is never closed, or {lines:,} lines later", _CLOSE
+    )
 
 
 def _next(reader: Any) -> "pa.RecordBatch | None":

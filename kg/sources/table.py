@@ -19,7 +19,7 @@ from kg.files import normal
 from kg.progress import SILENT, Advance, Progress
 from kg.records import SongRecord
 from kg.schema import SPLITS
-from kg.sources.columns import Survey, survey
+from kg.sources.columns import Column, Survey, survey
 from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id
 from kg.sources.feature_columns import Feature, codes_in_words
 from kg.sources.layout import Asked, Layout, lay_out, missing_in_words
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _REPEATED: Final = 0.05  # of the rows, so many may repeat an id: with more it is none
+_CODES: Final = 256  # different numbers in lists that may be labels
+_WIDEST: Final = 1_000  # numbers a list, above which nobody's labels are
 _FEW: Final = 3  # names in a sentence
 
 RAGGED: Final = "it has more or fewer cells than the header"
@@ -345,6 +347,16 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         for one in layout.features
         if one.kind != "list" and found.columns[one.column].values is not None
     }
+    # Lists of a few whole numbers, as one-hot labels are: each place is a column here.
+    lists = {
+        one.column: len(one.names)
+        for one in layout.features
+        if one.kind == "list" and _few_whole(found.columns[one.column])
+    }
+    for name, width in lists.items():
+        bounds = found.columns[name]
+        values = tuple(float(v) for v in range(int(bounds.low), int(bounds.high) + 1))
+        few |= {f"{name}\0{n}": values for n in range(width)}
     tellers = GenreTellers(few if "genre" in layout.roles else {})
     artists = _Sides()
     genres, sides = _Counted(), _Counted()
@@ -367,7 +379,16 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         genres.add(told)
         if tellers.columns:
             by_name = dict(zip(names, rows.columns, strict=True))
-            tellers.add({name: as_numbers(by_name[name]).values for name in tellers.columns}, told)
+            said = {name: as_numbers(by_name[name]).values for name in few if "\0" not in name}
+            at = 0
+            for one in layout.features:
+                if one.column in lists:
+                    said |= {
+                        f"{one.column}\0{n}": cells.x[:, at + n].astype(np.float64)
+                        for n in range(len(one.names))
+                    }
+                at += len(one.names)
+            tellers.add(said, told)
         if "split" in layout.roles:
             here = [split_of(cell or "") for cell in cells.texts["split"].to_pylist()]
             sides.add([(side,) if side else () for side in here])
@@ -383,7 +404,7 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         repeated=repeated,
         first=first,
         same=content[repeated] == content[first],
-        leaks=tellers.found(),
+        leaks={name.partition("\0")[0]: why for name, why in tellers.found().items()},
         genres=genres.of(alone),
         splits=sides.of(alone),
         astray=artists.astray(),
@@ -391,6 +412,11 @@ def _look_through(sheet: Sheet, layout: Layout, found: Survey, advance: Advance)
         empty=empty,
         copies=int(alone.sum()) - len(np.unique(feature[alone])),
     )
+
+
+def _few_whole(column: Column) -> bool:
+    """Whether a column of lists holds few different whole numbers, as labels do."""
+    return column.integers and 0 < column.high - column.low < _CODES and column.width <= _WIDEST
 
 
 class _Counted:
