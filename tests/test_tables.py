@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kg import Library
 from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.graph.transactions import run
 from kg.hetero import load_hetero
 from kg.learning import TrainOptions
 from kg.records import FeatureSet, SongRecord
@@ -155,6 +156,34 @@ def test_rows_that_change_and_more_tables(bare: Library) -> None:
     with pytest.raises(WrongUsageError, match="goes in a circle"):
         library.ingest_table(circle)
     assert everything(library) == before
+
+
+def as_form_2(library: Library) -> None:
+    """The graph as it was before artists and albums were nodes, and migrated."""
+    for text in ("MATCH (a:Artist) DETACH DELETE a", "MATCH (k:KgSchema) SET k.version = 2"):
+        library.connection.write(run, text)
+    library.store.prepare()
+
+
+def test_songs_from_before_there_were_artists_get_theirs(bare: Library) -> None:
+    library = bare
+    songs, x = made_up(24)
+    library.ingest_table(table_of(songs, x))
+    by = counted(library, "(:Song)-[:BY]->(:Artist)")
+    assert by == 24
+    library.train(QUICK)
+    lacking = "Artists and albums of songs are not in the graph yet: run `kg train`."
+    mends = (lambda: library.ingest_table(table_of(songs, x)), lambda: library.train(QUICK))
+    for mend in mends:
+        as_form_2(library)
+        assert counted(library, "(:Song)-[:BY]->(:Artist)") == 0
+        assert lacking in library.status().stale
+        mend()
+        assert counted(library, "(:Song)-[:BY]->(:Artist)") == by
+        assert lacking not in library.status().stale
+    # What was just learned has heard them.
+    assert "artist" in library.hetero_with_ids()[1].further
+    assert library.status().stale == []
 
 
 def _kinds(library: Library) -> FeatureSet:

@@ -286,13 +286,13 @@ ALL_CREDITED: Final = "MATCH (f:FeatureSpace) REMOVE f.uncredited"
 SONGS_TO_CREDIT: Final = """
 MATCH (s:Song)
 WHERE s.artist IS NOT NULL OR s.albumArtist IS NOT NULL
-RETURN s.id AS id, s.artist AS artist, s.albumArtist AS albumArtist, s.album AS album
+RETURN s.id AS id
 """
 CREDITS_THERE: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
-RETURN s.id AS id, [(s)-[:BY]->(a:Artist) | a.id] AS by_artist,
-       [(s)-[:ON]->(a:Album) | a.id] AS on_album
+RETURN s.id AS id, s.artist AS artist, s.albumArtist AS albumArtist, s.album AS album,
+       [(s)-[:BY]->(a:Artist) | a.id] AS by_artist, [(s)-[:ON]->(a:Album) | a.id] AS on_album
 """
 
 # --- what networks hear ------------------------------------------------------------------------

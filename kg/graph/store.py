@@ -140,23 +140,27 @@ class GraphStore:
 
     def credit_songs(self, progress: Progress = SILENT) -> None:
         """Give songs from before there were artists and albums theirs; once in a graph's life."""
-        if not self._count(queries.UNCREDITED):
+        if not self.uncredited():
             return
 
-        def work(tx: neo4j.ManagedTransaction, batch: list[SongRecord]) -> None:
-            ids = [record.id for record in batch]
+        def work(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
             there = fetch(tx, queries.CREDITS_THERE, {"ids": ids})
+            songs = [_credited(row) for row in there]
             for kind in writing.CREDITED:
                 linked = {row["id"]: row[kind.column] for row in there}
-                own = [(r.id, kind.of(r)) for r in batch if r.id in linked]
-                writing.write_credits(tx, kind, own, linked)
+                writing.write_credits(tx, kind, [(s.id, kind.of(s)) for s in songs], linked)
 
-        rows = self._read(queries.SONGS_TO_CREDIT)
-        with progress.stage("Naming artists and albums", len(rows)) as advance:
-            for batch in batches(rows):
-                self.connection.write(work, [_credited(row) for row in batch])
+        # Of a million songs the ids fit in memory, and their names come batch by batch.
+        ids = reading.read_ids(self.connection, queries.SONGS_TO_CREDIT)
+        with progress.stage("Naming artists and albums", len(ids)) as advance:
+            for batch in batches(ids):
+                self.connection.write(work, batch)
                 advance(len(batch))
         self._write(queries.ALL_CREDITED)
+
+    def uncredited(self) -> bool:
+        """Whether there are songs from before artists and albums were nodes."""
+        return self._count(queries.UNCREDITED) > 0
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of these songs are in the graph: id to title (or path, or id)."""
