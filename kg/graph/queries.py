@@ -215,7 +215,11 @@ RETURN s.id AS id, s.title AS title, s.artist AS artist, s.albumArtist AS albumA
        s.album AS album, s.duration AS duration, coalesce(s.paths, [s.path]) AS paths,
        s.sourceKey AS key
 """
-PLAYLISTS_THERE: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) RETURN p.id AS id"
+PLAYLISTS_THERE: Final = """
+UNWIND $ids AS id
+MATCH (p:Playlist {id: id})
+RETURN p.id AS id, p.name AS name, [(p)-[:CONTAINS]->(s:Song) | s.id] AS songs
+"""
 MERGE_PLAYLISTS: Final = """
 UNWIND $rows AS row
 MERGE (p:Playlist {id: row.id})
@@ -280,6 +284,12 @@ CREATE (s)-[:{type}]->(a)
 RETURN count(*) AS n
 """
     for type in ("BY", "ON")
+}
+# Counted, so that a model whose predictions were made before can be told at no cost.
+COUNT_CHANGE: Final = {
+    node: f"MATCH (f:FeatureSpace) SET f.{node}Changes = coalesce(f.{node}Changes, 0) + 1"
+    for node, each in FURTHER.items()
+    if each.gathered
 }
 UNCREDITED: Final = "MATCH (f:FeatureSpace {uncredited: true}) RETURN count(f) AS n"
 ALL_CREDITED: Final = "MATCH (f:FeatureSpace) REMOVE f.uncredited"
