@@ -248,6 +248,7 @@ def predict(app: App, new: bool, as_json: bool) -> None:
       kg predict --new
     """
     from cli.output import print_json
+    from kg.saved_models import ANOTHER_TREE
 
     with app.library() as library:
         report = library.predict_new() if new else library.predict()
@@ -261,5 +262,7 @@ def predict(app: App, new: bool, as_json: bool) -> None:
     click.echo(f"Model {report.model.id} predicted genres for {songs}.")
     if not new and report.rebuilt_since:
         app.remark(REBUILT)
+    if report.another_tree:
+        app.remark(ANOTHER_TREE)
     if not report.calibrated:
         app.remark(UNCALIBRATED)

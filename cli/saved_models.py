@@ -75,6 +75,7 @@ def use(app: App, model: str, as_json: bool) -> None:
       kg models use 3fa2
     """
     from cli.output import print_json
+    from kg.saved_models import ANOTHER_TREE
 
     with app.library() as library:
         report = library.use_model(model)
@@ -84,6 +85,8 @@ def use(app: App, model: str, as_json: bool) -> None:
         click.echo(f"Model {report.model.id} predicted genres for {report.predicted} songs.")
         if report.rebuilt_since:
             app.remark(REBUILT)
+        if report.another_tree:
+            app.remark(ANOTHER_TREE)
 
 
 @models.command()

@@ -8,7 +8,7 @@ from kg.graph.transactions import batches
 from kg.guessing import NewSongs
 from kg.learning import PredictReport
 from kg.progress import SILENT, Progress
-from kg.saved_models import latest_model, none_in_use
+from kg.saved_models import latest_model, learned_another_tree, none_in_use
 from kg.schema import FURTHER
 
 
@@ -68,5 +68,9 @@ def predict_new(
                 predicted += len(told)
                 advance(len(batch))
     return PredictReport(
-        model, predicted, rebuilt_since=model.build != build, calibrated=guesser.calibrated
+        model,
+        predicted,
+        rebuilt_since=model.build != build,
+        calibrated=guesser.calibrated,
+        another_tree=learned_another_tree(model, store.tree),
     )

@@ -33,6 +33,7 @@ from kg.saved_models import (
     OLD_SONGS,
     OLD_TAGS,
     Kept,
+    changes_heard,
     check_writable,
     description,
     graph_rows,
@@ -40,6 +41,7 @@ from kg.saved_models import (
     known_nodes,
     label_fingerprint,
     latest_model,
+    learned_another_tree,
     level_of,
     load_checkpoint,
     misfit,
@@ -177,12 +179,21 @@ class TrainReport:
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """What writing back came to; probabilities of an older model aren't `calibrated`."""
+    """What writing back came to.
+
+    Attributes:
+        model: Whose predictions they are.
+        predicted: Songs that got some.
+        rebuilt_since: Whether the graph was rebuilt after the training.
+        calibrated: Whether its probabilities are; those of an older model aren't.
+        another_tree: Whether it learned by another genre tree than there is now.
+    """
 
     model: ModelRow
     predicted: int
     rebuilt_since: bool
     calibrated: bool
+    another_tree: bool = False
 
 
 def train(
@@ -277,6 +288,7 @@ def train(
         labels=label_fingerprint(songs),
         test_opened_at=created_at if split else None,
         test_split=split,
+        changes=changes_heard(rows, result.model),
     )
     layers = training.layer_outputs(result.model, data)
     about = {**description(model, maps, options.seed), **judge.description(), LEVEL: level}
@@ -453,13 +465,14 @@ def predict(
         }
         about |= {**graph_rows(maps), **judge.description()}
         save_checkpoint(folder, loaded.model, layers, about, maps, judge.tensors())
-    model = replace(model, checkpoint=str(folder))
+    model = replace(model, checkpoint=str(folder), changes=changes_heard(rows, loaded.model))
     model, predicted = _write_back(store, model, maps, judge, scores, x, progress)
     return PredictReport(
         model,
         predicted,
         rebuilt_since=model.build != maps.build,
         calibrated=judge.calibrated,
+        another_tree=learned_another_tree(model, lambda: rows.tree),
     )
 
 

@@ -709,6 +709,7 @@ class Library:
 
         def bring_up_to_date() -> None:
             # Songs or labels may have come since the last ingest: they belong to this training.
+            self.store.credit_songs(self.progress)
             build_graph(
                 self.store,
                 self._require_songs(),

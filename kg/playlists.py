@@ -22,6 +22,7 @@ from kg.graph.driver import neo4j
 from kg.graph.transactions import fetch, read_rows, run
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
+from kg.schema import PLAYLIST_NODE
 from kg.sources.playlists import Entry, Playlist, read_playlists
 from kg.splits import artist_key
 from kg.text import indexable, printable, storable, unstored
@@ -371,7 +372,7 @@ def take_in(
     removed, playlists, new = Tally(), 0, 0
     rows = reading.rows(files, progress)
     for batch in _batches(rows):
-        there, gone = connection.write(_write, batch)
+        there, gone = connection.write(_write, batch, genres)
         names = {row.id: row.properties["name"] for row in batch}
         for id in gone:
             removed.add(str(names[id]))
@@ -408,11 +409,27 @@ def _batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
         yield list(batch.values())
 
 
-def _write(tx: neo4j.ManagedTransaction, rows: Sequence[_Row]) -> tuple[list[str], list[str]]:
+def _heard(name: str | None, songs: Iterable[str], genres: Mapping[str, str]) -> frozenset[str]:
+    """Songs that models hear a playlist in: one that is called after a genre they don't hear."""
+    return frozenset() if called_after(name or "", genres) is not None else frozenset(songs)
+
+
+def _write(
+    tx: neo4j.ManagedTransaction, rows: Sequence[_Row], genres: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
     """Write playlists; which of them were there, and which went, as no song is in them."""
     ids = [row.id for row in rows]
-    there = [row["id"] for row in fetch(tx, queries.PLAYLISTS_THERE, {"ids": ids})]
-    known = set(there)
+    known = {
+        row["id"]: _heard(row["name"], row["songs"], genres)
+        for row in fetch(tx, queries.PLAYLISTS_THERE, {"ids": ids})
+    }
+    there = list(known)
+    if any(
+        _heard(row.properties["name"], (song for song, _, _ in row.places), genres)
+        != known.get(row.id, frozenset())
+        for row in rows
+    ):
+        run(tx, queries.COUNT_CHANGE[PLAYLIST_NODE])
     gone = [row.id for row in rows if not row.places and row.id in known]
     run(tx, queries.DELETE_PLAYLISTS, ids=gone)
     kept = [row for row in rows if row.places]
@@ -473,8 +490,13 @@ def remove_playlists(
         leaving |= {each.id: each for each in found}
     ids = iter(leaving)
     while batch := list(islice(ids, MOST_PLAYLISTS)):
-        connection.write(run, queries.DELETE_PLAYLISTS, ids=batch)
+        connection.write(_remove, batch)
     return list(leaving.values())
+
+
+def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str]) -> None:
+    run(tx, queries.COUNT_CHANGE[PLAYLIST_NODE])
+    run(tx, queries.DELETE_PLAYLISTS, ids=ids)
 
 
 def _called(text: str, there: Sequence[StoredPlaylist]) -> list[StoredPlaylist]:

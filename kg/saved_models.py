@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kg.errors import KgError, NotReadyError, WrongUsageError
-from kg.genres.levels import GIVEN, Level
-from kg.graph.rows import ModelRow
+from kg.genres.levels import GIVEN, Level, tree_fingerprint
+from kg.genres.tree import Tree
+from kg.graph.rows import GraphRows, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import IdMaps, require_our_models
 from kg.progress import Progress
@@ -35,6 +36,7 @@ ELSEWHERE = "of another graph"
 OLD_SONGS, OLD_TAGS = "songs", "tags"
 # Where checkpoints say which level of the genre tree they learned; older ones say nothing.
 LEVEL = "genre_level"
+ANOTHER_TREE = "The genre tree has changed since the training: run `kg train`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,18 @@ def latest_model(store: GraphStore) -> ModelRow | None:
     """The model in use: the newest one whose predictions were cut off, else the current one."""
     models = [model for model in store.read_models() if model.state != "superseded"]
     return next((model for model in models if model.state == "writing"), next(iter(models), None))
+
+
+def learned_another_tree(model: ModelRow, tree: Callable[[], Tree]) -> bool:
+    """Whether a model speaks by another genre tree than there is now.
+
+    Args:
+        model: The model.
+        tree: Gives the tree that is there; one that learned of no tree doesn't ask.
+    """
+    learned = model.metrics.get("genreTree", "")
+    by_tree = model.metrics.get("genreLevel", GIVEN) != GIVEN or model.metrics.get("severalGenres")
+    return bool(by_tree) and tree_fingerprint(tree()) != learned
 
 
 def none_in_use(store: GraphStore) -> str | None:
@@ -397,6 +411,12 @@ def known_nodes(model: "LinkModel") -> frozenset[str]:
     """The node types that a model was trained with."""
     shape = model.shape
     return frozenset({*shape.features, *shape.learned, *shape.gathered})
+
+
+def changes_heard(rows: GraphRows, model: "LinkModel") -> dict[str, int]:
+    """`GraphRows.changes` of the node types that a model knows: others don't move it."""
+    known = known_nodes(model)
+    return {node: count for node, count in rows.changes.items() if node in known}
 
 
 def check_writable(folder: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from kg.ageing import Ageing, ageing_of
 from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
-from kg.genres.levels import GIVEN, tree_fingerprint
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
@@ -15,9 +14,11 @@ from kg.graph.turns import is_taken
 from kg.records import FeatureSet
 from kg.rejects import read_rejects
 from kg.saved_models import (
+    ANOTHER_TREE,
     checkpoint_trouble,
     label_fingerprint,
     latest_model,
+    learned_another_tree,
     none_in_use,
 )
 from kg.settings import Settings
@@ -118,13 +119,6 @@ def _ageing(
     return ageing_of(store, kinds, build, counts.songs, trained=trained)
 
 
-def _other_tree(store: GraphStore, model: ModelRow) -> bool:
-    """Whether a model learned by another genre tree than there is now."""
-    learned = model.metrics.get("genreTree", "")
-    by_tree = model.metrics.get("genreLevel", GIVEN) != GIVEN or model.metrics.get("severalGenres")
-    return bool(by_tree) and tree_fingerprint(store.tree()) != learned
-
-
 def _stale(
     store: GraphStore,
     counts: Counts,
@@ -143,6 +137,8 @@ def _stale(
         stale.append(cut_off(store.extending(), given=kinds is not None and bool(kinds.given)))
     if kinds is None or kinds.version != as_now(kinds).version:
         stale.append("The features are of another version of kg: ingest into a new home.")
+    if build is not None and store.uncredited():
+        stale.append("Artists and albums of songs are not in the graph yet: run `kg train`.")
     keys = store.read_keys()
     leaks = find_leaks(song for song in keys if song.genres)
     if leaks:
@@ -159,8 +155,8 @@ def _stale(
             "choose another with `kg models use ID`."
         )
     missing = counts.songs - counts.predicted_by_model.get(model.id, 0)
-    if _other_tree(store, model):
-        stale.append("The genre tree has changed since the training: run `kg train`.")
+    if learned_another_tree(model, store.tree):
+        stale.append(ANOTHER_TREE)
     if label_fingerprint(keys) != model.labels:
         stale.append("Labelled songs have come or changed since the training: run `kg train`.")
     elif build is not None and model.build != build:
@@ -168,6 +164,12 @@ def _stale(
     elif model.state == "writing" and not busy:
         stale.append("Writing predictions was cut off: run `kg predict`.")
     else:
+        now = store.changes()
+        if any(now[node] != count for node, count in model.changes.items() if node in now):
+            stale.append(
+                f"Artists, albums or playlists have changed since model {model.id} predicted: run "
+                "`kg predict`."
+            )
         if missing > 0 and model.state != "writing" and trouble is None:
             have = "song has" if missing == 1 else "songs have"
             stale.append(f"{missing} {have} no prediction of this model: run `kg predict --new`.")

@@ -190,6 +190,7 @@ def take_in(
         return report
     if table.parents:
         store.write_tree(table.parents)
+    store.credit_songs(progress)
     rebuilt = build_graph(store, kinds, neighbours_dir, progress)
     return replace(report, rebuilt=rebuilt, counts=store.counts(), few=store.single_song_genres())
 

@@ -13,7 +13,7 @@ import pytest
 
 from cli.main import main
 from kg import Library
-from kg.audio.synth import GENRES
+from kg.audio.synth import GENRES, write_song
 from kg.build import build_graph
 from kg.catching_up import predict_new
 from kg.compare.material import graph_of
@@ -194,6 +194,30 @@ def test_playlists_come_change_and_go(library: Library, mine: Path, tmp_path: Pa
     assert library.remove_playlists(gone=True) == []
     with pytest.raises(KgError, match="There is no playlist below"):
         library.add_playlists(mine)
+
+
+def test_new_songs_leave_predictions_as_they_are_and_playlists_dont(
+    library: Library, mine: Path, tmp_path: Path
+) -> None:
+    library.ingest(mine)
+    evening = write(tmp_path / "lists" / "evening.m3u", *paths(mine, 0, 1), *paths(mine, 1, 2))
+    library.add_playlists(evening)
+    library.train(TrainOptions(epochs=5))
+
+    def changed() -> bool:
+        return any("playlists have changed" in line for line in library.status().stale)
+
+    # By an artist that is there, so that the artist's other songs have company.
+    new = write_song(mine / "new.flac", GENRES[0], seconds=2.0, seed=99, artist=0)
+    (added,) = library.add(new).added
+    artist = "MATCH (:Song {id: $id})-[:BY]->(a)<-[:BY]-(o) RETURN count(o)"
+    assert library.ask(artist, {"id": added.id}).rows == [[2]]
+    assert not changed()
+    write(evening, *paths(mine, 0, 1), *paths(mine, 1, 2), "../mine/new.flac")
+    library.add_playlists(evening)
+    assert changed()
+    library.predict()
+    assert not changed()
 
 
 def test_a_slice_of_the_million(library: Library, mine: Path, tmp_path: Path) -> None:

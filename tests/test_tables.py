@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kg import Library
 from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.graph.transactions import run
 from kg.hetero import load_hetero
 from kg.learning import TrainOptions
 from kg.records import FeatureSet, SongRecord
@@ -155,6 +156,86 @@ def test_rows_that_change_and_more_tables(bare: Library) -> None:
     with pytest.raises(WrongUsageError, match="goes in a circle"):
         library.ingest_table(circle)
     assert everything(library) == before
+
+
+def as_form_2(library: Library) -> None:
+    """The graph as it was before artists and albums were nodes, and migrated."""
+    for text in ("MATCH (a:Artist) DETACH DELETE a", "MATCH (k:KgSchema) SET k.version = 2"):
+        library.connection.write(run, text)
+    library.store.prepare()
+
+
+def test_songs_from_before_there_were_artists_get_theirs(bare: Library) -> None:
+    library = bare
+    songs, x = made_up(24)
+    library.ingest_table(table_of(songs, x))
+    by = counted(library, "(:Song)-[:BY]->(:Artist)")
+    assert by == 24
+    library.train(QUICK)
+    lacking = "Artists and albums of songs are not in the graph yet: run `kg train`."
+    mends = (lambda: library.ingest_table(table_of(songs, x)), lambda: library.train(QUICK))
+    for mend in mends:
+        as_form_2(library)
+        assert counted(library, "(:Song)-[:BY]->(:Artist)") == 0
+        assert lacking in library.status().stale
+        mend()
+        assert counted(library, "(:Song)-[:BY]->(:Artist)") == by
+        assert lacking not in library.status().stale
+    # What was just learned has heard them.
+    assert "artist" in library.hetero_with_ids()[1].further
+    assert library.status().stale == []
+
+
+def test_other_artists_and_playlists_make_predictions_old(bare: Library, tmp_path: Path) -> None:
+    library = bare
+    songs, x = made_up()
+    library.ingest_table(table_of(songs, x))
+    evening = tmp_path / "evening.m3u"
+
+    def play(*numbers: int) -> None:
+        played = (songs[number] for number in numbers)
+        entries = (f"#EXTINF:9,{song.artist} - {song.title}\n{song.key}.mp3\n" for song in played)
+        evening.write_text("".join(entries), encoding="utf-8")
+        assert library.add_playlists(evening).playlists == 1
+
+    play(1, 5, 9)
+    model = library.train(QUICK).model.id
+    changed = (
+        f"Artists, albums or playlists have changed since model {model} predicted: run "
+        "`kg predict`."
+    )
+    song = library.ask("MATCH (s:Song {split: 'train'}) RETURN s.id ORDER BY s.id LIMIT 1").rows[0]
+    library.ingest_table(table_of(songs, x))
+    play(1, 5, 9)
+    assert library.status().stale == []
+    assert library.explain(song[0]).explained
+
+    was = songs[0].artist
+    others = [replace(s, artist="Somebody") if s.artist == was else s for s in songs]
+
+    def a_genres_playlist() -> None:  # which models don't hear
+        best = evening.with_name("best of jazz.m3u")
+        best.write_bytes(evening.read_bytes())
+        assert library.add_playlists(best).labels.count == 1
+
+    for change, expected in (
+        (lambda: library.ingest_table(table_of(others, x)), [changed]),
+        (lambda: library.ingest_table(table_of(others, x)), []),
+        (lambda: play(1, 5), [changed]),
+        (a_genres_playlist, []),
+        (lambda: library.remove_playlists("evening"), [changed]),
+    ):
+        change()
+        assert library.status().stale == expected
+        if expected:
+            library.predict()
+        assert library.status().stale == []
+        assert library.explain(song[0]).explained
+
+    # A model that knows no playlists can't hear of them.
+    library.train(QUICK)
+    play(2, 6)
+    assert library.status().stale == []
 
 
 def _kinds(library: Library) -> FeatureSet:

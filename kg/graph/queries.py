@@ -215,7 +215,11 @@ RETURN s.id AS id, s.title AS title, s.artist AS artist, s.albumArtist AS albumA
        s.album AS album, s.duration AS duration, coalesce(s.paths, [s.path]) AS paths,
        s.sourceKey AS key
 """
-PLAYLISTS_THERE: Final = "UNWIND $ids AS id MATCH (p:Playlist {id: id}) RETURN p.id AS id"
+PLAYLISTS_THERE: Final = """
+UNWIND $ids AS id
+MATCH (p:Playlist {id: id})
+RETURN p.id AS id, p.name AS name, [(p)-[:CONTAINS]->(s:Song) | s.id] AS songs
+"""
 MERGE_PLAYLISTS: Final = """
 UNWIND $rows AS row
 MERGE (p:Playlist {id: row.id})
@@ -281,18 +285,24 @@ RETURN count(*) AS n
 """
     for type in ("BY", "ON")
 }
+# Counted, so that a model whose predictions were made before can be told at no cost.
+COUNT_CHANGE: Final = {
+    node: f"MATCH (f:FeatureSpace) SET f.{node}Changes = coalesce(f.{node}Changes, 0) + 1"
+    for node, each in FURTHER.items()
+    if each.gathered
+}
 UNCREDITED: Final = "MATCH (f:FeatureSpace {uncredited: true}) RETURN count(f) AS n"
 ALL_CREDITED: Final = "MATCH (f:FeatureSpace) REMOVE f.uncredited"
 SONGS_TO_CREDIT: Final = """
 MATCH (s:Song)
 WHERE s.artist IS NOT NULL OR s.albumArtist IS NOT NULL
-RETURN s.id AS id, s.artist AS artist, s.albumArtist AS albumArtist, s.album AS album
+RETURN s.id AS id
 """
 CREDITS_THERE: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
-RETURN s.id AS id, [(s)-[:BY]->(a:Artist) | a.id] AS by_artist,
-       [(s)-[:ON]->(a:Album) | a.id] AS on_album
+RETURN s.id AS id, s.artist AS artist, s.albumArtist AS albumArtist, s.album AS album,
+       [(s)-[:BY]->(a:Artist) | a.id] AS by_artist, [(s)-[:ON]->(a:Album) | a.id] AS on_album
 """
 
 # --- what networks hear ------------------------------------------------------------------------

@@ -59,6 +59,11 @@ def read_keys(connection: Connection) -> list[SplitSong]:
     return sorted(_pass(connection, queries.SONG_KEYS, _Keys).songs, key=lambda song: song.id)
 
 
+def read_ids(connection: Connection, text: str) -> list[str]:
+    """The ids that a statement returns, in whatever order they come."""
+    return _pass(connection, text, _Ids).ids
+
+
 def read_table(
     connection: Connection,
     embeddings: Sequence[Embedding] = (),
@@ -179,6 +184,16 @@ class _Keys:
         file = path and os.path.basename(path)  # noqa: PTH119 - a million
         own = tuple(sorted(genres))
         self.songs.append(SplitSong(id, own, artist, split, given, recording, title, file))
+
+
+class _Ids:
+    """Takes rows of one id."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def take(self, id: str) -> None:
+        self.ids.append(id)
 
 
 class _Table:

@@ -90,6 +90,7 @@ class GraphRows:
         in_genre: Song to genre.
         further: What else songs hang on, by node type; types without a node are left out.
         tree: What is a kind of what among genres, also those that no song has.
+        changes: How often songs that were there came to hang on others, by further node type.
     """
 
     songs: SongTable
@@ -102,6 +103,7 @@ class GraphRows:
     in_genre: Edges
     further: Mapping[str, Linked] = field(default_factory=dict)
     tree: Tree = field(default_factory=lambda: Tree({}))
+    changes: Mapping[str, int] = field(default_factory=dict)
 
     def only(self, songs: Collection[str]) -> "GraphRows":
         """The same graph without all other songs, and what hangs on them."""
@@ -222,6 +224,7 @@ class ModelRow:
         labels: Fingerprint of the owner's genres that it learned from.
         test_opened_at: When it was measured on the test songs; None: it wasn't.
         test_split: Which test songs those were.
+        changes: `GraphRows.changes` when its predictions were made, of the node types it knows.
     """
 
     id: str
@@ -234,6 +237,7 @@ class ModelRow:
     labels: str = ""
     test_opened_at: datetime | None = None
     test_split: str = ""
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,23 +140,35 @@ class GraphStore:
 
     def credit_songs(self, progress: Progress = SILENT) -> None:
         """Give songs from before there were artists and albums theirs; once in a graph's life."""
-        if not self._count(queries.UNCREDITED):
+        if not self.uncredited():
             return
 
-        def work(tx: neo4j.ManagedTransaction, batch: list[SongRecord]) -> None:
-            ids = [record.id for record in batch]
+        def work(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
             there = fetch(tx, queries.CREDITS_THERE, {"ids": ids})
+            songs = [_credited(row) for row in there]
             for kind in writing.CREDITED:
                 linked = {row["id"]: row[kind.column] for row in there}
-                own = [(r.id, kind.of(r)) for r in batch if r.id in linked]
-                writing.write_credits(tx, kind, own, linked)
+                writing.write_credits(tx, kind, [(s.id, kind.of(s)) for s in songs], linked)
 
-        rows = self._read(queries.SONGS_TO_CREDIT)
-        with progress.stage("Naming artists and albums", len(rows)) as advance:
-            for batch in batches(rows):
-                self.connection.write(work, [_credited(row) for row in batch])
+        # Of a million songs the ids fit in memory, and their names come batch by batch.
+        ids = reading.read_ids(self.connection, queries.SONGS_TO_CREDIT)
+        with progress.stage("Naming artists and albums", len(ids)) as advance:
+            for batch in batches(ids):
+                self.connection.write(work, batch)
                 advance(len(batch))
         self._write(queries.ALL_CREDITED)
+
+    def uncredited(self) -> bool:
+        """Whether there are songs from before artists and albums were nodes."""
+        return self._count(queries.UNCREDITED) > 0
+
+    def changes(self) -> dict[str, int]:
+        """How often songs that were there came to hang on other artists, albums or playlists."""
+        spaces = self._feature_spaces()
+        return {
+            node: int(spaces[0].get(f"{node}Changes") or 0) if spaces else 0
+            for node in queries.COUNT_CHANGE
+        }
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of these songs are in the graph: id to title (or path, or id)."""
@@ -525,6 +537,7 @@ class GraphStore:
             RebuiltError: they were made anew meanwhile.
         """
         space, build = self.read_space()
+        changes = self.changes()
         songs = self.read_songs()
         clusters = {
             family: [cluster_id(family, index) for index in range(len(centroids))]
@@ -555,6 +568,7 @@ class GraphStore:
             in_genre=np.array(in_genre, dtype=np.int64).reshape(-1, 2).T.copy(),
             further=further,
             tree=self.tree(),
+            changes=changes,
         )
 
     # --- models and predictions ------------------------------------------------------------------
@@ -571,6 +585,7 @@ class GraphStore:
             "testOpenedAt": model.test_opened_at,
             "testSplit": model.test_split,
             "genreLevel": model.metrics.get("genreLevel"),
+            "changes": json.dumps(model.changes, sort_keys=True),
             # Flat numbers can be asked for in Cypher, the JSON keeps what doesn't fit a property.
             "metrics": json.dumps(model.metrics, sort_keys=True),
             **{name: value for name, value in model.metrics.items() if _is_number(value)},
@@ -597,6 +612,7 @@ class GraphStore:
                 labels=row["labels"],
                 test_opened_at=opened and _as_datetime(opened),
                 test_split=row.get("testSplit", ""),
+                changes=json.loads(row.get("changes") or "{}"),
             )
             for row in (found["properties"] for found in self._read(queries.MODELS))
             for opened in [row.get("testOpenedAt")]

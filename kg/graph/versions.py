@@ -30,7 +30,7 @@ MIGRATIONS: Final[Migrations] = (
     ),
     # 1: no tags yet, so that such nodes are somebody else's.
     (),
-    # 2: no artists, albums and playlists yet; the next ingest makes those that tags name.
+    # 2: no artists, albums and playlists yet; the next ingest or training makes what tags name.
     ((queries.ASK_FOR_CREDITS, {}),),
 )
 VERSION: Final = len(MIGRATIONS)

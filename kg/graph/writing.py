@@ -21,7 +21,7 @@ from kg.graph.rows import Floats, Guess, Links, Told, Verdict
 from kg.graph.transactions import fetch, pack, run
 from kg.graph.tree import called
 from kg.records import NewSong, SongRecord
-from kg.schema import vector_property
+from kg.schema import ALBUM_NODE, ARTIST_NODE, vector_property
 from kg.text import indexable, storable, unstored
 
 
@@ -84,12 +84,14 @@ class Credited:
     """What a song's tags name that becomes a node: its artist, or its album.
 
     Attributes:
+        node: What the node is called in `HeteroData`.
         type: Of the relationship.
         label: Of the node.
         column: Where queries say which ones a song is linked to.
         of: Which one a song names; None: none.
     """
 
+    node: str
     type: str
     label: str
     column: str
@@ -97,8 +99,8 @@ class Credited:
 
 
 CREDITED: Final = (
-    Credited("BY", "Artist", "by_artist", artist_of),
-    Credited("ON", "Album", "on_album", album_of),
+    Credited(ARTIST_NODE, "BY", "Artist", "by_artist", artist_of),
+    Credited(ALBUM_NODE, "ON", "Album", "on_album", album_of),
 )
 
 
@@ -124,6 +126,8 @@ def write_credits(
         for id, credit in songs
         if list(there.get(id, ())) != ([credit.key] if credit else [])
     ]
+    if any(id in there for id, _ in changed):  # of new songs no model has said anything
+        run(tx, queries.COUNT_CHANGE[kind.node])
     if left := sorted({key for id, _ in changed for key in there.get(id, ())}):
         run(
             tx, queries.DELETE_CREDITS_OF[kind.type], ids=[id for id, _ in changed if there.get(id)]

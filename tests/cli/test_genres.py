@@ -113,6 +113,16 @@ def test_levels_and_policies(kg: Kg, music: Path, tree: Path, tmp_path: Path) ->
     assert GENRES[0] not in shown()
     alike = json.loads(kg("similar", str(song["id"]), "--json").out)
     assert all(GENRES[0] not in each["genres"] for each in alike["songs"])
+
+    # Whoever speaks by a tree that has changed says so.
+    said = "The genre tree has changed since the training: run `kg train`."
+    assert said not in kg("predict").err
+    (tmp_path / "up.csv").write_text("name,parent\nslow,all\nall,\n", encoding="utf-8")
+    assert kg("genres", "--genre-tree", tmp_path / "up.csv").code == 0
+    for command in (["status"], ["predict"], ["models", "use", "20"]):
+        printed = kg(*command)
+        assert said in printed.out + printed.err, command
+
     (home / "genre-policy.toml").write_text("unwnted = []\n", encoding="utf-8")
     printed = kg("similar", str(song["id"]))
     assert printed.code == 2
