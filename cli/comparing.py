@@ -99,6 +99,9 @@ def compare(
     song. Ctrl-C keeps what is done: the same command goes on. The rows stay in the graph:
     MATCH (e:Experiment) RETURN e.model, e.features, e.macroF1.
 
+    Here no model knows artists, albums or playlists, nor that a genre is at least as probable as
+    those that are kinds of it: the R-GCN of `kg train`, which does, is measured by `kg evaluate`.
+
     Settings that `kg tune` found on the same songs flatter their model a little here: it chose by
     what is measured.
 

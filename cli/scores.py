@@ -52,10 +52,24 @@ def print_several(scores: "Sequence[SeveralScore]", heading: str) -> None:
     ]
     columns = [heading, "genre AP [95 %]", "ROC-AUC", "LRAP", "micro-F1", "macro-F1 *"]
     print_table([*columns, "hierarchical F1"] if tree else columns, rows)
-    click.echo(
-        f"* A song gets its first genre, and each whose score is above {scores[0].threshold:.2f} "
-        "(the model's, set on validation songs) or 0 (the others')."
-    )
+    click.echo(f"* {_thresholds(scores)}")
+
+
+def _thresholds(scores: "Sequence[SeveralScore]") -> str:
+    """By which threshold songs got their genres, as it was done."""
+    first = scores[0]
+    if first.fitted:
+        return (
+            "A song gets its first genre, and each whose score is above a threshold, set on "
+            f"validation songs for every row in the same way ({first.name}: {first.threshold:.2f})."
+        )
+    said = "A song gets its first genre, and each whose score is above 0"
+    if first.fitted is None and first.threshold:
+        return (
+            f"{said}; {first.name}'s above {first.threshold:.2f}, set on validation songs: an "
+            "older kg set only the model's, which flatters it."
+        )
+    return f"{said}, in every row: no threshold was set on validation songs."
 
 
 def print_tabular(choice: "TabularChoice | None") -> None:

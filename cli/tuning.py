@@ -75,6 +75,9 @@ def tune(
     says how much was gained over them. Models that choose their own settings at every training
     (knn, logistic, svm, boosting) need none of this.
 
+    As in `kg compare`, no model knows artists, albums, playlists or what genres are kinds of, so
+    the settings are the best ones without these, where `kg train` learns with them.
+
     Ctrl-C keeps what is done: the same command goes on, and a higher --trials goes further. Needs
     pip install 'kg-music[tune]'.
 

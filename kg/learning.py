@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from kg.chance import check_seed
 from kg.doubt import PRECISION, Judge, check_precision, judge_of, on_graph, settle
 from kg.errors import KgError, NotReadyError, WrongUsageError
-from kg.evaluate import Difference, Rows, Score, Scores, caution
+from kg.evaluate import Difference, Score, Scores, caution
 from kg.genres.levels import GIVEN, Level, at_level, tree_fingerprint
 from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
@@ -23,6 +23,7 @@ from kg.measuring import (
     R_GCN,
     WITHOUT_GRAPH,
     Labelled,
+    Side,
     TabularChoice,
     metrics,
     verdict,
@@ -65,6 +66,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+Sides = Mapping[Side, Scores]
+"""What a classifier says of the validation songs [v, g] and of the test songs [t, g]."""
 
 
 class InTurn(Protocol):
@@ -249,11 +253,12 @@ def train(
         scores = labelled.consistent(told_by(result, data))
     judge = settle(rows, labelled, scores, x, precision=options.precision, seed=options.seed)
     in_test = labelled.rows["test"]
-    rivals: dict[str, Sequence[Scores]] = {}
+    said: dict[str, Sides] = {R_GCN: sides_of(labelled, scores.numpy())}
     choice: TabularChoice | None = None
     cut_short: list[str] = []
     if len(in_test) and not result.interrupted:
         rivals, choice, cut_short = _rivals(labelled, data, maps, options, progress)
+        said |= rivals
 
     id, created_at = new_model_id(), datetime.now(UTC)
     looks, split = None, ""
@@ -261,12 +266,13 @@ def train(
         split = labelled.test_split()
         looks = in_turn(lambda: store.open_test_split(split, len(in_test), [id], created_at))
     with progress.stage("Measuring", None):
-        ours = {side: {R_GCN: [of(scores, labelled.rows[side])]} for side in ("valid", "test")}
-        least = {R_GCN: labelled.threshold(ours["valid"][R_GCN][0])}
         test = labelled.measure(
-            "test", {**ours["test"], **rivals}, seed=options.seed, thresholds=least
+            "test",
+            {name: [each["test"]] for name, each in said.items()},
+            seed=options.seed,
+            validation={name: [each["valid"]] for name, each in said.items()},
         )
-        valid = labelled.measure("valid", ours["valid"], seed=options.seed, thresholds=least)
+        valid = labelled.measure("valid", {R_GCN: [said[R_GCN]["valid"]]}, seed=options.seed)
         doubt = measure(judge, rows, labelled, scores, x)
     songs = [song for song in given.songs.split_songs() if song.genres]
     split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
@@ -499,10 +505,9 @@ def refuse_unlearnable(rows: GraphRows) -> None:
         raise NotReadyError("No labelled song is in the training split: there is nothing to learn.")
 
 
-def of(scores: "Tensor", rows: Rows) -> Scores:
-    """What a net says of some of the songs."""
-    found: Scores = scores.numpy()[rows]
-    return found
+def sides_of(labelled: Labelled, scores: Scores) -> Sides:
+    """Of what is said of all songs [n, g] what is said of the songs of either side."""
+    return {"valid": scores[labelled.rows["valid"]], "test": scores[labelled.rows["test"]]}
 
 
 def _rivals(
@@ -511,12 +516,12 @@ def _rivals(
     maps: IdMaps,
     options: TrainOptions,
     progress: Progress,
-) -> tuple[dict[str, Sequence[Scores]], TabularChoice | None, list[str]]:
-    """What the model has to beat, what each says of the test songs, and what Ctrl-C left out.
+) -> tuple[dict[str, Sides], TabularChoice | None, list[str]]:
+    """What the model has to beat, what each says of either side, and what Ctrl-C left out.
 
     The model is there by now, and Ctrl-C must not cost it: half a rival is none.
     """
-    found: dict[str, Sequence[Scores]] = {}
+    found: dict[str, Sides] = {}
     plain = fit(data, maps, options, progress, messages=False, name="Training without the graph")
     said: list[str] = []
     if plain.interrupted:
@@ -524,17 +529,17 @@ def _rivals(
     else:
         try:
             bare = labelled.consistent(told_by(plain, data))
-            found[WITHOUT_GRAPH] = [of(bare, labelled.rows["test"])]
+            found[WITHOUT_GRAPH] = sides_of(labelled, bare.numpy())
         except RanAwayError:
             said.append("The training without the graph ran away: whether it helped isn't known.")
     choice = None
     try:
         with progress.stage("Fitting tabular models", None):
-            choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), "test", seed=options.seed)
-        found[choice.kind] = [told]
+            choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), seed=options.seed)
+        found[choice.kind] = told
     except KeyboardInterrupt:
         said.append("Ctrl-C ended the fitting of tabular models: none stands beside it.")
-    found[MAJORITY] = [labelled.majority("test")]
+    found[MAJORITY] = {"valid": labelled.majority("valid"), "test": labelled.majority("test")}
     return found, choice, said
 
 

@@ -25,7 +25,13 @@ from kg.genres.levels import implied_by
 from kg.graph.rows import Floats, GraphRows
 from kg.known_artists import ARTISTS_GENRE
 from kg.schema import SPLITS
-from kg.several import SeveralScore, best_threshold, genre_figures, measure_several
+from kg.several import (
+    FEWEST_TO_THRESHOLD,
+    SeveralScore,
+    best_threshold,
+    genre_figures,
+    measure_several,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +122,7 @@ class Labelled:
         classifiers: Mapping[str, Sequence[Scores]],
         *,
         seed: int,
-        thresholds: Mapping[str, float] | None = None,
+        validation: Mapping[str, Sequence[Scores]] | None = None,
     ) -> Measured:
         """Measure classifiers on the songs of one side, the first one by genre too.
 
@@ -124,9 +130,16 @@ class Labelled:
             side: `valid` or `test`.
             classifiers: Scores of every song of that side, by name; one or several runs.
             seed: Of the resampling.
-            thresholds: Where songs have several genres: from which score on a song gets one, by
-                classifier; 0 for others.
+            validation: What the same runs say of the validation songs. Where songs have several
+                genres these set from which score on a song gets one, each classifier's by its own;
+                without them it is 0 for all, as validation songs can't set what they measure.
+
+        Raises:
+            ValueError: validation songs were to set their own threshold, or of some classifiers
+                nothing is known there.
         """
+        if validation is not None and (side == "valid" or validation.keys() != classifiers.keys()):
+            raise ValueError("thresholds are set by what every classifier says of other songs")
         rows = self.rows[side]
         if len(rows) == 0:
             return Measured(0, [], [], [], [], [])
@@ -159,7 +172,7 @@ class Labelled:
                 artists,
                 genres,
                 self._graph.tree,
-                thresholds=thresholds,
+                thresholds=self._thresholds(validation),
                 seed=seed,
             )
         return Measured(
@@ -171,16 +184,20 @@ class Labelled:
             several,
         )
 
-    def threshold(self, scores: Scores) -> float:
-        """From which score on a song gets a genre, by the validation songs' scores [v, g]."""
-        return best_threshold(scores, self.truth[self.rows["valid"]]) if self.multi_label else 0.0
+    def _thresholds(
+        self, validation: Mapping[str, Sequence[Scores]] | None
+    ) -> dict[str, float] | None:
+        """Threshold of the first run of each, by the validation songs' scores [v, g]."""
+        truth = self.truth[self.rows["valid"]]
+        if validation is None or len(truth) < FEWEST_TO_THRESHOLD:
+            return None
+        return {name: best_threshold(runs[0], truth) for name, runs in validation.items()}
 
-    def tabular(self, x: Floats, side: Side, *, seed: int) -> tuple[TabularChoice, Scores]:
-        """Choose the best tabular model on validation songs and let it score one side.
+    def tabular(self, x: Floats, *, seed: int) -> tuple[TabularChoice, dict[Side, Scores]]:
+        """Choose the best tabular model on validation songs and let it score both sides.
 
         Args:
             x: Standardised features of every song, float32 [n, d].
-            side: Whose songs it scores.
             seed: Of the lot by which large libraries are thinned out.
         """
         from models.baselines.tabular import best_tabular
@@ -190,7 +207,7 @@ class Labelled:
         found = best_tabular(
             x[train],
             self.truth[train],
-            x[self.rows[side]],
+            x[np.concatenate([valid, self.rows["test"]])],
             groups=artist_groups([self._graph.songs.artists[row] for row in train]),
             validation=(
                 (x[valid], self.truth[valid]) if len(valid) >= FEWEST_TO_VALIDATE else None
@@ -205,7 +222,8 @@ class Labelled:
             found.rows,
             len(train),
         )
-        return choice, self._consistent(found.scores)
+        told = self._consistent(found.scores)
+        return choice, {"valid": told[: len(valid)], "test": told[len(valid) :]}
 
     def _consistent(self, scores: Scores) -> Scores:
         import torch

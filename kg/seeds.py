@@ -1,8 +1,10 @@
 """Several trainings that differ by their seed only: how much of a number is chance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import numpy as np
 
 from kg.errors import NotReadyError, WrongUsageError
 from kg.evaluate import Scores
@@ -11,7 +13,7 @@ from kg.graph.rows import GraphRows, Looks, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
 from kg.known_artists import ARTISTS_GENRE, KNOWN, artists_genre, of_known_artists, question_of
-from kg.learning import InTurn, TrainOptions, fit, of, refuse_unlearnable, told_by
+from kg.learning import InTurn, Sides, TrainOptions, fit, refuse_unlearnable, sides_of, told_by
 from kg.measuring import (
     MAJORITY,
     R_GCN,
@@ -162,7 +164,7 @@ def _several(
             f"No song is on the {'validation' if side == 'valid' else 'test'} side, so nothing can "
             "be measured: ingest more songs, by more artists."
         )
-    classifiers, choice = _classifiers(rows, labelled, seeds, side, options, progress)
+    classifiers, choice = _classifiers(rows, labelled, seeds, options, progress)
     split = labelled.test_split()
     if side == "test":
         now, run = datetime.now(UTC), new_model_id()
@@ -170,7 +172,7 @@ def _several(
         opened = len(labelled.rows["test"])
         in_turn(lambda: store.open_test_split(split, opened, names, now))
     with progress.stage("Measuring", None):
-        measured = labelled.measure(side, classifiers, seed=0)
+        measured = _measure(labelled, classifiers, side)
     question = question_of(rows.songs.artists, labelled.rows["train"], labelled.rows[side])
     return SeedsReport(question, seeds, measured, verdict(measured.differences), choice), split
 
@@ -190,12 +192,11 @@ def _known(
             "can tell how well such songs are recognised."
         )
     labelled = Labelled(rows_of_known)
-    classifiers, choice = _classifiers(rows_of_known, labelled, seeds, "test", options, progress)
-    classifiers[ARTISTS_GENRE] = [
-        artists_genre(rows_of_known, labelled.truth, labelled.rows["test"])
-    ]
+    classifiers, choice = _classifiers(rows_of_known, labelled, seeds, options, progress)
+    by_artist = artists_genre(rows_of_known, labelled.truth, np.arange(len(labelled.truth)))
+    classifiers[ARTISTS_GENRE] = [sides_of(labelled, by_artist)]
     with progress.stage("Measuring", None):
-        measured = labelled.measure("test", classifiers, seed=0)
+        measured = _measure(labelled, classifiers, "test")
     return SeedsReport(KNOWN, seeds, measured, verdict(measured.differences), choice), None
 
 
@@ -203,13 +204,12 @@ def _classifiers(
     rows: GraphRows,
     labelled: Labelled,
     seeds: int,
-    side: Side,
     options: TrainOptions,
     progress: Progress,
-) -> tuple[dict[str, Sequence[Scores]], TabularChoice]:
-    """Everything that is to be measured, with what each seed says of the songs of one side."""
+) -> tuple[dict[str, Sequence[Sides]], TabularChoice]:
+    """Everything that is to be measured, with what each seed says of the songs of either side."""
     data, maps = to_hetero(rows)
-    found: dict[str, list[Scores]] = {R_GCN: [], WITHOUT_GRAPH: []}
+    found: dict[str, list[Sides]] = {R_GCN: [], WITHOUT_GRAPH: []}
     for seed in range(seeds):
         for name, messages in ((R_GCN, True), (WITHOUT_GRAPH, False)):
             called = f"Seed {seed}" if messages else f"Seed {seed} without the graph"
@@ -218,7 +218,20 @@ def _classifiers(
             if result.interrupted:  # a mean over fewer or worse seeds is not what was asked for
                 raise KeyboardInterrupt
             scores = labelled.consistent(told_by(result, data, called))
-            found[name].append(of(scores, labelled.rows[side]))
+            found[name].append(sides_of(labelled, scores.numpy()))
     with progress.stage("Fitting tabular models", None):
-        choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), side, seed=0)
-    return {**found, choice.kind: [told], MAJORITY: [labelled.majority(side)]}, choice
+        choice, told = labelled.tabular(data[SONG_NODE].x.numpy(), seed=0)
+    frequent: Sides = {"valid": labelled.majority("valid"), "test": labelled.majority("test")}
+    return {**found, choice.kind: [told], MAJORITY: [frequent]}, choice
+
+
+def _measure(
+    labelled: Labelled, classifiers: Mapping[str, Sequence[Sides]], side: Side
+) -> Measured:
+    """Measure on one side; on test songs by thresholds that validation songs set."""
+
+    def on(side: Side) -> dict[str, list[Scores]]:
+        return {name: [run[side] for run in runs] for name, runs in classifiers.items()}
+
+    validation = on("valid") if side == "test" else None
+    return labelled.measure(side, on(side), seed=0, validation=validation)

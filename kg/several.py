@@ -46,9 +46,11 @@ class SeveralScore:
         macro_f1: Mean over the genres that occur of F1 above the threshold.
         hierarchical_f1: F1 over all pairs, where each genre brings all that it is a kind of
             (Kiritchenko et al. 2005); None without a genre tree.
-        threshold: Score from which a song gets a genre, fitted on validation songs for the highest
-            macro-F1; 0 (a raw probability of 1/2) where there are too few. A song's first genre is
-            its genre in any case.
+        threshold: Score from which a song gets a genre. A song's first genre is its genre in any
+            case.
+        fitted: Whether validation songs set the threshold, by this classifier's scores, for the
+            highest macro-F1; otherwise it is 0 (a raw probability of 1/2). None where a model kept
+            this before every classifier had one of its own.
     """
 
     name: str
@@ -59,6 +61,7 @@ class SeveralScore:
     macro_f1: Estimate
     hierarchical_f1: Estimate | None
     threshold: float
+    fitted: bool | None = None
 
 
 def measure_several(
@@ -79,7 +82,7 @@ def measure_several(
         artists: Artist of each song.
         genres: Names, g of them.
         tree: What is a kind of what.
-        thresholds: By name, from `best_threshold`; 0 for others.
+        thresholds: Of each, by name, from `best_threshold`; None: 0 for all.
         seed: Seed of the resampling.
     """
     group = artist_groups(artists)
@@ -87,7 +90,7 @@ def measure_several(
     upward, groups = _upward(genres, tree), int(group.max()) + 1
     found = []
     for name, scores in classifiers.items():
-        threshold = (thresholds or {}).get(name, 0.0)
+        threshold = 0.0 if thresholds is None else thresholds[name]
         chosen = above_threshold(scores, threshold)
         precision, area = _by_genre(scores, truth, weights)
         micro, macro = _f1(chosen, truth, weights)
@@ -105,6 +108,7 @@ def measure_several(
                 macro_f1=_estimate(macro, groups),
                 hierarchical_f1=None if wide is None else _estimate(wide, groups),
                 threshold=threshold,
+                fitted=thresholds is not None,
             )
         )
     return found
@@ -143,7 +147,9 @@ def best_threshold(scores: Scores, truth: Bools) -> float:
     """
     if len(scores) < FEWEST_TO_THRESHOLD:
         return 0.0
-    tried = np.unique([0.0, *np.quantile(scores, np.linspace(0, 1, _STEPS)).tolist()])
+    told = scores[np.isfinite(scores)]  # of a genre that nothing was learned of: -inf
+    steps = np.quantile(told, np.linspace(0, 1, _STEPS)).tolist() if len(told) else []
+    tried = np.unique([0.0, *steps])
     ones = np.ones((1, len(truth)))
     rated = [
         (float(_f1(above_threshold(scores, each), truth, ones)[1][0]), -abs(each), each)

@@ -243,7 +243,13 @@ def test_songs_of_several_genres(library: Library, music: Path) -> None:
     found = recorded(report.model.metrics, "test")
     assert found is not None
     assert sum(each.songs for each in found.genres) > found.songs
-    assert library.evaluate(1, options=QUICK).seeds is not None
+    evaluated = library.evaluate(1, options=QUICK)
+    assert evaluated.recorded is not None
+    assert evaluated.seeds is not None
+    # Validation songs set no threshold by which they are measured themselves.
+    for several in (evaluated.recorded.several, evaluated.seeds.measured.several):
+        assert {(each.threshold, each.fitted) for each in several} == {(0.0, False)}
+    assert len(evaluated.seeds.measured.several) == 4
 
 
 # Its weights are finite with the first, its scores with neither.

@@ -83,6 +83,9 @@ def test_the_threshold_is_the_best_on_the_songs_that_set_it() -> None:
     shifted = best_threshold(scores + 5, truth)
     assert shifted == pytest.approx(threshold + 5, abs=0.2)
     assert best_threshold(scores[:19], truth[:19]) == 0.0
+    scores[:, 3] = -np.inf  # a genre that nothing was learned of
+    assert np.isfinite(best_threshold(scores, truth))
+    assert best_threshold(np.full_like(scores, -np.inf), truth) == 0.0
 
 
 def test_genres_that_nobody_or_everybody_has() -> None:

@@ -46,6 +46,14 @@ def test_every_command_has_help_with_an_example(name: str, command: click.Comman
     assert all(option.help for option in options)
 
 
+@pytest.mark.parametrize("name", ["compare", "tune"])
+def test_what_comparisons_leave_out_is_said(run: Kg, name: str) -> None:
+    printed = " ".join(run(name, "--help").out.split())
+    assert "no model knows artists, albums" in printed
+    assert "playlists" in printed
+    assert "kinds of" in printed
+
+
 def test_every_command_has_its_section_in_the_help(run: Kg) -> None:
     printed = run("--help")
     assert printed.code == 0
