@@ -2,8 +2,8 @@
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from cli.table_report import report_on_table
 from kg.text import printable
 
 if TYPE_CHECKING:
-    from kg.sources.dataset import LeftOut, SourceTable
+    from kg.records import SongRecord
+    from kg.sources.dataset import LeftOut, Parents, SourceTable
     from kg.sources.datasets import Found, SourceKind
+    from kg.sources.folder import GenresFrom
 
 KINDS = ("auto", "audio", "table", "gtzan", "fma", "msd", "audioset")
 SUBSETS = ("small", "medium", "large")
@@ -140,48 +142,135 @@ def ingest_data_set(
     report_on_table(app, report, as_json=as_json, strict=strict)
 
 
+def show_audio(
+    app: App, sources: Sequence[str], asked: Asked, genres_from: "GenresFrom", *, as_json: bool
+) -> None:
+    """What audio lies there, and what a data set or its folders and tags say of it; no listening.
+
+    Args:
+        app: The command line.
+        sources: Folders, or single files.
+        asked: What is said of data sets.
+        genres_from: Where genres are read.
+        as_json: Print one document.
+    """
+    from cli.progress import progress_for
+    from kg.files import normal
+    from kg.sources.dataset import LeftOut
+    from kg.sources.datasets import describe, find
+    from kg.sources.folder import scan
+
+    folders = [normal(Path(source)) for source in sources]
+    told = describe(
+        scan(folders, genres_from, progress_for(app.quiet)),
+        folders,
+        asked.source,
+        metadata=None if asked.metadata is None else normal(asked.metadata),
+        genres=genres_from == "auto",
+    )
+    content = _Content()
+    content.take(told.scan.records)
+    content.left_out += [LeftOut(str(one.path), one.reason) for one in told.scan.rejected]
+    found = [find(folder, asked.source) for folder in folders]
+    names = dict.fromkeys(each.data_set.name for each in found if each and each.form == "audio")
+    _print(
+        content,
+        name=", ".join(names) or "audio",
+        title=f"Audio of {', '.join(names)}" if names else "Audio",
+        parents=told.parents,
+        remarks=told.remarks,
+        as_json=as_json,
+    )
+
+
 def _show(table: "SourceTable", *, as_json: bool) -> None:
-    """What a data set holds, read to its end."""
+    """What a data set holds, read to its end and checked as an ingest does."""
+    from kg.genres.tree import check_no_cycle
+    from kg.sources.dataset import LeftOut
+    from kg.tables import SAME_ID
+
+    check_no_cycle(table.parents)
+    content, seen = _Content(), set[str]()
+    for batch in table.batches():
+        content.left_out += batch.left_out
+        songs = []
+        for song in batch.songs:
+            if song.id in seen:
+                content.left_out.append(LeftOut(song.key, SAME_ID))
+                continue
+            seen.add(song.id)
+            songs.append(song)
+        content.take(songs)
+    _print(
+        content,
+        name=table.name,
+        title=f"Data set {table.name}",
+        families={family: len(columns) for family, columns in table.families.items()},
+        parents=table.parents,
+        remarks=table.remarks,
+        as_json=as_json,
+    )
+
+
+@dataclass(slots=True)
+class _Content:
+    """What songs are there."""
+
+    genres: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    left_out: "list[LeftOut]" = field(default_factory=list)
+    songs: int = 0
+    known: int = 0
+
+    def take(self, songs: "Sequence[SongRecord]") -> None:
+        """Count some."""
+        self.songs += len(songs)
+        for song in songs:
+            self.genres.update(song.genres)
+            self.splits.update([song.split] if song.split else [])
+            self.known += song.artist is not None
+
+
+def _print(
+    content: _Content,
+    *,
+    name: str,
+    title: str,
+    families: Mapping[str, int] | None = None,
+    parents: "Parents",
+    remarks: Sequence[str],
+    as_json: bool,
+) -> None:
     from cli.output import print_json, print_table
 
-    genres: Counter[str] = Counter()
-    splits: Counter[str] = Counter()
-    left_out: list[LeftOut] = []
-    songs = known = 0
-    for batch in table.batches():
-        songs += len(batch.songs)
-        left_out += batch.left_out
-        for song in batch.songs:
-            genres.update(song.genres)
-            splits.update([song.split] if song.split else [])
-            known += song.artist is not None
-    families = {family: len(columns) for family, columns in table.families.items()}
+    genres, splits = content.genres, content.splits
     if as_json:
         print_json(
             {
-                "name": table.name,
-                "songs": songs,
-                "families": families,
+                "name": name,
+                "songs": content.songs,
+                "families": families or {},
                 "genres": dict(genres.most_common()),
                 "splits": dict(splits),
-                "artists_known": known,
-                "genres_in_tree": len(table.parents),
-                "left_out": [asdict(row) for row in left_out],
-                "remarks": list(table.remarks),
+                "artists_known": content.known,
+                "genres_in_tree": len(parents),
+                "left_out": [asdict(row) for row in content.left_out],
+                "remarks": list(remarks),
             }
         )
         return
     named = ", ".join(f"{name} {count:,}" for name, count in genres.most_common(GENRES))
     more = f", {len(genres) - GENRES:,} more" if len(genres) > GENRES else ""
+    left = "rows left out" if families else "files left out"
     rows = [
-        ("songs", f"{songs:,}"),
-        ("  of known artists", f"{known:,}"),
+        ("songs", f"{content.songs:,}"),
+        ("  of known artists", f"{content.known:,}"),
         ("genres", f"{len(genres):,}: {named}{more}" if genres else "none"),
-        *([("genres in its tree", f"{len(table.parents):,}")] if table.parents else []),
+        *([("genres in its tree", f"{len(parents):,}")] if parents else []),
         *([("sides", ", ".join(f"{k} {v:,}" for k, v in splits.items()))] if splits else []),
-        *((f"features {family}", f"{width:,}") for family, width in families.items()),
-        *([("rows left out", f"{len(left_out):,}")] if left_out else []),
+        *((f"features {family}", f"{width:,}") for family, width in (families or {}).items()),
+        *([(left, f"{len(content.left_out):,}")] if content.left_out else []),
     ]
-    print_table(["", ""], rows, title=f"Data set {table.name}", header=False)
-    for remark in table.remarks:
+    print_table(["", ""], rows, title=title, header=False)
+    for remark in remarks:
         click.echo(printable(remark))

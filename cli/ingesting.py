@@ -6,8 +6,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.datasets import Asked, data_set_options, ingest_data_set, table_of_data_set
-from cli.genres import print_tree_report, write_tree
+from cli.datasets import (
+    Asked,
+    data_set_options,
+    ingest_data_set,
+    show_audio,
+    table_of_data_set,
+)
+from cli.genres import print_tree_report, tree_alone, write_tree
 from cli.listening import (
     embedding_option,
     heard_with,
@@ -20,6 +26,7 @@ from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_prompt
 from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, table_options
 from cli.vectors import ingest_vectors
+from kg.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from kg.excerpt import Excerpt
@@ -124,7 +131,8 @@ def _scheduler(ctx: click.Context, param: click.Parameter, given: str | None) ->
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show what a table would become, or what --prune would remove, and end there.",
+    help="Show what is there and what a table would become, or what --prune would remove, and end "
+    "there.",
 )
 @click.option("--playlists", is_flag=True, help="Also take in playlists below these folders.")
 @strict_option
@@ -168,6 +176,7 @@ def ingest(
       kg ingest ~/Music --embedding musicnn
       kg ingest ~/Music --genre-tree my-genres.txt
       kg ingest ~/Music --prune --dry-run
+      kg ingest genres/ --dry-run
       kg ingest ~/Music --playlists
       kg ingest --vectors clap.npz --family clap
       kg ingest fma_metadata/ --subset medium
@@ -238,10 +247,11 @@ def ingest(
             "--workers counts processes on this machine, --dask uses those of a cluster: "
             "choose one of them."
         )
-    if not prune and (yes or dry_run):
-        raise click.UsageError(
-            "--yes and --dry-run are for tables, and for --prune, which removes songs."
-        )
+    if yes and not prune:
+        raise click.UsageError("--yes is for tables, and for --prune, which removes songs.")
+    if dry_run and not prune:
+        show_audio(app, sources, data_set, genres_from, as_json=as_json)
+        return
     confirm = None
     if prune:
         nothing = "No song's files are gone."
@@ -260,7 +270,12 @@ def ingest(
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
         )
-        report_of_tree = tree and report.counts and library.write_genre_tree(tree)
+        report_of_tree = untaken = None
+        if tree is not None and report.counts is not None:
+            try:
+                report_of_tree = library.write_genre_tree(tree)
+            except WrongUsageError as error:
+                untaken = tree_alone(error)
         if report.counts is not None:
             report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
@@ -285,11 +300,13 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
-    if report_of_tree and not as_json:
+    if report_of_tree is not None and not as_json:
         print_tree_report(app, report_of_tree)
     remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
+    if untaken is not None:
+        raise untaken
     if strict and report.rejected:
         raise click.exceptions.Exit(1)
 

@@ -181,9 +181,11 @@ def with_playlists(
     Returns:
         The report, with what the playlists came to.
     """
+    from kg.files import expanded
     from kg.sources.playlists import playlist_files
 
-    there = playlist_files([path for path in map(Path, sources) if path.is_dir()], [])
+    folders = [path for path in map(expanded, sources) if path.is_dir()]
+    there = playlist_files(folders, []) if wanted else _on_top(folders)
     if wanted and there:
         return replace(report, playlists=library.add_playlists(there))
     if wanted:
@@ -196,6 +198,19 @@ def with_playlists(
             f"{'it' if one else 'them'} in, or `kg playlists add FILE`."
         )
     return report
+
+
+def _on_top(folders: Sequence[Path]) -> list[Path]:
+    """Playlists that lie in folders themselves: a remark isn't worth another walk through all."""
+    from kg.sources.playlists import kind_of
+
+    found: list[Path] = []
+    for folder in folders:
+        try:
+            found += sorted(filter(kind_of, folder.iterdir()))
+        except OSError:  # whoever scanned it has said so
+            continue
+    return found
 
 
 def _row(each: "StoredPlaylist") -> tuple[object, ...]:

@@ -159,7 +159,7 @@ class SongIndex:
 
     def __init__(self) -> None:
         self._by_path: dict[str, Known] = {}
-        self._by_file: dict[str, list[tuple[tuple[str, ...], Known]]] = defaultdict(list)
+        self._by_end: dict[tuple[str, ...], list[tuple[tuple[str, ...], Known]]] = defaultdict(list)
         self._by_key: dict[str, list[Known]] = defaultdict(list)
         self._by_name: dict[tuple[str, str], list[Known]] = defaultdict(list)
 
@@ -193,7 +193,7 @@ class SongIndex:
         for path in there:
             self._by_path[_spelled(path)] = song
             parts = _parts(path)
-            self._by_file[parts[-1]].append((parts, song))
+            self._by_end[parts[-2:]].append((parts, song))
         for spelled in {key, (key or "").rpartition(":")[2]} - {None, ""}:
             self._by_key[str(spelled)].append(song)
         name = title_key(title)
@@ -233,7 +233,7 @@ class SongIndex:
         titles = {title_key(title) for _, title in entry.names}
         for path in entry.paths:
             parts = _parts(str(storable(path)))
-            for other, song in self._by_file.get(parts[-1], ()):
+            for other, song in self._by_end.get(parts[-2:], ()):
                 if titles and song.title and title_key(song.title) not in titles:
                     continue
                 same = _same_end(parts, other)

@@ -110,21 +110,32 @@ def gone_rows(store: GraphStore, table: SourceTable, progress: Progress = SILENT
     """Songs that came from a table of this name and aren't in it any more; reads all of it.
 
     Raises:
-        KgError: no row of it is a song, so that all would go.
+        KgError: no row of it is a song, so that all would go, or one can't be read, so that nobody
+            can tell which of them is there.
     """
-    seen, there = set[str](), set[str]()
+    seen, there, unreadable = set[str](), set[str](), 0
     with progress.stage("Looking for rows that are gone", table.songs) as advance:
         for batch in table.batches():
             seen.update(song.id for song in batch.songs)
             # A row that can't be read this time isn't gone.
-            there.update(row_id(table.name, row.row) for row in batch.left_out)
+            for row in batch.left_out:
+                unreadable += row.unreadable
+                # Of a file that is called after its track, its name is the key.
+                there |= {row_id(table.name, key) for key in (row.row, Path(row.row).stem)}
             advance(len(batch.songs))
     if not seen:
         raise KgError(
             f"No row of {printable(table.name)} is a song, so --prune removes nothing: look at "
             "that table, or name the songs to `kg forget`."
         )
-    return [id for id in store.rows_of(table.name) if id not in seen and id not in there]
+    gone = [id for id in store.rows_of(table.name) if id not in seen and id not in there]
+    if gone and unreadable:
+        one = unreadable == 1
+        raise KgError(
+            f"{unreadable:,} row{' ' if one else 's '}of {printable(table.name)} can't be read, so "
+            f"--prune can't tell what is gone: mend {'it' if one else 'them'} first."
+        )
+    return gone
 
 
 def take_in(

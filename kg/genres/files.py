@@ -135,7 +135,15 @@ def _from_table(text: str, name: str, separator: str) -> Iterator[tuple[str, str
             f"{', '.join(printable(repr(each)) for each in columns if each) or 'none'}."
         )
     number = next((columns[each] for each in _IDS if each in columns), None)
-    by_id = {_cell(row, number): _cell(row, called) for _, row in rows} if number else {}
+    by_id: dict[str, str] = {}
+    for line, row in rows if number is not None else ():
+        id, genre = _cell(row, number), _cell(row, called)
+        # A genre with several parents has a row for each.
+        if id and by_id.setdefault(id, genre) != genre:
+            raise WrongUsageError(
+                f"{name}, line {line}: {printable(repr(genre))} has the id {printable(repr(id))} "
+                f"of {printable(repr(by_id[id]))}: give each genre its own."
+            )
     for line, row in rows:
         genre, parent = _cell(row, called), _cell(row, columns["parent"])
         if not genre and not parent:

@@ -19,10 +19,17 @@ Parents = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row that did not become a song, and why, in plain words."""
+    """A row that did not become a song, and why, in plain words.
+
+    Attributes:
+        row: Its key, or where it is.
+        reason: Why.
+        unreadable: Nobody can tell which song it was to be.
+    """
 
     row: str
     reason: str
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

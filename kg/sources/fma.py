@@ -143,9 +143,13 @@ def open_table(
         )
     if kind == "echonest":
         remarks.append("Of echonest.csv only what is heard counts, not how well known a track is.")
-    if told is not None:
-        remarks.append(f"Features are those of {printable(table.name)}; tracks without have none.")
     families, columns = _families(table, kind)
+    if told is not None:
+        lacking = _without_features(table, kind, tracks, subset)
+        remarks.append(
+            f"Features are those of {printable(table.name)}: {lacking:,} tracks that "
+            f"{printable(told.name)} names have none there and aren't taken in."
+        )
     return SourceTable(
         name=NAME,
         families=families,
@@ -317,6 +321,11 @@ def _tree(beside: Path) -> _Tree:
     for said, _ in read_columns(file, {name: header.index(name) for name in wanted}):
         for row in said:
             [number, *_] = _numbers(row["genre_id"]) or [0]
+            if number in names:
+                raise WrongUsageError(
+                    f"{printable(file)} is not FMA's genre tree: its genre_id {number} comes "
+                    f"twice; {_UNPACK}."
+                )
             names[number] = clean(row["title"])
             above[number] = (_numbers(row["parent"]) or [0])[0]
     return _Tree(names, above)
@@ -403,6 +412,26 @@ def _families(path: Path, kind: Kind | None) -> tuple[dict[str, list[str]], list
     return families, columns
 
 
+def _subsets(subset: str | None) -> Sequence[str]:
+    """The subsets that are parts of one; none: all tracks are wanted."""
+    return SUBSETS[: SUBSETS.index(subset) + 1] if subset else ()
+
+
+def _without_features(
+    path: Path, kind: Kind | None, tracks: Mapping[str, _Track], subset: str | None
+) -> int:
+    """How many of the tracks that are wanted a table of features doesn't have."""
+    [header] = first_rows(path, 1)
+    column, headers = (
+        (header.index("track_id"), 1) if kind == "labelled" else (0, _headers(path, 3))
+    )
+    wanted = _subsets(subset)
+    left = {key for key, track in tracks.items() if not wanted or track.subset in wanted}
+    for said, _ in read_columns(path, {"track_id": column}, headers=headers):
+        left.difference_update(row["track_id"] for row in said)
+    return len(left)
+
+
 def _batches(
     path: Path,
     kind: Kind | None,
@@ -414,7 +443,7 @@ def _batches(
     *,
     only: bool,
 ) -> Iterator[Batch]:
-    wanted = SUBSETS[: SUBSETS.index(subset) + 1] if subset else ()
+    wanted = _subsets(subset)
     names = [name for own in families.values() for name in own]
     [header] = first_rows(path, 1)
     flat = kind == "labelled"

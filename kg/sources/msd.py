@@ -155,7 +155,9 @@ def _batches(path: Path, genres: Mapping[str, Sequence[str]]) -> Iterator[Batch]
         for file, outcome in outcomes:
             if isinstance(outcome, AudioError):
                 name = str(file.relative_to(path)) if path.is_dir() else file.name
-                left_out.append(LeftOut(name, outcome.reason))
+                # Files are called after their tracks, unless somebody renamed or aggregated them.
+                unnamed = _TRACK.fullmatch(file.stem) is None
+                left_out.append(LeftOut(name, outcome.reason, unreadable=unnamed))
             else:
                 songs += [_song(said, genres) for said in outcome.said]
                 features.append(outcome.features)

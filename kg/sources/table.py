@@ -238,7 +238,11 @@ def _batches(sheet: Sheet, layout: Layout, name: str, facts: "_Facts") -> Iterat
 
 def _ragged(lines: Sequence[Ragged]) -> list[LeftOut]:
     return [
-        LeftOut(f"line {one.line:,}" if one.line else one.text, f"{RAGGED}: {one.cells:,}")
+        LeftOut(
+            f"line {one.line:,}" if one.line else one.text,
+            f"{RAGGED}: {one.cells:,}",
+            unreadable=True,
+        )
         for one in lines
     ]
 

@@ -278,6 +278,13 @@ def test_gtzan_table_with_odd_cells(tmp_path: Path) -> None:
         opened(path, "gtzan")
 
 
+def test_gtzan_table_with_a_blank_second_line(tmp_path: Path) -> None:
+    path = published.gtzan_table(tmp_path / "features.csv")
+    header, rows = path.read_text().split("\n", 1)
+    path.write_text(f"{header}\n\n{rows}")
+    assert find(path) is None
+
+
 def test_gtzan_audio(tmp_path: Path) -> None:
     clips = ["blues.00000.wav", "jazz.00099.wav", "jazz.00033.wav"]
     folder = published.gtzan_audio(tmp_path / "Data" / "genres_original", clips)
@@ -408,6 +415,15 @@ def test_fma_reduced(tmp_path: Path) -> None:
     heard.unlink()
     with pytest.raises(WrongUsageError, match="no features of FMA"):
         opened(labels)
+
+
+def test_a_shifted_row_is_refused(tmp_path: Path) -> None:
+    path = published.fma_metadata(tmp_path / "fma_metadata") / "echonest.csv"
+    lines = path.read_text().splitlines()
+    lines[-1] = lines[-1].replace(",", ",9,", 1)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(WrongUsageError, match=r"echonest\.csv can't be read as CSV"):
+        read(opened(path))
 
 
 def test_fma_with_parts_missing(tmp_path: Path) -> None:
@@ -690,6 +706,16 @@ def test_audioset_with_labels_in_the_npz(tmp_path: Path) -> None:
     np.savez(path, emb=heard, ids=np.array(["a", "b"]))
     with pytest.raises(WrongUsageError, match="no array of text called 'labels'"):
         opened(path)
+
+
+def test_an_npz_with_more_in_it_is_any_table(tmp_path: Path) -> None:
+    path = tmp_path / "songs.npz"
+    mel, ids = np.ones((2, 3, 4), np.float32), np.array(["a", "b"])
+    for arrays in ({}, {"ids": ids, "labels": ids, "mfcc": mel[:, 0]}):
+        np.savez(path, mel=mel, **arrays)
+        assert find(path) is None
+    np.savez(path, mel=mel, ids=ids, labels=ids)
+    assert find(path) is not None
 
 
 def test_audioset_that_does_not_fit_together(tmp_path: Path) -> None:

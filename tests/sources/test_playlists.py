@@ -212,3 +212,17 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         list(read_playlists(pipe))
     with pytest.raises(KgError, match="no longer there"):
         list(read_playlists(tmp_path / "b.m3u"))
+
+
+def test_a_slice_with_numbers_for_names(tmp_path: Path) -> None:
+    odd = {**TRACK, "artist_name": 311, "track_name": 1999, "album_name": 7}
+    entry = first(tmp_path / "mpd.slice.0-999.json", a_slice({"pid": 1, "tracks": [odd]}))
+    assert entry.names == (("311", "1999"),)
+    assert (entry.said, entry.album) == ("311 - 1999", "7")
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    file = tmp_path / "mpd.slice.0-999.json"
+    file.write_text('{"playlists":' + "[" * 200_000)
+    with pytest.raises(KgError, match="is no JSON"):
+        list(read_playlists(file))

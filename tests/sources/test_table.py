@@ -241,6 +241,42 @@ def test_a_column_that_changes_its_mind(save: Save, monkeypatch: pytest.MonkeyPa
     assert np.isnan(x[:, -1]).sum() == 2 * N - 1
 
 
+def test_a_stray_quotation_mark_loses_no_rows(tmp_path: Path) -> None:
+    lines = SONGS.to_csv(index=False).splitlines()
+    key, genre, *rest = lines[40].split(",")
+    lines[40] = ",".join([key, f'"{genre}', *rest])
+    lines[60] = lines[60].replace(",", ',"', 1).replace(",", '",', 2)
+    file = tmp_path / "songs.csv"
+    file.write_text("\n".join(lines) + "\n")
+    assert "a quotation mark" in why_not(file)
+    assert "never closed" in why_not(file)
+
+
+def test_blank_first_lines(tmp_path: Path) -> None:
+    file = tmp_path / "songs.csv"
+    for blank in ("\n", "\r\n \r\n", "\t\n\n\n"):
+        file.write_bytes((blank + SONGS.to_csv(index=False)).encode())
+        np.testing.assert_array_equal(read(open_table(file))[1], X)
+
+
+def test_line_ends_of_old_macs(save: Save) -> None:
+    songs, x, left = read(open_table(save(SONGS, lineterminator="\r")))
+    np.testing.assert_array_equal(x, X)
+    assert ([song.key for song in songs], left) == ([str(key) for key in SONGS.track_id], [])
+    few = save(SONGS.head(9), "few.csv", lineterminator="\r")
+    assert open_table(few).preview.songs == 9
+
+
+def test_ids_of_64_bits(save: Save) -> None:
+    ids = [2**60 + n for n in range(N)]
+    for name in ("songs.csv", "songs.parquet"):
+        opened = open_table(save(SONGS.assign(track_id=ids), name))
+        assert uses(opened)["track_id"] == "id"
+        assert [song.key for song in read(opened)[0]] == [str(id) for id in ids]
+    repeated = SONGS.assign(track_id=[2**60 + n // 3 for n in range(N)])
+    assert "'track_id' has 40 different ones in 120 rows" in why_not(save(repeated))
+
+
 # ---- what the columns are
 
 
@@ -410,6 +446,46 @@ def test_leaks_are_no_features(save: Save) -> None:
     assert "'code' says the genre of each song in other words: it is a feature only because" in (
         " ".join(named.preview.remarks)
     )
+
+
+def test_one_hot_lists_are_no_features(tmp_path: Path) -> None:
+    file = tmp_path / "songs.npz"
+    told = np.eye(3)[np.arange(N) % 3]
+    sound = DRAWN.integers(0, 2, (N, 4)).astype(float)
+    np.savez(file, id=np.arange(N) + 7, genre=GENRES, mfcc=X, onehot=told, sound=sound)
+    opened = open_table(file)
+    assert set(opened.source.families) == {"mfcc", "sound"}
+    assert whys(opened)["onehot"].startswith("says of each song whether it is ")
+
+
+def test_genres_with_a_few_wrong_rows_leak_too(save: Save) -> None:
+    count = 10 * N
+    genres = np.tile(GENRES, 10)
+    rock = (genres == "rock").astype(int)
+    rock[:2] = 1 - rock[:2]
+    songs = pd.DataFrame({"id": DRAWN.permutation(count), "genre": genres, "is_rock": rock})
+    songs = songs.assign(f1=DRAWN.normal(size=count), f2=DRAWN.normal(size=count))
+    assert whys(open_table(save(songs)))["is_rock"] == "says of each song whether it is rock"
+
+
+def test_sides_in_numbers_are_no_features(save: Save) -> None:
+    songs = SONGS.assign(
+        fold=DRAWN.integers(1, 11, N),
+        is_test=DRAWN.integers(0, 2, N),
+        split=DRAWN.integers(0, 3, N),
+    )
+    opened = open_table(save(songs))
+    said = "says on which side songs are, not how they sound"
+    assert whys(opened) == dict.fromkeys(("fold", "is_test", "split"), said)
+    assert opened.source.families == {"mfcc": ["mfcc1_mean", "mfcc1_var"], "other": ["tempo"]}
+
+
+def test_a_feature_with_an_equals_sign_in_its_name(save: Save) -> None:
+    """A library has it; a table with a column `mood` has no code of it."""
+    there = open_table(save(SONGS.assign(**{"mood=happy": X[:, 0]}))).source.families
+    assert "mood=happy" in [name for own in there.values() for name in own]
+    other = open_table(save(SONGS.assign(mood=X[:, 1]), "other.csv"), like=lambda: there)
+    assert "mood" in uses(other)
 
 
 def test_only_leaks(save: Save) -> None:
