@@ -361,10 +361,14 @@ def fit(
     """
     from models import training
     from models.devices import DeviceError
+    from models.link_model import GraphShape
     from models.memory import OutOfMemoryError
 
     config, encoder = _configs(options, messages=messages)
-    most = config.most_epochs(training.validation_heads(data, GENRE_EDGE))
+    shape = GraphShape.of(data, GENRE_EDGE)
+    most = config.most_epochs(
+        training.validation_heads(data, GENRE_EDGE), multi_label=shape.multi_label
+    )
     with progress.stage(name, most) as advance:
         try:
             return training.train(
