@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from models.baselines.quantiles import Quantiles
+
 LOGISTIC, SVM, BOOSTING = "logistic regression", "SVM", "gradient boosting"
 KNN, MAJORITY = "k nearest neighbours", "majority"
 
@@ -43,12 +45,16 @@ class Classifier:
         x: [n, d] standardised features.
         truth: bool [n, c], at least one class a row.
         multi_label: rows may have several classes; each is learned against the rest.
+
+    Trees are grown on levels of the columns, found once for all classes (`quantiles`).
     """
 
     def __init__(self, candidate: Candidate, x: Features, truth: Bools, multi_label: bool) -> None:
         self._classes = truth.shape[1]
         self._multi_label = multi_label
         self._always: Rows = np.flatnonzero(truth.all(axis=0)) if multi_label else np.arange(0)
+        self._quantiles = Quantiles(x) if candidate.kind == BOOSTING else None
+        x = self._seen(x)
         if multi_label:
             some = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
             self._by = {int(c): _fitted(candidate, x, truth[:, c]) for c in some}
@@ -65,6 +71,7 @@ class Classifier:
 
     def scores(self, x: Features) -> Scores:
         """Score x [m, d]: [m, c]; -inf for a class without a row to learn from."""
+        x = self._seen(x)
         scores = np.full((len(x), self._classes), -np.inf)
         if self._multi_label:
             scores[:, self._always] = 1.0
@@ -78,6 +85,10 @@ class Classifier:
                 decided = np.stack([-decided, decided], axis=1)
             scores[:, self._present] = decided
         return scores
+
+    def _seen(self, x: Features) -> Features:
+        """Rows as what is fitted sees them."""
+        return x if self._quantiles is None else self._quantiles.levels(x)
 
 
 def _decided(fitted: Any, x: Features) -> Scores:
