@@ -591,6 +591,7 @@ def test_rows_that_are_no_songs(save: Save, tmp_path: Path) -> None:
             (first, "it has the id of row 1, with other values"),
         ]
     )
+    assert [row.row for row in left if row.unreadable] == ["999,rock", "998,jazz,1,2,3,4,5"]
     # What row 12 lacks a later row with its id has.
     np.testing.assert_array_equal(x, np.vstack([np.delete(X, [10, 11], 0), X[11]]))
     assert len(records) == N - 1
