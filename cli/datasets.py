@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("auto", "audio", "table", "gtzan", "fma", "msd", "audioset")
 SUBSETS = ("small", "medium", "large")
 GENRES = 5  # that a dry run names
+UNHEARD = "Nothing was listened to: what can't be decoded is left out when it is taken in."
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def show_audio(
         name=", ".join(names) or "audio",
         title=f"Audio of {', '.join(names)}" if names else "Audio",
         parents=told.parents,
-        remarks=told.remarks,
+        remarks=[*told.remarks, UNHEARD],
         as_json=as_json,
     )
 

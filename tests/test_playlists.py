@@ -66,6 +66,19 @@ def test_titles_that_differ_in_spelling_only() -> None:
     assert title_key("") is title_key(None) is None
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr("kg.playlists._same_end", lambda *both: looks.append(both) or 2)
+    index = SongIndex()
+    for number in range(50):
+        song(index, str(number), paths=[f"/m/Album {number}/01.flac"])
+    assert index.find(at("/elsewhere/Album 7/01.flac")).song == "7"
+    assert index.find(at("01.flac")).song is None
+    assert len(looks) == 1
+
+
 def test_a_song_is_found_by_its_path() -> None:
     index = SongIndex()
     song(index, "1", title="So What", paths=["/m/Miles/Kind of Blue/01.flac", "/copy/01.flac"])
@@ -275,7 +288,10 @@ def kg(
 
 
 def test_the_command_line(
-    kg: Callable[..., tuple[int, str, str]], mine: Path, tmp_path: Path
+    kg: Callable[..., tuple[int, str, str]],
+    mine: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     party = write(mine / "party.m3u", *(path[8:] for path in paths(mine, 0, 0, 1)))
     code, _, err = kg("ingest", mine)
@@ -286,6 +302,14 @@ def test_the_command_line(
         0,
         "There are no playlists yet: `kg playlists add FILE` takes some in.\n",
     )
+
+    monkeypatch.setenv("HOME", str(mine.parent))
+    assert "1 playlist lies in these folders" in kg("ingest", f"~/{mine.name}")[2]
+    (mine / "deeper").mkdir()
+    party = party.rename(mine / "deeper" / "party.m3u")
+    party.write_text("\n".join(f"../{path[8:]}" for path in paths(mine, 0, 0, 1)))
+    # A remark isn't worth another walk through all folders.
+    assert "in these folders" not in kg("ingest", mine)[2]
 
     document = json.loads(kg("ingest", mine, "--playlists", "--json")[1])
     assert document["playlists"]["matched"] == {"path": 2}

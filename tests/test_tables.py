@@ -75,7 +75,9 @@ def test_from_a_table_to_predictions(bare: Library, tmp_path: Path) -> None:
     why = library.explain("T5")
     assert why.explained[0].evidence
     assert {each.family for each in why.explained[0].together} <= {"timbre", "harmony", None}
-    assert len(library.explain("T7").explained[0].evidence) == 0
+    # Of a song without any value only its artist speaks.
+    bare_one = library.explain("T7").explained[0]
+    assert [each.relationship for each in bare_one.evidence] == ["BY"]
     like = library.similar("Song 5", 3)
     assert (like.by, len(like.songs)) == ("embedding", 3)
     seen = library.inspect("T3")
@@ -288,6 +290,15 @@ def test_vectors_prune_and_audio(bare: Library, music: Path, tmp_path: Path) -> 
         library.ingest_table(table_of([], x[:0]), prune=stop)
     assert everything(library) == before
     assert library.ingest_table(table_of([], x[:0])).counts is None
+    # Who is there and can't be read isn't gone, and of a row that nobody can read who knows?
+    odd = [LeftOut(more[0].key, "odd"), LeftOut(f"A/{more[1].key}.h5", "damaged")]
+    with pytest.raises(KgError, match="no"):
+        library.ingest_table(table_of(songs, x, left_out=odd), prune=stop)
+    assert shown[-1] == [f"Song {n}" for n in range(26, 32)]
+    odd += [LeftOut("line 7", "ragged", unreadable=True)] * 2
+    with pytest.raises(KgError, match=r"2 rows of .* can't be read, so --prune can't tell what is"):
+        library.ingest_table(table_of(songs, x, left_out=odd), prune=stop)
+    assert everything(library) == before
     report = library.ingest_table(table, prune=lambda removal: None)
     assert (report.pruned, report.rebuilt, library.status().counts.songs) == (8, True, 24)
     # Where all go the library begins anew, and nobody misses what a file once brought.

@@ -147,8 +147,8 @@ def open_table(
     if told is not None:
         lacking = _without_features(table, kind, tracks, subset)
         remarks.append(
-            f"Features are those of {printable(table.name)}: {lacking:,} tracks that "
-            f"{printable(told.name)} names have none there and aren't taken in."
+            f"Features are those of {printable(table.name)}. Tracks that {printable(told.name)} "
+            f"names and that have none there aren't taken in: {lacking:,}."
         )
     return SourceTable(
         name=NAME,

@@ -45,6 +45,7 @@ _ROWS: Final = 1 << 16  # rows at once, at most
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LINES: Final = 1000  # line breaks in one cell: no title or lyrics are that long
 _CLOSE: Final = 'close it, or write "" for a quotation mark within quotation marks'
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _BLANK_LINE = re.compile(r"[ \t]*(\r\n|\r|\n)")
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
@@ -288,12 +289,12 @@ def _csv_rows(
     ragged: list[Ragged] = []
     places = [str(place) for place in range(len(names))]  # names may be written in odd ways
 
-    swallowed: list[int] = []
+    swallowed: list[tuple[str, int]] = []
 
     def pass_over(row: Any) -> str:
-        _, *lines = (row.text or "").rstrip("\n").split("\n")
+        begin, *lines = _LINE_END.split((row.text or "").rstrip("\r\n"))
         if 2 * sum(line.count(separator) == len(names) - 1 for line in lines) > len(lines):
-            swallowed.append(len(lines))
+            swallowed.append((begin, len(lines)))
         ragged.append(Ragged(row.number, shortened(row.text), row.actual_columns))
         return "skip"
 
@@ -317,12 +318,14 @@ def _csv_rows(
         at, passed = 0, list[Ragged]()
         while (batch := _next(reader)) is not None:
             if swallowed:
-                raise _never_closed(at, swallowed[0])
+                raise _never_closed(*swallowed[0])
             passed, ragged[:] = list(ragged), []
             columns = [batch.column(place) for place in wanted]
             _require_closed(columns, at, names, wanted, separator)
             yield Rows(columns, at, passed)
             at += len(batch)
+        if swallowed:
+            raise _never_closed(*swallowed[0])
         if not at and (first := (passed + ragged)[:1]):
             raise UnfitError(
                 f"its rows have other numbers of cells than its first row has names: {len(names):,}"
@@ -346,9 +349,11 @@ def _csv_rows(
         raise damaged_file("text") from error
 
 
-def _never_closed(at: int, lines: int) -> UnfitError:
+def _never_closed(begin: str, lines: int) -> UnfitError:
     return UnfitError(
-        f"a quotation mark after row {at:,} is never closed, or {lines:,} lines later", _CLOSE
+        f"a quotation mark in its line {shortened(begin)!r} is never closed, or {lines:,} "
+        f"{'line' if lines == 1 else 'lines'} later",
+        _CLOSE,
     )
 
 

@@ -26,6 +26,10 @@ def test_commands(kg: Kg, tmp_path: Path) -> None:
     assert "Genres are those of msd_tagtraum_cd1.cls." in done.err
     assert kg("ingest", tree, "--metadata", genres, "--strict").code == 1
     next(tree.rglob(f"{published.TRACKS[2]}.h5")).unlink()
+    unclear = kg("ingest", tree, "--metadata", genres, "--prune", "--yes")
+    assert (unclear.code, unclear.out) == (1, "")
+    assert "1 row of msd can't be read, so --prune can't tell what is gone" in unclear.err
+    (tree / "cut.h5").unlink()
     assert kg("ingest", tree, "--metadata", genres, "--prune", "--yes").code == 0
     assert kg("query", "MATCH (s:Song) RETURN count(*) AS n", "--csv").out.split() == ["n", "2"]
 
@@ -65,3 +69,42 @@ def test_columns_make_it_any_table(run: Kg, tmp_path: Path) -> None:
         assert json.loads(dry.out)["form"].startswith("CSV")
     dry = run(*home, "ingest", table, "--dry-run", "--json")
     assert json.loads(dry.out)["name"] == "gtzan"
+
+
+def test_a_dry_run_shows_audio(run: Kg, tmp_path: Path) -> None:
+    clips = ["blues.00000.wav", "jazz.00099.wav", "jazz.00033.wav"]
+    folder = published.gtzan_audio(tmp_path / "genres", clips)
+    (folder / "jazz" / "gone.mp3").symlink_to("nowhere.mp3")
+    home = ("--home", tmp_path / "home")
+    dry = run(*home, "ingest", folder, "--dry-run")
+    assert (dry.code, "Audio of gtzan" in dry.out) == (0, True)
+    assert "2: jazz 2, blues 1" in dry.out
+    assert "valid 1, test 1" in dry.out
+    assert "jazz.00033" in dry.out
+    assert "files left out" in dry.out
+    told = json.loads(run(*home, "ingest", folder, "--dry-run", "--json").out)
+    assert (told["name"], told["songs"], told["families"]) == ("gtzan", 3, {})
+    [left] = told["left_out"]
+    assert left["row"].endswith("gone.mp3")
+    assert "Nothing was listened to" in told["remarks"][-1]
+    plain = run(*home, "ingest", folder, "--source", "audio", "--dry-run", "--json")
+    told = json.loads(plain.out)
+    assert (told["name"], told["splits"]) == ("audio", {})
+    assert told["genres"] == {"blues": 1, "jazz": 2}
+    (tmp_path / "nothing").mkdir()
+    assert run(*home, "ingest", tmp_path / "nothing", "--dry-run").code == 1
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_looks_as_closely_as_an_ingest(run: Kg, tmp_path: Path) -> None:
+    names = [f"blues.{n:05d}.wav" for n in range(3)] * 2
+    table = published.gtzan_table(tmp_path / "features.csv", names)
+    told = json.loads(run("ingest", table, "--dry-run", "--json").out)
+    assert (told["songs"], told["genres"], len(told["left_out"])) == (3, {"blues": 3}, 3)
+    assert {row["reason"] for row in told["left_out"]} == {"an earlier row has the same id"}
+    fma = published.fma_metadata(tmp_path / "fma_metadata")
+    circle = published.FMA_GENRES.replace("12,32923,0,", "12,32923,103,")
+    (fma / "genres.csv").write_text(circle, encoding="utf-8")
+    dry = run("ingest", fma, "--dry-run")
+    assert (dry.code, dry.out) == (2, "")
+    assert "The genre tree goes in a circle" in dry.err

@@ -33,6 +33,13 @@ def test_a_tree_of_the_owners_own(kg: Kg, music: Path, tree: Path, tmp_path: Pat
     assert "'a' -> 'b' -> 'a'" in printed.err
     assert "Reading files" not in printed.err  # said before anything is listened to
 
+    (tmp_path / "odd.csv").write_text("name,parent\nnew,nobody's\n", encoding="utf-8")
+    printed = kg("ingest", music, "--genre-tree", tmp_path / "odd.csv")
+    assert printed.code == 2
+    assert "songs in the library" in printed.out
+    assert "\"nobody's\" of 'new' has no line" in printed.err
+    assert "Nothing of the tree was written. The songs are in: `kg genres --genre" in printed.err
+
     printed = kg("ingest", music, "--genre-tree", tree)
     assert printed.code == 0
     assert "names 6 genres, 2 of them new" in printed.out

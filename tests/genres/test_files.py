@@ -73,6 +73,7 @@ def test_a_genre_may_have_several_parents(tmp_path: Path) -> None:
         ("a.csv", "genre,kind\nrock,1\n", "no columns `name` and `parent`.*'genre', 'kind'"),
         ("a.csv", "name,parent\n,rock\n", "line 2: a parent of a genre without a name"),
         ("a.csv", FMA.replace("25,post", "26,post"), "line 4: the parent '26' of 'post-punk'"),
+        ("a.csv", FMA.replace("\n7,", "\n25,"), "line 4: 'post-punk' has the id '25' of 'punk'"),
         ("a.csv", "name,parent\na,b\nb,a\n", "in a circle.*'a' -> 'b' -> 'a'"),
         ("a.csv", "name,parent\nrock,rock\n", "'rock' is its own parent"),
         ("a.txt", "rock\n    punk\n  metal\n", "line 3: 'metal' is further in"),

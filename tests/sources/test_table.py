@@ -241,15 +241,20 @@ def test_a_column_that_changes_its_mind(save: Save, monkeypatch: pytest.MonkeyPa
     assert np.isnan(x[:, -1]).sum() == 2 * N - 1
 
 
-def test_a_stray_quotation_mark_loses_no_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("begin", "end"), [(40, 60), (1, N), (N - 20, N)])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_stray_quotation_mark_loses_no_rows(
+    tmp_path: Path, begin: int, end: int, ending: str
+) -> None:
     lines = SONGS.to_csv(index=False).splitlines()
-    key, genre, *rest = lines[40].split(",")
-    lines[40] = ",".join([key, f'"{genre}', *rest])
-    lines[60] = lines[60].replace(",", ',"', 1).replace(",", '",', 2)
+    key, genre, *rest = lines[begin].split(",")
+    lines[begin] = ",".join([key, f'"{genre}', *rest])
+    lines[end] += '",more'
     file = tmp_path / "songs.csv"
-    file.write_text("\n".join(lines) + "\n")
-    assert "a quotation mark" in why_not(file)
-    assert "never closed" in why_not(file)
+    file.write_bytes(ending.join([*lines, ""]).encode())
+    said = why_not(file)
+    assert f"a quotation mark in its line '{lines[begin][:20]}" in said
+    assert f"is never closed, or {end - begin} lines later" in said
 
 
 def test_blank_first_lines(tmp_path: Path) -> None:
@@ -591,6 +596,7 @@ def test_rows_that_are_no_songs(save: Save, tmp_path: Path) -> None:
             (first, "it has the id of row 1, with other values"),
         ]
     )
+    assert [row.row for row in left if row.unreadable] == ["999,rock", "998,jazz,1,2,3,4,5"]
     # What row 12 lacks a later row with its id has.
     np.testing.assert_array_equal(x, np.vstack([np.delete(X, [10, 11], 0), X[11]]))
     assert len(records) == N - 1
