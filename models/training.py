@@ -54,7 +54,8 @@ class TrainConfig:
 
     Attributes:
         epochs: the most epochs (default: `EPOCHS`, or `EPOCHS_OF_SEVERAL`).
-        patience: stop after so many epochs without a better validation score.
+        patience: stop after so many epochs without a better validation score; where heads have
+            several tails not before `EPOCHS`, as at first hardly any score says yes.
         epochs_unvalidated: how many epochs where there is too little to validate on.
         learning_rate: of Adam.
         weight_decay: of AdamW.
@@ -219,6 +220,7 @@ def train(
         val_heads = validation_heads(data, target).to(device)
         validated = val_heads.numel() >= FEWEST_TO_VALIDATE
         most = config.most_epochs(val_heads, multi_label=shape.multi_label)
+        least = EPOCHS if shape.multi_label else 0
         all_carrying = graph.messages()
         smoothings: tuple[float, ...] = SMOOTHINGS if validated else (config.smoothing,)
         peers = graph.peers if encoder.messages and max(smoothings) > 0 else None
@@ -278,7 +280,7 @@ def train(
                     kept = _Kept(epoch, score, val_loss, state)
                 if on_epoch is not None:
                     on_epoch(epoch, losses[-1], score)
-                if validated and epoch - kept.epoch >= config.patience:
+                if validated and epoch >= least and epoch - kept.epoch >= config.patience:
                     break
         except KeyboardInterrupt:
             if kept is None:
