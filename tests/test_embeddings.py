@@ -59,7 +59,7 @@ def test_a_library_that_musicnn_hears(
     assert everything(library) == before
 
     data, maps = library.hetero_with_ids()
-    assert maps.further == {"tag": tuple(sorted(TAGS))}
+    assert maps.further["tag"] == tuple(sorted(TAGS))
     assert data["tag"].num_nodes == len(TAGS)
     assert data[TAG_EDGE].num_edges == 24 * MOST
     heard = library.ask(

@@ -137,7 +137,8 @@ def test_what_is_explained_and_shown_in_cypher(trained: Library) -> None:
     linked = {
         tuple(row)
         for row in trained.ask(
-            "MATCH (:Song {id: $id})-[r:SIMILAR_TO|HAS_FEATURE]-(n) RETURN DISTINCT type(r), n.id",
+            "MATCH (:Song {id: $id})-[r:SIMILAR_TO|HAS_FEATURE|BY|ON]-(n) "
+            "RETURN DISTINCT type(r), n.id",
             {"id": id},
         ).rows
     }
@@ -153,7 +154,8 @@ def test_what_is_explained_and_shown_in_cypher(trained: Library) -> None:
         paths = shown(trained, told.cypher)
         assert len(paths) == 5
         assert set(paths) == {(piece.relationship, piece.key) for piece in told.named}
-        assert {each.relationship for each in told.together} == {"SIMILAR_TO", "HAS_FEATURE"}
+        kinds = {"SIMILAR_TO", "HAS_FEATURE", "BY", "ON"}
+        assert {each.relationship for each in told.together} == kinds
         assert sum(each.neighbours for each in told.together) == len(linked)
         songs, own = told.summary
         assert re.match(rf"Without all \d+ similar songs {told.genre} would ", songs)

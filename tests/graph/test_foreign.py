@@ -94,7 +94,7 @@ def test_a_first_command_that_was_cut_off_is_no_stranger(connection: Connection)
 
 
 # Their labels and properties, some of which look like ours.
-LABELS = ("Book", "Album", "Songs", "Ghost")
+LABELS = ("Book", "Shelf", "Songs", "Ghost")
 values = st.one_of(st.integers(-5, 5), st.sampled_from(["blues", "jazz", "blues0", "v1", "m"]))
 properties = st.dictionaries(
     st.sampled_from(["id", "name", "version", "state", "model", "rank", "split"]), values

@@ -151,7 +151,7 @@ def test_a_song_arrives_moves_is_copied_changes_and_goes(
         links = ready.ask(
             "MATCH (s:Song {id: $id})-[r]->() RETURN type(r), count(r)", {"id": added.id}
         ).rows
-        assert dict(links) == {"HAS_FEATURE": 7, "SIMILAR_TO": 10}
+        assert dict(links) == {"HAS_FEATURE": 7, "SIMILAR_TO": 10, "BY": 1, "ON": 1}
         assert any("no model yet" in line for line in watched.progress.said)
 
         renamed = song.rename(mine / GENRES[1] / "renamed.flac")
