@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from kg.compare.material import graph_of
 from kg.evaluate import Scores, artist_groups
 from kg.graph.rows import Linked
 from kg.hetero import to_hetero
-from kg.known_artists import ARTISTS_GENRE, KNOWN, NEW
+from kg.known_artists import ARTISTS_GENRE, KNOWN, NEW, artists_genre
 from kg.schema import ARTIST_NODE, GENRE_EDGE, SONG_NODE
 from kg.splits.artists import artist_key
 from models.baselines.tabular import CANDIDATES, SVM, best_tabular
@@ -95,9 +96,8 @@ def classifiers(
         x[learn], truth[learn], x[told], groups=groups, candidates=svm, seed=seed
     ).scores
     if known:
-        artist = artist_groups(songs.artists)
-        own = (artist[told][:, None] == artist[learn]).astype(float) @ truth[learn]
-        found[ARTISTS_GENRE] = own + truth[learn].mean(axis=0) / 2
+        named = replace(with_artists, songs=replace(with_artists.songs, artists=songs.artists))
+        found[ARTISTS_GENRE] = artists_genre(named, truth, told)
     return found
 
 

@@ -192,46 +192,33 @@ def ingest(
         from kg.genres.files import read_tree
 
         tree = read_tree(genre_tree)  # before hours of listening
+    how = {
+        "prune": prune,
+        "yes": yes,
+        "dry_run": dry_run,
+        "strict": strict,
+        "as_json": as_json,
+    }
     as_table = bool(families or any(columns.values()))
-    found = None
+    found = table = None
     if vectors is None:
         found = table_of_data_set(sources, data_set, as_table=as_table)
     if found is not None:
         refuse_options(_OF_DATA_SETS, "isn't for a data set: leave it out, or add --source table.")
-        ingest_data_set(
-            app,
-            found,
-            data_set,
-            prune=prune,
-            yes=yes,
-            dry_run=dry_run,
-            strict=strict,
-            as_json=as_json,
-        )
-        if tree is not None and not dry_run:
-            write_tree(app, tree, as_json=as_json)
-        return
-    table = None if data_set.source == "audio" else table_among(sources)
-    if table is None and data_set.source == "table":
-        if len(sources) != 1:
-            raise click.UsageError("--source table takes one table at a time.")
-        table = Path(sources[0])  # whatever it is called; its reader says where it is none
-    if vectors is not None or (families and table is None):
-        ingest_vectors(app, sources, vectors, families, as_json=as_json)
-        return
-    if table is not None:
-        refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
-        ingest_table(
-            app,
-            table,
-            columns,
-            families,
-            prune=prune,
-            yes=yes,
-            dry_run=dry_run,
-            strict=strict,
-            as_json=as_json,
-        )
+        ingest_data_set(app, found, data_set, **how)
+    else:
+        table = None if data_set.source == "audio" else table_among(sources)
+        if table is None and data_set.source == "table":
+            if len(sources) != 1:
+                raise click.UsageError("--source table takes one table at a time.")
+            table = Path(sources[0])  # whatever it is called; its reader says where it is none
+        if vectors is not None or (families and table is None):
+            ingest_vectors(app, sources, vectors, families, as_json=as_json)
+            return
+        if table is not None:
+            refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
+            ingest_table(app, table, columns, families, **how)
+    if found is not None or table is not None:
         if tree is not None and not dry_run:
             write_tree(app, tree, as_json=as_json)
         return
