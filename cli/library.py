@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from kg.splits.protocol import SplitRule
 
 # Relationships that are named where there are any.
-_SELDOM = ("HAS_TAG", "SUGGESTED_GENRE", "SUBGENRE_OF", "BY", "ON", "CONTAINS")
+_SELDOM = (
+    *("HAS_TAG", "SUGGESTED_GENRE", "PROPOSED_GENRE", "SAME_RECORDING"),
+    *("SUBGENRE_OF", "BY", "ON", "CONTAINS"),
+)
 
 
 @click.command()

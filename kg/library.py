@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kg.graph.connection import Connection
     from kg.graph.dump import Dump
     from kg.graph.experiments import Experiment
+    from kg.graph.proposals import Decision, Proposal
     from kg.graph.store import GraphStore
     from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
@@ -937,6 +938,101 @@ class Library:
         from kg.suggesting import forget_suggestions
 
         self._in_turn(lambda: forget_suggestions(self.store))
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    def proposals(self) -> "list[Proposal]":
+        """Genres that wait for the owner's word: disputed labels, then what the model and what tags
+        say of songs without a genre; of each the surest first.
+
+        Raises:
+            NotReadyError: nothing was ingested.
+        """
+        from kg.genres.proposals import shown_proposals
+        from kg.graph.proposals import open_proposals
+
+        self._require_songs()
+        found = open_proposals(self.connection)
+        return list(shown_proposals(found, self.policy, self.store.tree()))
+
+    def accept(
+        self,
+        song: Source,
+        genre: str,
+        *,
+        replaces: Sequence[str] | None = None,
+        proposal: "Proposal | None" = None,
+    ) -> "Decision":
+        """Give a song a genre by its owner's word: no ingest changes it, and trainings learn it.
+
+        Args:
+            song: Its title, its path, or its id (four digits at least).
+            genre: In any spelling.
+            replaces: Which of its genres go; None: what an audit proposed to replace, else all.
+            proposal: What was looked at: where the song's genres are others now, nothing changes.
+
+        Raises:
+            KgError: there is no such song, or several.
+            DecidedError: somebody decided about it meanwhile.
+        """
+        return self._decide(song, genre, accept=True, replaces=replaces, proposal=proposal)
+
+    def reject(self, song: Source, genre: str, *, proposal: "Proposal | None" = None) -> "Decision":
+        """Never propose a genre for a song again; its genres stay as they are.
+
+        Args:
+            song: Its title, its path, or its id (four digits at least).
+            genre: In any spelling.
+            proposal: What was looked at: where the song's genres are others now, nothing changes.
+
+        Raises:
+            KgError: there is no such song, or several.
+            DecidedError: somebody decided about it meanwhile.
+        """
+        return self._decide(song, genre, accept=False, proposal=proposal)
+
+    def undo(self, song: Source | None = None) -> "Decision":
+        """Take back the last decision: the song's genres are what they were.
+
+        Args:
+            song: The last one about this song; None: of all.
+
+        Raises:
+            KgError: there is no such song, nothing was decided, or its genres have changed since.
+        """
+        from kg.graph.lookup import find_song
+        from kg.graph.proposals import undo
+
+        self._require_songs()
+        id = None if song is None else find_song(self.connection, str(song))
+        return self._in_turn(lambda: self.connection.write(undo, id))
+
+    def _decide(
+        self,
+        song: Source,
+        genre: str,
+        *,
+        accept: bool,
+        replaces: Sequence[str] | None = None,
+        proposal: "Proposal | None" = None,
+    ) -> "Decision":
+        from kg.graph.lookup import find_song
+        from kg.graph.proposals import decide
+
+        self._require_songs()
+        id = find_song(self.connection, str(song))
+        return self._in_turn(
+            lambda: self.connection.write(
+                decide,
+                id,
+                genre,
+                accept=accept,
+                replaces=replaces,
+                seen=None if proposal is None else proposal.filed,
+                kind="hand" if proposal is None else proposal.kind,
+                strength=None if proposal is None else proposal.strength,
+            )
+        )
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ RELATIONSHIPS: Final = (
     "SUBGENRE_OF",
     "HAS_TAG",
     "SUGGESTED_GENRE",
+    "PROPOSED_GENRE",  # by an audit or by hand, with what the owner decided
+    "SAME_RECORDING",  # what an audit found
     "BY",
     "ON",
     "CONTAINS",

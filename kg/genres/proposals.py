@@ -1,6 +1,6 @@
 """Answers of the library as an owner's policy lets them be shown; what is stored is untouched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from kg.genres.tree import Tree
 from kg.graph.rows import Guess
 
 if TYPE_CHECKING:
+    from kg.graph.proposals import Proposal
     from kg.graph.store import GraphStore
     from kg.intake import AddedSong
     from kg.suggesting import SuggestReport
@@ -23,6 +24,19 @@ def shown_guesses(guesses: Sequence[Guess], policy: Policy, tree: Tree) -> list[
         replace(guesses[at], genre=genre, rank=rank)
         for rank, (at, genre) in enumerate(told, start=1)
     ]
+
+
+def shown_proposals(
+    proposals: "Iterable[Proposal]", policy: Policy, tree: Tree
+) -> "Iterator[Proposal]":
+    """What waits for the owner, as a policy lets it be proposed."""
+    for each in proposals:
+        told = [(each.genre, each.strength), *each.others]
+        certain = each.kind != "suggestion"
+        left = policy.proposed(told, each.filed, tree, probabilities=certain)
+        if left and left[0][0] not in each.filed:
+            genre, strength = left[0]
+            yield replace(each, genre=genre, strength=strength, others=tuple(left[1:]))
 
 
 def shown_songs(songs: "Sequence[AddedSong]", policy: Policy, tree: Tree) -> "list[AddedSong]":

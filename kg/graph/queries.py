@@ -27,6 +27,8 @@ ENDS: Final = {
     "SUBGENRE_OF": ("Genre", "Genre"),
     "HAS_TAG": ("Song", "Tag"),
     "SUGGESTED_GENRE": ("Song", "Genre"),
+    "PROPOSED_GENRE": ("Song", "Genre"),
+    "SAME_RECORDING": ("Song", "Song"),
     "BY": ("Song", "Artist"),
     "ON": ("Song", "Album"),
     "CONTAINS": ("Playlist", "Song"),
@@ -725,6 +727,101 @@ RETURN id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster)<-[:HAS_FEATURE]-(o) | c.id] AS clusters,
        [(s)-[:HAS_TAG]->(t:Tag)<-[:HAS_TAG]-(o) | t.name] AS tags,
        EXISTS { (s)-[:SIMILAR_TO]-(o) } AS linked
+"""
+
+# --- what is proposed, and what the owner decides ------------------------------------------------
+
+# Locks the song: of two who decide about it the second sees what the first made of it.
+LOCK_SONG: Final = "MATCH (s:Song {id: $id}) SET s.id = s.id RETURN s.title AS title"
+LABELS_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[r:IN_GENRE]->(g:Genre)
+RETURN g.name AS name, r.source AS source ORDER BY name
+"""
+PROPOSALS_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->(g:Genre)
+RETURN g.name AS genre, properties(p) AS properties
+"""
+# What an audit found of songs before, the open ones included.
+PROPOSALS_OF_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})-[p:PROPOSED_GENRE]->(g:Genre)
+RETURN id, g.name AS genre, p.state AS state, p.was AS was,
+       [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed
+"""
+SONGS_WITH_OPEN_PROPOSALS: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE]->(:Genre)
+WHERE p.state = 'open'
+RETURN DISTINCT s.id AS id
+"""
+DELETE_OPEN_PROPOSALS: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[p:PROPOSED_GENRE]->(:Genre)
+WHERE p.state = 'open'
+DELETE p
+"""
+MERGE_PROPOSALS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.id})
+MATCH (g:Genre {name: row.genre})
+MERGE (s)-[p:PROPOSED_GENRE]->(g)
+SET p = row.properties
+"""
+DELETE_PROPOSAL: Final = """
+MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->(:Genre {name: $genre})
+DELETE p
+"""
+DELETE_LABELS: Final = """
+MATCH (:Song {id: $id})-[r:IN_GENRE]->(g:Genre)
+WHERE g.name IN $names
+DELETE r
+"""
+CREATE_LABELS: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: $id})
+MATCH (g:Genre {name: row.name})
+CREATE (s)-[r:IN_GENRE]->(g)
+SET r = row.properties
+"""
+# The newest first.
+DECIDED: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE]->(g:Genre)
+WHERE p.decidedAt IS NOT NULL
+RETURN s.id AS id, g.name AS genre, p.decidedAt AS decidedAt
+ORDER BY decidedAt DESC LIMIT 1
+"""
+DECIDED_OF_SONG: Final = """
+MATCH (s:Song {id: $id})-[p:PROPOSED_GENRE]->(g:Genre)
+WHERE p.decidedAt IS NOT NULL
+RETURN s.id AS id, g.name AS genre, p.decidedAt AS decidedAt
+ORDER BY decidedAt DESC LIMIT 1
+"""
+_OF_PROPOSED: Final = """s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       s.album AS album, coalesce(s.paths, [s.path]) AS paths"""
+_REJECTED: Final = "[(s)-[d:PROPOSED_GENRE]->(n:Genre) WHERE d.state = 'rejected' | n.name]"
+# The surest first.
+OPEN_LABELS: Final = f"""
+MATCH (s:Song)-[p:PROPOSED_GENRE]->(g:Genre)
+WHERE p.state = 'open'
+RETURN {_OF_PROPOSED}, g.name AS genre, p.strength AS strength, properties(p) AS properties,
+       [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed
+ORDER BY strength DESC, id
+"""
+# Songs without a genre of which the model says one that it doesn't doubt.
+OPEN_PREDICTIONS: Final = f"""
+MATCH (s:Song)-[p:PREDICTED_GENRE {{rank: 1}}]->(:Genre)
+WHERE s.doubt IS NULL AND NOT EXISTS {{ (s)-[:IN_GENRE]->(:Genre) }}
+RETURN {_OF_PROPOSED}, p.probability AS strength, {_REJECTED} AS rejected,
+       [(s)-[r:PREDICTED_GENRE]->(g:Genre) | [g.name, r.probability, r.rank]] AS told
+ORDER BY strength DESC, id
+"""
+# Songs without a genre of which only tags say something.
+OPEN_SUGGESTIONS: Final = f"""
+MATCH (s:Song)-[p:SUGGESTED_GENRE {{rank: 1}}]->(:Genre)
+WHERE NOT EXISTS {{ (s)-[:IN_GENRE]->(:Genre) }}
+  AND (s.doubt IS NOT NULL OR NOT EXISTS {{ (s)-[:PREDICTED_GENRE]->(:Genre) }})
+RETURN {_OF_PROPOSED}, p.weight AS strength, {_REJECTED} AS rejected,
+       [(s)-[r:SUGGESTED_GENRE]->(g:Genre) | [g.name, r.weight, r.rank]] AS told
+ORDER BY strength DESC, id
 """
 
 # --- comparisons ---------------------------------------------------------------------------------

@@ -1,0 +1,206 @@
+"""What is proposed waits for its owner, whose word nothing else changes, and which can be undone."""
+
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from kg import Library
+from kg.audio.synth import GENRES
+from kg.errors import KgError, WrongUsageError
+from kg.graph.proposals import DecidedError, Decision, Dispute, Proposal, write_disputes
+from kg.learning import TrainOptions
+
+LABELS = """
+MATCH (s:Song)-[r:IN_GENRE]->(g:Genre)
+RETURN s.id, g.name, properties(r) AS own ORDER BY s.id, g.name
+"""
+STATES = "MATCH (:Song)-[p:PROPOSED_GENRE]->(g:Genre) RETURN g.name, p.state ORDER BY g.name"
+FIRST, SECOND = GENRES[0], GENRES[1]
+
+
+@pytest.fixture
+def filed(library: Library, music: Path) -> Library:
+    """A library whose songs are filed under the genres of their folders."""
+    library.ingest(music, genres_from="folder")
+    return library
+
+
+def song(library: Library, number: int = 0) -> str:
+    """A song of the first genre."""
+    rows = library.ask(
+        "MATCH (s:Song)-[:IN_GENRE]->(:Genre {name: $name}) RETURN s.id ORDER BY s.path",
+        {"name": FIRST},
+    ).rows
+    return str(rows[number][0])
+
+
+def dispute(id: str, genre: str = SECOND, strength: float = 0.9) -> Dispute:
+    return Dispute(id, genre, strength, (FIRST,), 0.05, "audit")
+
+
+def genres_of(library: Library, id: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, own) for song, name, own in library.ask(LABELS).rows if song == id]
+
+
+def test_a_disputed_label_waits_and_is_accepted_and_undone(filed: Library, music: Path) -> None:
+    one, two = song(filed), song(filed, 1)
+    before = filed.ask(LABELS).rows
+    assert len(write_disputes(filed.connection, [dispute(one, strength=0.8), dispute(two)])) == 2
+    assert filed.ask(LABELS).rows == before  # proposing changes nothing
+    waiting = filed.proposals()
+    assert [(p.song, p.genre, p.filed, p.replaces, p.kind) for p in waiting] == [
+        (two, SECOND, (FIRST,), (FIRST,), "label"),
+        (one, SECOND, (FIRST,), (FIRST,), "label"),
+    ]
+    done = filed.accept(two, SECOND, proposal=waiting[0])
+    assert (done.state, done.before, done.after) == ("accepted", (FIRST,), (SECOND,))
+    ((name, own),) = genres_of(filed, two)
+    assert (name, own["source"], own["was"]) == (SECOND, "user", [FIRST])
+    assert own["decidedAt"]
+    assert [p.song for p in filed.proposals()] == [one]
+    # Neither an ingest nor another audit touches an owner's word.
+    filed.ingest(music, genres_from="folder")
+    write_disputes(filed.connection, [dispute(one)])
+    assert [name for name, _ in genres_of(filed, two)] == [SECOND]
+    undone = filed.undo()
+    assert (undone.song, undone.state, undone.after) == (two, "open", (FIRST,))
+    assert filed.ask(LABELS).rows == before
+    assert {p.song for p in filed.proposals()} == {one, two}
+    with pytest.raises(KgError, match="no decision to undo"):
+        filed.undo()
+
+
+def test_what_was_rejected_is_not_proposed_again(filed: Library) -> None:
+    one, two = song(filed), song(filed, 1)
+    write_disputes(filed.connection, [dispute(one), dispute(two)])
+    before = filed.ask(LABELS).rows
+    done = filed.reject(one, SECOND.upper())  # in any spelling
+    assert (done.genre, done.state, done.before, done.after) == (
+        SECOND, "rejected", (FIRST,), (FIRST,),
+    )  # fmt: skip
+    assert filed.ask(LABELS).rows == before
+    # The owner's label was confirmed, against any other genre too.
+    written = write_disputes(filed.connection, [dispute(one, GENRES[2]), dispute(two)])
+    assert [each.song for each in written] == [two]
+    assert [p.song for p in filed.proposals()] == [two]
+    # An owner may think again, at once or by undoing.
+    assert filed.accept(one, SECOND).after == (SECOND,)
+    filed.undo(one)
+    filed.reject(two, SECOND)
+    assert filed.undo().song == two
+    assert filed.ask(LABELS).rows == before
+
+
+def test_songs_without_a_genre_get_the_model_s_word_to_decide_about(
+    library: Library, music: Path
+) -> None:
+    library.ingest(music / FIRST, genres_from="folder")
+    library.ingest(music / SECOND, genres_from="folder")
+    library.ingest(music / GENRES[2], genres_from="none")
+    library.train(TrainOptions(epochs=5, precision=0.01))
+    library.connection.write(lambda tx: tx.run("MATCH (s:Song) SET s.doubt = null").consume())
+    waiting = library.proposals()
+    assert len(waiting) == 6
+    assert {p.kind for p in waiting} == {"prediction"}
+    assert [p.strength for p in waiting] == sorted((p.strength for p in waiting), reverse=True)
+    one = waiting[0]
+    library.reject(one.song, one.genre, proposal=one)
+    left = next(p for p in library.proposals() if p.song == one.song)
+    assert left.genre == one.others[0][0]  # the next best
+    two = waiting[1]
+    library.accept(two.song, two.genre, proposal=two)
+    assert [(name, own["source"]) for name, own in genres_of(library, two.song)] == [
+        (two.genre, "user")
+    ]
+    library.undo()
+    assert genres_of(library, two.song) == []
+    assert library.undo().song == one.song
+    assert library.proposals() == waiting
+    assert library.ask(STATES).rows == []
+    policy = library.settings.kg_home / "genre-policy.toml"
+    policy.write_text(f'allowed = ["{one.genre}"]\n', encoding="utf-8")
+    assert {p.genre for p in library.proposals()} == {one.genre}
+
+
+def test_a_genre_by_hand_replaces_all_or_what_is_named(filed: Library) -> None:
+    one = song(filed)
+    before = filed.ask(LABELS).rows
+    assert filed.accept(one, "Hypnagogic Pop", replaces=()).after == ("Hypnagogic Pop", FIRST)
+    assert [own["source"] for _, own in genres_of(filed, one)] == ["user", "folder"]
+    assert filed.accept(one, SECOND).after == (SECOND,)
+    filed.undo()
+    assert [name for name, _ in genres_of(filed, one)] == ["Hypnagogic Pop", FIRST]
+    filed.undo()
+    assert filed.ask(LABELS).rows == before
+    gone = "MATCH (g:Genre {name: 'Hypnagogic Pop'}) RETURN count(g)"
+    assert filed.ask(gone).rows == [[0]]
+
+
+def test_an_owner_may_confirm_a_label(filed: Library) -> None:
+    one = song(filed)
+    before = filed.ask(LABELS).rows
+    assert filed.accept(one, FIRST).after == (FIRST,)
+    assert [(n, own["source"]) for n, own in genres_of(filed, one)] == [(FIRST, "user")]
+    filed.accept(one, SECOND)
+    filed.undo()
+    ((_, own),) = genres_of(filed, one)
+    assert (own["source"], own["was"]) == ("user", [FIRST])
+    filed.undo()
+    assert filed.ask(LABELS).rows == before
+
+
+def test_bad_decisions_change_nothing(filed: Library) -> None:
+    one = song(filed)
+    write_disputes(filed.connection, [dispute(one)])
+    before = filed.ask(LABELS).rows
+    (waiting,) = filed.proposals()
+    with pytest.raises(KgError, match="no song of the library"):
+        filed.accept("nowhere", SECOND)
+    with pytest.raises(WrongUsageError, match="A genre needs a name"):
+        filed.accept(one, " ")
+    with pytest.raises(KgError, match="no decision to undo about this song"):
+        filed.undo(one)
+    assert filed.ask(LABELS).rows == before
+    filed.accept(one, GENRES[2])
+    with pytest.raises(DecidedError, match="meanwhile, not"):
+        filed.accept(one, SECOND, proposal=waiting)
+    with pytest.raises(DecidedError, match="undo that first"):
+        filed.reject(one, GENRES[2])
+    with pytest.raises(DecidedError, match="already"):
+        filed.accept(one, GENRES[2])
+    assert [name for name, _ in genres_of(filed, one)] == [GENRES[2]]
+    # What an owner changed with other tools isn't overwritten by an undo.
+    filed.connection.write(
+        lambda tx: tx.run("MATCH (:Song {id: $id})-[r:IN_GENRE]->() DELETE r", id=one).consume()
+    )
+    with pytest.raises(KgError, match="filed under no genre since"):
+        filed.undo()
+
+
+def test_of_two_reviewers_one_decides(filed: Library) -> None:
+    one = song(filed)
+    write_disputes(filed.connection, [dispute(one)])
+    (waiting,) = filed.proposals()
+    ready, told = Barrier(2), list[Decision | KgError]()
+
+    def decide(genre: str, proposal: Proposal) -> None:
+        with Library(filed.settings) as other:
+            other.proposals()
+            ready.wait(60)
+            try:
+                told.append(other.accept(one, genre, proposal=proposal))
+            except KgError as error:
+                told.append(error)
+
+    threads = [Thread(target=decide, args=(genre, waiting)) for genre in (SECOND, GENRES[2])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    refused = [each for each in told if isinstance(each, DecidedError)]
+    (done,) = [each for each in told if isinstance(each, Decision)]
+    assert len(refused) == 1
+    assert "Nothing was changed." in str(refused[0])
+    assert [name for name, _ in genres_of(filed, one)] == [*done.after]
