@@ -15,7 +15,7 @@ from kg.graph.connection import Connection
 from kg.settings import Settings
 from tests.neo4j import starter
 
-pytest_plugins = ["tests.music"]
+pytest_plugins = ["tests.music", "tests.browser"]
 
 # A slow machine is no failed property.
 hypothesis_settings.register_profile("kg", deadline=None)

@@ -1,4 +1,4 @@
-"""What is proposed waits for its owner, whose word nothing else changes, and which can be undone."""
+"""What is proposed waits for its owner; nothing else changes that word, and it can be undone."""
 
 from pathlib import Path
 from threading import Barrier, Thread
