@@ -14,7 +14,8 @@ PHONE, DESK = (390, 844), (1280, 900)
 # Of WCAG 2.1, 1.4.3: contrast of text and what lies behind it, for all text that is seen.
 _POOR_CONTRAST = """
 () => {
-  const channel = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+  const curve = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const channel = v => curve(v / 255);
   const light = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
   const parse = text => {
     const found = text.match(/[\\d.]+/g).map(Number);
@@ -34,9 +35,9 @@ _POOR_CONTRAST = """
   const poor = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
-    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
-    if (!text || !element.checkVisibility() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
-    if (element.closest("svg")) continue;
+    const text = walker.currentNode.textContent.trim();
+    const element = walker.currentNode.parentElement;
+    if (!text || !element.checkVisibility() || element.closest("svg, script, style")) continue;
     const style = getComputedStyle(element), size = parseFloat(style.fontSize);
     const below = behind(element), ink = over(parse(style.color), below);
     const [high, low] = [light(ink), light(below)].sort((a, b) => b - a);
