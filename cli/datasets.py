@@ -187,21 +187,13 @@ def show_audio(
 def _show(table: "SourceTable", *, as_json: bool) -> None:
     """What a data set holds, read to its end and checked as an ingest does."""
     from kg.genres.tree import check_no_cycle
-    from kg.sources.dataset import LeftOut
-    from kg.tables import SAME_ID
+    from kg.sources.dataset import first_rows_only
 
     check_no_cycle(table.parents)
-    content, seen = _Content(), set[str]()
-    for batch in table.batches():
+    content = _Content()
+    for batch in first_rows_only(table):
         content.left_out += batch.left_out
-        songs = []
-        for song in batch.songs:
-            if song.id in seen:
-                content.left_out.append(LeftOut(song.key, SAME_ID))
-                continue
-            seen.add(song.id)
-            songs.append(song)
-        content.take(songs)
+        content.take(batch.songs)
     _print(
         content,
         name=table.name,

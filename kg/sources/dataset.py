@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ Form = Literal["table", "audio"]
 
 Parents = Mapping[str, Sequence[str]]
 """A genre tree: the genres that a genre is a kind of, by its name; roots have none."""
+
+SAME_ID: Final = "an earlier row has the same id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,33 @@ class Annotated:
     rejected: Sequence[Rejected] = ()
     parents: Parents = field(default_factory=dict)
     remarks: Sequence[str] = ()
+
+
+def first_rows_only(table: SourceTable) -> Iterator[Batch]:
+    """The batches of a table, in which a song whose id came before is a row that is left out.
+
+    What is kept of each row meanwhile is its id as a number, 16 bytes.
+    """
+    seen: set[int] = set()
+    for batch in table.batches():
+        kept: list[int] = []
+        again: list[LeftOut] = []
+        for row, song in enumerate(batch.songs):
+            number, before = int(song.id, 16), len(seen)
+            seen.add(number)
+            if len(seen) > before:
+                kept.append(row)
+            else:
+                again.append(LeftOut(song.key, SAME_ID))
+        if not again:
+            yield batch
+            continue
+        yield Batch(
+            [batch.songs[row] for row in kept],
+            batch.features[kept],
+            [batch.durations[row] for row in kept] if batch.durations else (),
+            [*batch.left_out, *again],
+        )
 
 
 def row_id(source: str, key: str) -> str:
