@@ -34,7 +34,7 @@ def report_on_table(
         as_json: As one JSON document.
         strict: Fail where a row was left out.
         beside: What that document holds, too.
-        told: Whether the table's remarks were shown before.
+        told: Whether a preview has said before what there is to remark.
 
     Raises:
         click.ClickException: no row became a song.
@@ -77,7 +77,7 @@ def _remark(app: App, report: "TableReport", *, told: bool) -> None:
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
     there = report.taken - report.new
-    if 2 * report.changed > there:
+    if 2 * report.changed > there and not told:
         app.remark(
             f"{report.changed:,} of {there:,} songs that were there from a table called "
             f"{printable(report.name)} have other values now. Where that was another table, give "

@@ -339,6 +339,8 @@ class Library:
     def open_table(self, file: Source, columns: "Asked | None" = None) -> "OpenedTable":
         """Find out what the columns of a table are, for `ingest_table`; nothing is written.
 
+        Its preview also says how many songs would be overwritten.
+
         Args:
             file: CSV, TSV, Parquet or NPZ with a row a song.
             columns: What is known of its columns; default: guess.
@@ -348,6 +350,7 @@ class Library:
                 isn't so, or this library listens to its songs.
         """
         from kg.given import own_families, refuse_table
+        from kg.overwriting import overwriting
         from kg.sources.layout import Asked
         from kg.sources.table import open_table
 
@@ -359,7 +362,9 @@ class Library:
             return own_families(there)
 
         asked = Asked() if columns is None else columns
-        return open_table(file, asked, like=columns_there, progress=self.progress)
+        opened = open_table(file, asked, like=columns_there, progress=self.progress)
+        said = overwriting(self.store, opened.source, self._same_features(), self.progress)
+        return opened if said is None else opened.remarking(said)
 
     def open_data_set(
         self,
