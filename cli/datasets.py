@@ -15,6 +15,7 @@ from cli.table_report import report_on_table
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.files import TreeFile
     from kg.records import SongRecord
     from kg.sources.dataset import LeftOut, Parents, SourceTable
     from kg.sources.datasets import Found, SourceKind
@@ -108,6 +109,7 @@ def ingest_data_set(
     found: "Found",
     asked: Asked,
     *,
+    tree: "TreeFile | None",
     prune: bool,
     yes: bool,
     dry_run: bool,
@@ -120,6 +122,7 @@ def ingest_data_set(
         app: The command line.
         found: The data set.
         asked: What is said of it.
+        tree: The owner's genre tree.
         prune: Remove songs that it had at an earlier ingest and hasn't any more.
         yes: Don't ask before that.
         dry_run: Only show what it is, or what --prune would remove.
@@ -139,7 +142,7 @@ def ingest_data_set(
         nothing = "No song's row is gone."
         confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
     with app.library() as library:
-        report = library.ingest_table(table, prune=confirm)
+        report = library.ingest_table(table, prune=confirm, genre_tree=tree)
     report_on_table(app, report, as_json=as_json, strict=strict)
 
 
@@ -187,11 +190,11 @@ def show_audio(
 def _show(table: "SourceTable", *, as_json: bool) -> None:
     """What a data set holds, read to its end and checked as an ingest does."""
     from kg.genres.tree import check_no_cycle
-    from kg.sources.dataset import first_rows_only
+    from kg.sources.dataset import without_repeats
 
     check_no_cycle(table.parents)
     content = _Content()
-    for batch in first_rows_only(table):
+    for batch in without_repeats(table):
         content.left_out += batch.left_out
         content.take(batch.songs)
     _print(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.genres import print_tree_report
 from cli.options import App
 from kg.text import printable
 
@@ -66,6 +67,8 @@ def report_on_table(
             *([("songs removed", report.pruned)] if report.pruned else []),
         ]
         print_table(["", "count"], rows, title=f"Ingested {printable(report.name)}")
+        if report.tree is not None:
+            print_tree_report(app, report.tree)
     for remark in () if told else report.remarks:
         app.remark(printable(remark))
     _remark(app, report, told=told)

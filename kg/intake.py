@@ -22,6 +22,7 @@ from kg.excerpt import Excerpt
 from kg.files import CHANGED, content_id
 from kg.graph.rows import Counts, Floats, Guess, Verdict
 from kg.graph.store import GraphStore
+from kg.graph.tree import TreeReport
 from kg.guessing import NewSongs
 from kg.playlists import PlaylistsReport
 from kg.progress import SILENT, Progress
@@ -56,6 +57,7 @@ class IngestReport:
         unheard: Songs that an embedding couldn't hear, as their files are gone.
         playlists: What taking in the playlists in these folders came to; None: nobody asked.
         remarks: What a data set has to say of its audio.
+        tree: What the owner's genre tree came to; None: none came along.
     """
 
     taken: int
@@ -74,6 +76,7 @@ class IngestReport:
     unheard: int = 0
     playlists: PlaylistsReport | None = None
     remarks: Sequence[str] = ()
+    tree: TreeReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from kg.graph.store import GraphStore
 from kg.graph.transactions import batches
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
-from kg.sources.dataset import Batch, SourceTable, first_rows_only
+from kg.sources.dataset import Batch, SourceTable, without_repeats
 from kg.tables import songs_of
 from kg.text import printable
 
@@ -71,7 +71,7 @@ def overwriting(
 def _known_songs(
     table: SourceTable, order: NDArray[np.int64], known: set[str]
 ) -> Iterator[NewSong]:
-    for batch in first_rows_only(table):
+    for batch in without_repeats(table):
         rows = [row for row, song in enumerate(batch.songs) if song.id in known]
         if rows:
             kept = np.array(rows)

@@ -17,10 +17,11 @@ from kg.given import column_order, given_features, refuse_table
 from kg.graph.rows import Counts, Floats
 from kg.graph.store import GraphStore
 from kg.graph.transactions import BATCH, batches
+from kg.graph.tree import TreeReport
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
 from kg.removal import remove_songs
-from kg.sources.dataset import Batch, LeftOut, SourceTable, first_rows_only, row_id
+from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id, without_repeats
 from kg.text import printable
 
 # Rows that a report names; of all others it says how many they are.
@@ -48,6 +49,7 @@ class TableReport:
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no row could be taken.
         few: Genres with a single song: they can be learned from but not measured.
+        tree: What the owner's genre tree came to; None: none came along.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TableReport:
     rebuilt: bool = False
     counts: Counts | None = None
     few: Sequence[str] = ()
+    tree: TreeReport | None = None
 
 
 @dataclass(slots=True)
@@ -170,7 +173,7 @@ def take_in(
         kinds, order = _features(table, there)
     tally, builder = _Tally(), None
     with progress.stage("Reading the table", table.songs) as advance:
-        for batch in first_rows_only(table):
+        for batch in without_repeats(table):
             tally.leave_out(batch.left_out)
             for songs in batches(songs_of(batch, order), _rows_at_once(order)):
                 tally.count(songs)

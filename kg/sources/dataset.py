@@ -92,7 +92,7 @@ class Annotated:
     remarks: Sequence[str] = ()
 
 
-def first_rows_only(table: SourceTable) -> Iterator[Batch]:
+def without_repeats(table: SourceTable) -> Iterator[Batch]:
     """The batches of a table, in which a song whose id came before is a row that is left out.
 
     What is kept of each row meanwhile is its id as a number, 16 bytes.
