@@ -182,6 +182,7 @@ def show_audio(
         name=", ".join(names) or "audio",
         title=f"Audio of {', '.join(names)}" if names else "Audio",
         parents=told.parents,
+        faults=told.faults,
         remarks=[*told.remarks, UNHEARD],
         as_json=as_json,
     )
@@ -203,6 +204,7 @@ def _show(table: "SourceTable", *, as_json: bool) -> None:
         title=f"Data set {table.name}",
         families={family: len(columns) for family, columns in table.families.items()},
         parents=table.parents,
+        faults=table.faults,
         remarks=table.remarks,
         as_json=as_json,
     )
@@ -234,6 +236,7 @@ def _print(
     title: str,
     families: Mapping[str, int] | None = None,
     parents: "Parents",
+    faults: Mapping[str, str],
     remarks: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -250,6 +253,7 @@ def _print(
                 "splits": dict(splits),
                 "artists_known": content.known,
                 "genres_in_tree": len(parents),
+                "faults": dict(faults),
                 "left_out": [asdict(row) for row in content.left_out],
                 "remarks": list(remarks),
             }

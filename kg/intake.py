@@ -1,8 +1,8 @@
 """Files on their way into the graph: heard, and for `kg add` attached to what is there."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class IngestReport:
         playlists: What taking in the playlists in these folders came to; None: nobody asked.
         remarks: What a data set has to say of its audio.
         tree: What the owner's genre tree came to; None: none came along.
+        faults: Songs that a data set is known to have wrong, and what of each.
     """
 
     taken: int
@@ -77,6 +78,7 @@ class IngestReport:
     playlists: PlaylistsReport | None = None
     remarks: Sequence[str] = ()
     tree: TreeReport | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

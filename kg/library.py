@@ -261,6 +261,7 @@ class Library:
             unlisted=unlisted,
             embeddings=[each.name for each in kinds.embeddings],
             remarks=told.remarks,
+            faults=told.faults,
         )
         if not heard.songs:
             return report

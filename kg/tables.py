@@ -50,6 +50,7 @@ class TableReport:
         counts: What is in the graph now; None where no row could be taken.
         few: Genres with a single song: they can be learned from but not measured.
         tree: What the owner's genre tree came to; None: none came along.
+        faults: Songs that the data set is known to have wrong, and what of each.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TableReport:
     counts: Counts | None = None
     few: Sequence[str] = ()
     tree: TreeReport | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -201,6 +203,7 @@ def take_in(
         bare=tally.bare,
         remarks=table.remarks,
         pruned=pruned,
+        faults=table.faults,
     )
     if not tally.taken:
         return report

@@ -63,6 +63,7 @@ class SourceTable:
         songs: How many rows there are, where that is known before they are read.
         parents: Its genre tree; empty without one.
         remarks: Sentences that a reader should know before the songs are used.
+        faults: Songs that are known to be faulty and come in all the same: what of each.
     """
 
     name: str
@@ -71,6 +72,7 @@ class SourceTable:
     songs: int | None = None
     parents: Parents = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Annotated:
         rejected: Files that it says are no good, and why.
         parents: Its genre tree; empty without one.
         remarks: Sentences that a reader should know.
+        faults: As of a `SourceTable`.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Annotated:
     rejected: Sequence[Rejected] = ()
     parents: Parents = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def without_repeats(table: SourceTable) -> Iterator[Batch]:

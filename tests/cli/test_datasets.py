@@ -84,6 +84,7 @@ def test_a_dry_run_shows_audio(run: Kg, tmp_path: Path) -> None:
     assert "files left out" in dry.out
     told = json.loads(run(*home, "ingest", folder, "--dry-run", "--json").out)
     assert (told["name"], told["songs"], told["families"]) == ("gtzan", 3, {})
+    assert told["faults"] == {"jazz.00033": "listed as faulty"}
     [left] = told["left_out"]
     assert left["row"].endswith("gone.mp3")
     assert "Nothing was listened to" in told["remarks"][-1]
