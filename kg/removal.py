@@ -25,12 +25,13 @@ BATCH: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class LeavingSong:
-    """A song that is to go."""
+    """A song that is to go; `key` is what its table calls it."""
 
     id: str
     title: str | None
     artist: str | None
     path: str | None
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)

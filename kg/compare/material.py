@@ -4,11 +4,12 @@ Nothing of the songs that a fold is measured on flows into what is fitted: scale
 fitted on its training songs, as `kg ingest` fits them, and the held-out songs hang in the graph
 without a genre.
 
-Songs hang on no artist, album or playlist here, though `graph_of` could take them. A fold by artist
-asks for songs by artists that nobody has heard, so that there is nothing to hear from them; on random
-folds there is, but only the R-GCN could hear it, and the table would compare evidence, not models. Only
-playlists lead from new artists to known ones. `kg evaluate --seeds` asks both questions of the R-GCN,
-each with what there is to beat. Nor is a genre raised to its kinds: all contestants' would have to be.
+Songs hang on no artist, album or playlist here, though `graph_of` could take them. A fold by
+artist asks for songs by artists that nobody has heard, from whom nothing can come; on random folds
+something can, but only the R-GCN could hear it, and the table would compare evidence, not models.
+(Playlists alone lead from new artists to known ones.) `kg evaluate --seeds` asks both questions of
+the R-GCN, each with what there is to beat. Nor is a genre raised to those that are kinds of it: the
+scores of all contestants would have to be.
 """
 
 import hashlib

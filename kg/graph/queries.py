@@ -844,7 +844,8 @@ RETURN m.id AS id, m.state AS state, m.createdAt AS createdAt ORDER BY id
 LEAVING_SONGS: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
-RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path,
+  s.sourceKey AS key
 """
 LEAVING_FROM: Final = """
 UNWIND $ids AS id

@@ -94,6 +94,7 @@ def test_the_whole_way(kg_on_tables: Kg, table: Path) -> None:
     dry = kg("ingest", table, "--prune", "--dry-run")
     assert dry.code == 0
     assert "Song 89" in dry.out
+    assert "t89" in dry.out  # as its table calls it
     pruned = json.loads(kg("ingest", table, "--prune", "--yes", "--json").out)
     assert (pruned["pruned"], pruned["counts"]["songs"]) == (10, 92)
 
