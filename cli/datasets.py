@@ -142,6 +142,9 @@ def ingest_data_set(
         nothing = "No song's row is gone."
         confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
     with app.library() as library:
+        said = library.overwriting(table)
+        if said is not None:
+            app.remark(said)
         report = library.ingest_table(table, prune=confirm, genre_tree=tree)
     report_on_table(app, report, as_json=as_json, strict=strict)
 

@@ -35,7 +35,7 @@ def report_on_table(
         as_json: As one JSON document.
         strict: Fail where a row was left out.
         beside: What that document holds, too.
-        told: Whether a preview has said before what there is to remark.
+        told: Whether the table's remarks were shown before.
 
     Raises:
         click.ClickException: no row became a song.
@@ -79,13 +79,6 @@ def report_on_table(
 def _remark(app: App, report: "TableReport", *, told: bool) -> None:
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
-    there = report.taken - report.new
-    if 2 * report.changed > there and not told:
-        app.remark(
-            f"{report.changed:,} of {there:,} songs that were there from a table called "
-            f"{printable(report.name)} have other values now. Where that was another table, give "
-            "this one's file another name: songs are known by it."
-        )
     if report.missing and not told:
         app.remark(
             f"{_share(report.missing)} of the values are missing: they count as the mean of the "

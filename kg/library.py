@@ -361,7 +361,6 @@ class Library:
                 isn't so, or this library listens to its songs.
         """
         from kg.given import own_families, refuse_table
-        from kg.overwriting import overwriting
         from kg.sources.layout import Asked
         from kg.sources.table import open_table
 
@@ -374,8 +373,17 @@ class Library:
 
         asked = Asked() if columns is None else columns
         opened = open_table(file, asked, like=columns_there, progress=self.progress)
-        said = overwriting(self.store, opened.source, self._same_features(), self.progress)
+        said = self.overwriting(opened.source)
         return opened if said is None else opened.remarking(said)
+
+    def overwriting(self, table: "SourceTable") -> str | None:
+        """Say how many songs from an earlier table of this name a table would change.
+
+        Nothing is written. None: it would change none.
+        """
+        from kg.overwriting import overwriting
+
+        return overwriting(self.store, table, self._same_features(), self.progress)
 
     def open_data_set(
         self,

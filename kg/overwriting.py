@@ -13,6 +13,7 @@ from kg.graph.transactions import batches
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
 from kg.sources.dataset import Batch, SourceTable, without_repeats
+from kg.sources.datasets import DATA_SETS
 from kg.tables import songs_of
 from kg.text import printable
 
@@ -62,6 +63,11 @@ def overwriting(
     )
     if 2 * changed <= looked:
         return said
+    if table.name in DATA_SETS:
+        return (
+            f"{said} Where those were of another version of it, take this one into a library of "
+            "its own (--home DIR)."
+        )
     return (
         f"{said} Where that was another table, give this one's file another name first: songs are "
         "known by it."

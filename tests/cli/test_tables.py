@@ -145,7 +145,7 @@ def test_another_table_of_the_same_name_is_told_before(
     assert json.loads(kg("query", "--json", titles).out) == [{"n": 0}]
 
     taken = kg("ingest", other, "--yes")
-    assert (taken.err.count(said), "have other values now" in taken.err) == (1, False)
+    assert taken.err.count(said) == 1
     assert json.loads(kg("query", "--json", titles).out) == [{"n": 1}]
     # A row that was mended is no other table.
     songs.assign(title=[*songs.title[:-1], "Mended"]).to_csv(other, index=False)
