@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from kg.errors import WrongUsageError
 from kg.genres.files import TreeFile, refuse_unknown
 from kg.genres.names import genre_key
 from kg.sources.dataset import Parents, SourceTable
@@ -29,8 +30,11 @@ def check_coming(
     known.update(*parents.values())
     if not {genre_key(name) for name in tree.unlisted} <= set(map(genre_key, known)):
         known.update(genres)
-    refuse_unknown(tree, known)
-    store.check_tree(tree.parents, parents)
+    try:
+        refuse_unknown(tree, known)
+        store.check_tree(tree.parents, parents)
+    except WrongUsageError as error:
+        raise WrongUsageError(f"{error} No song was taken in.") from error
 
 
 def genres_in(table: SourceTable) -> Iterator[str]:

@@ -35,7 +35,7 @@ def test_a_tree_that_cannot_be_written_takes_no_song_in(
     bare: Library, table: SourceTable, tmp_path: Path
 ) -> None:
     circle = TreeFile({"electronic": ["techno"]}, ["techno"])
-    with pytest.raises(WrongUsageError, match="goes in a circle"):
+    with pytest.raises(WrongUsageError, match=r"goes in a circle.* No song was taken in\."):
         bare.ingest_table(table, genre_tree=circle)
     file = tmp_path / "tree.csv"
     file.write_text("name,parent\ndub,reggea\n", encoding="utf-8")
