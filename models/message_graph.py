@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from models.echoes import only_senders, without_echoes
 from models.kinship import Kin, joined
 from models.link_model import reverse_of
 from models.messages import Messages
@@ -15,6 +16,8 @@ from models.sparse import EdgeType, MeanAdjacency
 
 class MessageGraph:
     """A graph ready for message passing: fixed relations built once, the target's on demand.
+
+    A node that is the mean of one head alone tells it nothing (`models.echoes`).
 
     Args:
         data: the graph.
@@ -39,12 +42,18 @@ class MessageGraph:
         self.target = target
         self.count = {t: int(data[t].num_nodes) for t in data.node_types}
         self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
-        fixed = {
-            tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
+        edges = {
+            tuple(t): data[t].edge_index.to(device)
             for t in data.edge_types
             if tuple(t) not in {target, reverse_of(target), *silent}
         }
         gathered = {t[2] for t in gathering}
+        for gathers in (t for t in gathering if t in edges and t[0] == target[0]):
+            only = only_senders(edges[gathers], self.count[gathers[2]])
+            for t in edges:
+                if (t[0], t[2]) == (gathers[2], target[0]):
+                    edges[t] = without_echoes(edges[t], only)
+        fixed = {t: self._matrix(t, pairs) for t, pairs in edges.items()}
         # apart, as heads may be deaf to them
         self._from_gathered = {
             t: fixed.pop(t) for t in list(fixed) if t[0] in gathered and t[2] == target[0]
