@@ -1,13 +1,13 @@
 """A graph ready for message passing, in which no head hears of its own answer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from models.echoes import only_senders, without_echoes
-from models.kinship import Kin, joined
+from models.kinship import Kin, in_blocks, joined
 from models.link_model import reverse_of
 from models.messages import Messages
 from models.pyg import HeteroData
@@ -95,22 +95,28 @@ class MessageGraph:
         )
 
     def evidence(
-        self, concentration: Mapping[str, float], hidden: Tensor | None = None
-    ) -> Tensor | None:
-        """What is said of every head by the nodes it hangs on, [n_head, n_tail]; None: nothing.
+        self, concentration: Mapping[str, float], heads: Tensor, hidden: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is said of heads by the nodes they hang on, some heads at a time.
 
         Args:
             concentration: how alike the heads of a node are, by its type.
+            heads: whom it is asked of, [b].
             hidden: bool [n_head], heads whose answers nobody knows (default: none).
+
+        Yields:
+            Places in `heads` [c], and what is said of these, [c, n_tail]; nothing where heads hang
+            on no such nodes.
         """
         said = self.kin.evidence(concentration, hidden)
-        return joined(
-            {
-                kind: (said[kind], hangs)
-                for (kind, _, _), hangs in self._from_gathered.items()
-                if kind in said
-            }
-        )
+        hangs = {t[0]: matrix for t, matrix in self._from_gathered.items() if t[0] in said}
+        for places in in_blocks(torch.arange(len(heads), device=heads.device), self.kin.tails):
+            asked = {kind: matrix.into(heads[places]) for kind, matrix in hangs.items()}
+            found = joined(
+                {kind: (said[kind].of(nodes), own) for kind, (own, nodes) in asked.items()}
+            )
+            if found is not None:
+                yield places, found
 
     def heads(self, mask: Tensor) -> Tensor:
         """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""
