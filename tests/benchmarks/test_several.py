@@ -24,7 +24,7 @@ def drawn(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def fold() -> Fold:
-    valid, told = drawn(1500, 0), drawn(1500, 1)
+    valid, told = drawn(6000, 0), drawn(6000, 1)
     return Fold(valid, told, float(valid[1].float().mean()), IMPLIED)
 
 
