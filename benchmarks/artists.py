@@ -1,12 +1,15 @@
 """What artists are worth on GTZAN: for a song by a known artist, and for one by a new artist.
 
-    python benchmarks/artists.py [--data DIR] [--only csv,musicnn] [--seeds 3] [--json FILE]
+    python -m benchmarks.artists [--data DIR] [--only csv,musicnn] [--seeds 3] [--json FILE]
+    python -m benchmarks.artists --settings --first-seed 100
 
 Songs hang on their artists. new: 5 folds that keep artists together, so that no artist of a song
 that is measured was learned from. known: 5 folds within artists of two songs and more, so that each
 was.
 The network is measured with artists and without them, beside it an SVM on the same vectors and the
 artist's commonest genre. GTZAN's albums aren't known, so that single songs are held out.
+--settings: the network alone, with other shares of deaf songs and other weights of kinship; beside
+it songs that hang on no artist, where those that are learned from do.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.gtzan import (
     FOLDS,
@@ -32,17 +36,17 @@ from benchmarks.gtzan import (
     read_musicnn,
     table,
 )
-from kg.compare.material import graph_of
 from kg.evaluate import Scores, artist_groups
-from kg.graph.rows import Linked
+from kg.graph.rows import GraphRows, Linked
 from kg.hetero import to_hetero
 from kg.known_artists import ARTISTS_GENRE, KNOWN, NEW, artists_genre
 from kg.schema import ARTIST_NODE, GENRE_EDGE, SONG_NODE
 from kg.splits.artists import artist_key
 from models.baselines.tabular import CANDIDATES, SVM, best_tabular
-from models.training import TrainConfig, predict, train
+from models.training import TrainConfig, macro_f1, predict, train
 
 WITHOUT_ARTISTS = "the same without artists"
+DEAF_SHARES, KINSHIPS = (0.0, 0.25, 0.5, 0.9), (0.0, 1.0, 2.0)
 
 
 def by_artist(songs: Clips) -> Linked:
@@ -66,19 +70,27 @@ def within_artists(songs: Clips, count: int, seed: int) -> Iterator[Rows]:
         yield np.flatnonzero(part == number)
 
 
+def with_artists(songs: Clips, learn: Rows, seed: int) -> GraphRows:
+    """What kg makes of these songs and their artists."""
+    rows = graph(songs, learn, seed)
+    return replace(rows, further={**rows.further, ARTIST_NODE: by_artist(songs)})
+
+
+def without_artists(rows: GraphRows, songs: Rows) -> GraphRows:
+    """The same where some songs hang on no artist."""
+    linked = rows.further[ARTIST_NODE]
+    left = linked.edges[:, ~np.isin(linked.edges[0], songs)]
+    return replace(rows, further={**rows.further, ARTIST_NODE: replace(linked, edges=left)})
+
+
 def classifiers(
     songs: Clips, learn: Rows, told: Rows, seed: int, *, known: bool, config: TrainConfig
 ) -> dict[str, Scores]:
     """Scores of the songs `told` by everything that learned from the songs `learn`."""
-    fit = np.isin(songs.everything, learn)
-    sides = ["train" if learned else "test" for learned in fit]
     truth = songs.truth(songs.everything)
-    with_artists = graph_of(
-        songs.ids, songs.x, songs.kinds, fit, sides, songs.genres, truth & fit[:, None], seed,
-        further={ARTIST_NODE: by_artist(songs)},
-    )  # fmt: skip
+    rows_with_artists = with_artists(songs, learn, seed)
     found: dict[str, Scores] = {}
-    for name, rows in ((R_GCN, with_artists), (WITHOUT_ARTISTS, graph(songs, learn, seed))):
+    for name, rows in ((R_GCN, rows_with_artists), (WITHOUT_ARTISTS, graph(songs, learn, seed))):
         data, maps = to_hetero(rows)
         result = train(
             data,
@@ -96,7 +108,9 @@ def classifiers(
         x[learn], truth[learn], x[told], groups=groups, candidates=svm, seed=seed
     ).scores
     if known:
-        named = replace(with_artists, songs=replace(with_artists.songs, artists=songs.artists))
+        named = replace(
+            rows_with_artists, songs=replace(rows_with_artists.songs, artists=songs.artists)
+        )
         found[ARTISTS_GENRE] = artists_genre(named, truth, told)
     return found
 
@@ -127,6 +141,47 @@ def run(songs: Clips, title: str, seeds: Sequence[int], kinship: float | None) -
     return tables
 
 
+def settings(songs: Clips, title: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Macro-F1 of the network by share of the deaf and by kinship, for both questions.
+
+    `nobody's`: the songs that are measured hang on no artist.
+    """
+    found = []
+    for seed in seeds:
+        for question, deal in ((NEW, folds), (KNOWN, within_artists)):
+            parts = list(deal(songs, FOLDS, seed))
+            asked = np.concatenate(parts)
+            truth = torch.from_numpy(songs.truth(asked))
+            for deaf in DEAF_SHARES:
+                pooled: dict[float, list[Tensor]] = {kinship: [] for kinship in KINSHIPS}
+                nobodys: list[Tensor] = []
+                for told in parts:
+                    rows = with_artists(songs, np.setdiff1d(songs.everything, told), seed)
+                    data, maps = to_hetero(rows)
+                    model = train(
+                        data,
+                        GENRE_EDGE,
+                        groups=maps.families,
+                        silent=maps.silent,
+                        gathered=maps.gathered,
+                        config=TrainConfig(seed=seed, deaf_share=deaf),
+                    ).model
+                    for kinship, scores in pooled.items():
+                        # without validation songs it has no part in the training
+                        model.kinship.fill_(kinship)
+                        scores.append(predict(model, data)[told])
+                    nobodys.append(predict(model, to_hetero(without_artists(rows, told))[0])[told])
+                row = {"songs": title, "question": question, "seed": seed, "deaf": deaf}
+                for kinship, scores in pooled.items():
+                    row[f"kinship {kinship:g}"] = macro_f1(torch.cat(scores), truth, False)
+                row["nobody's"] = macro_f1(torch.cat(nobodys), truth, False)
+                found.append(row)
+                print(
+                    *(f"{v:.3f}" if isinstance(v, float) else v for v in row.values()), flush=True
+                )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/gtzan"), metavar="DIR")
@@ -134,6 +189,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0, help="settings were chosen on 100")
     parser.add_argument("--kinship", type=float, help="other than the default")
+    parser.add_argument("--settings", action="store_true", help="compare settings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there too")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -150,7 +206,11 @@ def main() -> None:
         began = time.perf_counter()
         songs = read_csv(options.data)[0] if name == "csv" else read_musicnn(options.data)
         title = "librosa statistics" if name == "csv" else "musicnn tags"
-        tables += run(songs, title, seeds, options.kinship)
+        tables += (
+            settings(songs, title, seeds)
+            if options.settings
+            else run(songs, title, seeds, options.kinship)
+        )
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
     if options.json:
         options.json.write_text(json.dumps(tables, indent=2))

@@ -15,6 +15,7 @@ from cli.table_report import report_on_table
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.files import TreeFile
     from kg.records import SongRecord
     from kg.sources.dataset import LeftOut, Parents, SourceTable
     from kg.sources.datasets import Found, SourceKind
@@ -108,6 +109,7 @@ def ingest_data_set(
     found: "Found",
     asked: Asked,
     *,
+    tree: "TreeFile | None",
     prune: bool,
     yes: bool,
     dry_run: bool,
@@ -120,6 +122,7 @@ def ingest_data_set(
         app: The command line.
         found: The data set.
         asked: What is said of it.
+        tree: The owner's genre tree.
         prune: Remove songs that it had at an earlier ingest and hasn't any more.
         yes: Don't ask before that.
         dry_run: Only show what it is, or what --prune would remove.
@@ -139,7 +142,10 @@ def ingest_data_set(
         nothing = "No song's row is gone."
         confirm = removal_prompt(yes=yes, dry_run=dry_run, as_json=as_json, nothing=nothing)
     with app.library() as library:
-        report = library.ingest_table(table, prune=confirm)
+        said = library.overwriting(table)
+        if said is not None:
+            app.remark(said)
+        report = library.ingest_table(table, prune=confirm, genre_tree=tree)
     report_on_table(app, report, as_json=as_json, strict=strict)
 
 
@@ -179,6 +185,7 @@ def show_audio(
         name=", ".join(names) or "audio",
         title=f"Audio of {', '.join(names)}" if names else "Audio",
         parents=told.parents,
+        faults=told.faults,
         remarks=[*told.remarks, UNHEARD],
         as_json=as_json,
     )
@@ -187,27 +194,20 @@ def show_audio(
 def _show(table: "SourceTable", *, as_json: bool) -> None:
     """What a data set holds, read to its end and checked as an ingest does."""
     from kg.genres.tree import check_no_cycle
-    from kg.sources.dataset import LeftOut
-    from kg.tables import SAME_ID
+    from kg.sources.dataset import without_repeats
 
     check_no_cycle(table.parents)
-    content, seen = _Content(), set[str]()
-    for batch in table.batches():
+    content = _Content()
+    for batch in without_repeats(table):
         content.left_out += batch.left_out
-        songs = []
-        for song in batch.songs:
-            if song.id in seen:
-                content.left_out.append(LeftOut(song.key, SAME_ID))
-                continue
-            seen.add(song.id)
-            songs.append(song)
-        content.take(songs)
+        content.take(batch.songs)
     _print(
         content,
         name=table.name,
         title=f"Data set {table.name}",
         families={family: len(columns) for family, columns in table.families.items()},
         parents=table.parents,
+        faults=table.faults,
         remarks=table.remarks,
         as_json=as_json,
     )
@@ -239,6 +239,7 @@ def _print(
     title: str,
     families: Mapping[str, int] | None = None,
     parents: "Parents",
+    faults: Mapping[str, str],
     remarks: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -255,6 +256,7 @@ def _print(
                 "splits": dict(splits),
                 "artists_known": content.known,
                 "genres_in_tree": len(parents),
+                "faults": dict(faults),
                 "left_out": [asdict(row) for row in content.left_out],
                 "remarks": list(remarks),
             }

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import App, json_option, pass_app
-from kg.errors import WrongUsageError
 from kg.text import printable
 
 if TYPE_CHECKING:
-    from kg.genres.files import TreeFile
     from kg.genres.listing import GenreList, GenreRow
     from kg.graph.tree import TreeReport
 
@@ -63,28 +61,6 @@ def genres(app: App, file: Path | None, replace: bool, as_json: bool) -> None:
         print_json(report)
     else:
         print_tree_report(app, report)
-
-
-def write_tree(app: App, tree: "TreeFile", *, as_json: bool) -> None:
-    """Give the library a genre tree after its songs, and say what that came to.
-
-    Raises:
-        WrongUsageError: it can't be this one; the songs are in.
-    """
-    try:
-        with app.library() as library:
-            report = library.write_genre_tree(tree)
-    except WrongUsageError as error:
-        raise tree_alone(error) from error
-    if not as_json:
-        print_tree_report(app, report)
-
-
-def tree_alone(error: WrongUsageError) -> WrongUsageError:
-    """The error of a tree that was to come with songs: a parent may have been a genre of theirs."""
-    return WrongUsageError(
-        f"{error} The songs are in: `kg genres --genre-tree FILE` takes the tree alone."
-    )
 
 
 def print_tree_report(app: App, report: "TreeReport") -> None:

@@ -13,7 +13,7 @@ from cli.datasets import (
     show_audio,
     table_of_data_set,
 )
-from cli.genres import print_tree_report, tree_alone, write_tree
+from cli.genres import print_tree_report
 from cli.listening import (
     embedding_option,
     heard_with,
@@ -26,7 +26,6 @@ from cli.playlists import print_playlists, with_playlists
 from cli.removing import removal_prompt
 from cli.tables import TABLE_ONLY, ingest_table, refuse_options, table_among, table_options
 from cli.vectors import ingest_vectors
-from kg.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from kg.excerpt import Excerpt
@@ -191,7 +190,7 @@ def ingest(
     if genre_tree is not None:
         from kg.genres.files import read_tree
 
-        tree = read_tree(genre_tree)  # before hours of listening
+        tree = read_tree(genre_tree)  # also where nothing is to be written
     how = {
         "prune": prune,
         "yes": yes,
@@ -205,7 +204,7 @@ def ingest(
         found = table_of_data_set(sources, data_set, as_table=as_table)
     if found is not None:
         refuse_options(_OF_DATA_SETS, "isn't for a data set: leave it out, or add --source table.")
-        ingest_data_set(app, found, data_set, **how)
+        ingest_data_set(app, found, data_set, tree=tree, **how)
     else:
         table = None if data_set.source == "audio" else table_among(sources)
         if table is None and data_set.source == "table":
@@ -217,10 +216,8 @@ def ingest(
             return
         if table is not None:
             refuse_options(_OF_TABLES, "is for folders: leave it out with a table.")
-            ingest_table(app, table, columns, families, **how)
+            ingest_table(app, table, columns, families, tree=tree, **how)
     if found is not None or table is not None:
-        if tree is not None and not dry_run:
-            write_tree(app, tree, as_json=as_json)
         return
     if not sources:
         raise click.UsageError(
@@ -256,13 +253,8 @@ def ingest(
             embeddings=embeddings or None,
             trust_remote_code=trust_remote_code,
             offer=offer_musicnn(app, as_json=as_json),
+            genre_tree=tree,
         )
-        report_of_tree = untaken = None
-        if tree is not None and report.counts is not None:
-            try:
-                report_of_tree = library.write_genre_tree(tree)
-            except WrongUsageError as error:
-                untaken = tree_alone(error)
         if report.counts is not None:
             report = with_playlists(app, library, report, sources, wanted=playlists)
     print_rejected(report.rejected, report.rejected_by_reason, report.rejects_file, report.unlisted)
@@ -287,13 +279,11 @@ def ingest(
         app.remark(f"Genres were read from {GENRE_WORDS[report.genres_from]}.")
     if report.genres_from != "none" and report.counts.genres == 1:
         app.remark("All songs are of one genre: `kg train` needs at least two.")
-    if report_of_tree is not None and not as_json:
-        print_tree_report(app, report_of_tree)
+    if report.tree is not None and not as_json:
+        print_tree_report(app, report.tree)
     remark_on_ears(app, report, asked=bool(embeddings))
     if report.few:
         app.remark(f"Genres with a single song can be learned from but not tested: {_few(report)}.")
-    if untaken is not None:
-        raise untaken
     if strict and report.rejected:
         raise click.exceptions.Exit(1)
 

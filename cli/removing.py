@@ -70,9 +70,10 @@ def _show(removal: "Removal", to: TextIO) -> None:
     from cli.output import print_table
 
     rows: list[Sequence[object]] = [
-        (song.title, song.artist, song.path or song.id) for song in removal.songs[:LISTED]
+        (song.title, song.artist, song.path or song.key or song.id)
+        for song in removal.songs[:LISTED]
     ]
-    print_table(["song", "artist", "file"], rows, title="To be removed", to=to)
+    print_table(["song", "artist", "file or row"], rows, title="To be removed", to=to)
     more = len(removal.songs) - LISTED
     if more > 0:
         click.echo(f"and {more} more songs (--dry-run --json lists them all)", file=to)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.genres import print_tree_report
 from cli.options import App
 from kg.text import printable
 
@@ -66,6 +67,8 @@ def report_on_table(
             *([("songs removed", report.pruned)] if report.pruned else []),
         ]
         print_table(["", "count"], rows, title=f"Ingested {printable(report.name)}")
+        if report.tree is not None:
+            print_tree_report(app, report.tree)
     for remark in () if told else report.remarks:
         app.remark(printable(remark))
     _remark(app, report, told=told)
@@ -76,13 +79,6 @@ def report_on_table(
 def _remark(app: App, report: "TableReport", *, told: bool) -> None:
     if not report.rebuilt:
         app.remark("Nothing new: clusters and similar songs are as they were.")
-    there = report.taken - report.new
-    if 2 * report.changed > there:
-        app.remark(
-            f"{report.changed:,} of {there:,} songs that were there from a table called "
-            f"{printable(report.name)} have other values now. Where that was another table, give "
-            "this one's file another name: songs are known by it."
-        )
     if report.missing and not told:
         app.remark(
             f"{_share(report.missing)} of the values are missing: they count as the mean of the "

@@ -15,6 +15,7 @@ from cli.table_report import report_on_table
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.genres.files import TreeFile
     from kg.sources.layout import Asked
     from kg.sources.table import Preview
 
@@ -96,6 +97,7 @@ def ingest_table(
     columns: dict[str, Any],
     families: Sequence[str],
     *,
+    tree: "TreeFile | None",
     prune: bool,
     yes: bool,
     dry_run: bool,
@@ -109,6 +111,7 @@ def ingest_table(
         file: The table.
         columns: What `table_options` hands on.
         families: `PATTERN=NAME` each.
+        tree: The owner's genre tree.
         prune: Remove songs that an earlier table of this name had and this one hasn't.
         yes: Don't ask.
         dry_run: Only show.
@@ -134,7 +137,7 @@ def ingest_table(
             return
         if not (yes or dry_run or app.quiet or as_json) and _somebody_is_there():
             _ask()
-        report = library.ingest_table(opened.source, prune=confirm)
+        report = library.ingest_table(opened.source, prune=confirm, genre_tree=tree)
     report_on_table(
         app,
         report,

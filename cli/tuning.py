@@ -75,8 +75,8 @@ def tune(
     says how much was gained over them. Models that choose their own settings at every training
     (knn, logistic, svm, boosting) need none of this.
 
-    As in `kg compare`, no model knows artists, albums, playlists or what genres are kinds of, so
-    the settings are the best ones without these, where `kg train` learns with them.
+    As in `kg compare`, the songs to be told are by new artists, and no genre is raised to those
+    that are kinds of it: the settings are the best ones for that.
 
     Ctrl-C keeps what is done: the same command goes on, and a higher --trials goes further. Needs
     pip install 'kg-music[tune]'.

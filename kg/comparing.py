@@ -56,7 +56,8 @@ def read_songs(
     with progress.stage("Reading the graph", None):
         rows, keys = in_turn(lambda: (store.read_graph(), store.read_keys()))
         refuse_unlearnable(rows)
-        material = Material(at_level(rows, GIVEN).songs, keys, rows.space.kinds)
+        songs = at_level(rows, GIVEN).songs
+        material = Material(songs, keys, rows.space.kinds, rows.further)
     return Songs(rows.build, material, frames_of(store, material, cache_dir, workers, progress))
 
 

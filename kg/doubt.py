@@ -12,6 +12,7 @@ import numpy as np
 from kg.embeddings.choice import is_file
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.rows import Floats, GraphRows, Guess, Verdict
+from kg.ranking import ranked
 from kg.records import FeatureSet
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from models.hierarchy import Implied
     from models.novelty import Novelty
 
-TOP_K = 3
-# Where songs have several genres, further ones that are likelier than not, so many in all.
-MOST_SEVERAL: Final = 10
 UNKNOWN: Final = "unknown"
 LOW_PROBABILITY: Final = "low probability"
 UNLIKE: Final = "unlike the library"
@@ -40,21 +38,6 @@ PRECISION: Final = 0.8
 UNLIKE_ABOVE = 0.98
 # What a checkpoint keeps of a `Novelty`, in the order of its fields.
 _NOVELTY: Final = ("weights", "references", "held_out")
-
-
-def ranked(
-    genres: Sequence[str], scores: Floats, probabilities: Floats, *, several: bool = False
-) -> list[Guess]:
-    """The first genres of one song, from its scores [g] and probabilities [g]; with `several` also
-    all others that are likelier than not.
-    """
-    first = np.argsort(-scores, kind="stable")
-    likely = int((probabilities > 0.5).sum()) if several else 0
-    first = first[: max(TOP_K, min(likely, MOST_SEVERAL))]
-    return [
-        Guess(genres[row], float(probabilities[row]), float(scores[row]), rank)
-        for rank, row in enumerate(first, start=1)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +57,8 @@ class Judge:
         threshold: From which probability on a song gets a genre.
         novelty: How unlike the songs learned from a song is.
         references: Ids of the songs that `novelty` holds others against.
-        implied: Genres that others are kinds of, whose scores are at least theirs.
+        implied: Genres that others are kinds of, whose scores are at least theirs. The first genre
+            of a song is the most specific one that is probable enough: see `kg.ranking`.
     """
 
     calibration: "Calibration"
@@ -102,13 +86,16 @@ class Judge:
         from models.hierarchy import lift
 
         scores = lift(scores, self.implied)
-        shares, raw = self.calibration.probabilities(scores).numpy(), scores.numpy()
-        new, several = self._novelty(ids, x), self.calibration.multi_label
-        told = []
-        for row in range(len(ids)):
-            guesses = ranked(genres, raw[row], shares[row], several=several)
-            told.append(Answer(guesses, self._verdict(guesses[0], new[row])))
-        return told
+        told = ranked(
+            genres,
+            scores,
+            self.calibration.probabilities(scores),
+            self.implied,
+            several=self.calibration.multi_label,
+            least=0.0 if self.threshold is None else self.threshold.value,
+        )
+        new = self._novelty(ids, x)
+        return [Answer(own, self._verdict(own[0], new[row])) for row, own in enumerate(told)]
 
     def _novelty(self, ids: Sequence[str], x: "Tensor") -> list[float | None]:
         if self.novelty is None:
@@ -208,7 +195,6 @@ def settle(
         seed: Of the lot by which songs are kept to hold others against.
     """
     judge = set_on(labelled, scores, labelled.rows["valid"], precision)
-    judge = replace(judge, implied=labelled.implied)
     return _held_against(judge, rows, labelled.rows["train"].tolist(), x, seed)
 
 
@@ -274,23 +260,46 @@ def set_on(labelled: "Labelled", scores: "Tensor", held: "Rows", precision: floa
     """Calibration and threshold by these songs, rows of the graph."""
     import torch
 
-    from models import abstention, calibration
+    from models import calibration
 
     truth = torch.from_numpy(labelled.truth[held])
     share = float(labelled.truth[labelled.rows["train"]].mean())
     fitted = calibration.fit(
         scores[held], truth, labelled.multi_label, base_rate=min(max(share, 1e-6), 1 - 1e-6)
     )
-    confidence, correct = first_genres(fitted.probabilities(scores[held]), truth)
-    return Judge(fitted, abstention.set_threshold(confidence, correct, precision))
+    shares = fitted.probabilities(scores[held])
+    threshold = threshold_on(scores[held], shares, truth, labelled.implied, precision)
+    return Judge(fitted, threshold, implied=labelled.implied)
 
 
-def first_genres(probabilities: "Tensor", truth: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Probability of the first genre of each song [n], and whether it is one of the song's."""
-    if len(truth) == 0:
-        return probabilities.new_zeros(0), truth.new_zeros(0)
-    confidence, first = probabilities.max(dim=1)
-    return confidence, truth.gather(1, first[:, None])[:, 0]
+def threshold_on(
+    scores: "Tensor", shares: "Tensor", truth: "Tensor", implied: "Implied", precision: float
+) -> "Threshold":
+    """From which probability on songs get a genre: the most specific that has it.
+
+    Args:
+        scores: [n, g].
+        shares: Their probabilities [n, g].
+        truth: bool [n, g].
+        implied: Which genres imply which.
+        precision: The share of given genres that is to be right.
+    """
+    import torch
+
+    from models import abstention
+    from models.hierarchy import ways_down
+
+    ways = ways_down(scores, shares, implied)
+    there = ways.T >= 0  # [steps, n]: the first genres of all songs, then those they go on to
+    row = (there.flatten().cumsum(dim=0) - 1).view_as(there)
+    replaces = torch.cat([torch.full_like(row[:1], -1), row[:-1]])
+    at = ways.clamp(min=0)
+    return abstention.set_threshold(
+        shares.gather(1, at).T[there],
+        truth.gather(1, at).T[there],
+        precision,
+        replaces[there],
+    )
 
 
 def is_calibrated(metrics: Mapping[str, Any]) -> bool:

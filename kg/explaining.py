@@ -4,6 +4,7 @@ What a piece is worth is measured: the song is scored again without the messages
 and what the genre's score loses is its contribution (`models.attribution`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class Together:
         family: The feature family of HAS_FEATURE, else None.
         neighbours: How many they are.
         contribution: What the genre's score loses without all of them.
-        rank: Where the genre would stand without them.
+        rank: Where the genre would stand without them, among genres that it is no kind of.
         first: Which genre would be first.
     """
 
@@ -109,7 +110,7 @@ class OwnSound:
     """What the song's own features say, whatever its neighbours are.
 
     Attributes:
-        rank: Where the genre would stand without any neighbour.
+        rank: Where the genre would stand without any neighbour, among genres that it is no kind of.
         first: Which genre would be first then.
         contribution: What the genre's score loses where the song sounds like the mean of all songs.
         families: The same of one family of features.
@@ -357,12 +358,16 @@ def _explained(
     genres = facts.kept.genres
     row = genres.index(guess.genre)
     scores = found.scores
+    # What it is a kind of is always above it, and no rival.
+    above = [over for over, below in facts.kept.judge.implied if row in below]
 
     def lost(without: "Tensor") -> float:
         return float(scores[row] - without[row])
 
     def stands(left: "Tensor") -> tuple[int, str]:
-        return 1 + int((left > left[row]).sum()), genres[int(left.argmax())]
+        rivals = left.clone()
+        rivals[above] = -math.inf
+        return 1 + int((rivals > rivals[row]).sum()), genres[int(rivals.argmax())]
 
     lost_without = {each: lost(left) for each, left in found.without_neighbour.items()}
     whole = sum(map(abs, lost_without.values())) or 1.0

@@ -1,8 +1,8 @@
 """Files on their way into the graph: heard, and for `kg add` attached to what is there."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from kg.excerpt import Excerpt
 from kg.files import CHANGED, content_id
 from kg.graph.rows import Counts, Floats, Guess, Verdict
 from kg.graph.store import GraphStore
+from kg.graph.tree import TreeReport
 from kg.guessing import NewSongs
 from kg.playlists import PlaylistsReport
 from kg.progress import SILENT, Progress
@@ -56,6 +57,8 @@ class IngestReport:
         unheard: Songs that an embedding couldn't hear, as their files are gone.
         playlists: What taking in the playlists in these folders came to; None: nobody asked.
         remarks: What a data set has to say of its audio.
+        tree: What the owner's genre tree came to; None: none came along.
+        faults: Songs that a data set is known to have wrong, and what of each.
     """
 
     taken: int
@@ -74,6 +77,8 @@ class IngestReport:
     unheard: int = 0
     playlists: PlaylistsReport | None = None
     remarks: Sequence[str] = ()
+    tree: TreeReport | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from kg.graph.store import GraphStore
 from kg.graph.surroundings import Surroundings, read_surroundings
 from kg.records import FeatureSet
 from kg.saved_models import (
+    echoes_of,
     further_names,
     latest_model,
     level_of,
@@ -96,6 +97,7 @@ class KeptGraph:
         self.songs = song_names(loaded)
         self.clusters: Sequence[str] = loaded.extra["clusters"]
         self.further = further_names(loaded)
+        self._only = echoes_of(loaded)
         self.genres: Sequence[str] = loaded.extra["genres"]
         self.level = level_of(loaded.extra)
         self.judge = judge_of(loaded)
@@ -114,20 +116,28 @@ class KeptGraph:
         """The rows of those songs that didn't come later."""
         return [row for row in self.songs.find(songs).tolist() if row >= 0]
 
+    def _is_echo(self, node: str, row: int, song: int) -> bool:
+        """Whether an artist, album or playlist knows of this song alone."""
+        only = self._only.get(node)
+        return only is not None and int(only[row]) == song
+
     def neighbours(self, song: Surroundings) -> "dict[EdgeType, Tensor]":
         """Who sends messages to a song: rows of its neighbours, int64 [e], by edge type.
 
-        Its own genres aren't among them. Songs that came after the last full pass over the graph
-        have no kept output to send.
+        Its own genres aren't among them, nor is what knows of no other song: it says nothing. Songs
+        that came after the last full pass over the graph have no kept output to send.
         """
         import torch
 
+        own = self.row_of(song.id)
         rows: dict[EdgeType, list[int]] = {
             reverse_edge(SIMILAR_EDGE): self._rows_of(song.like),
             SIMILAR_EDGE: self._rows_of(song.likened),
             **{
                 FURTHER[node].to_song: [
-                    int(row) for row in names.find(song.further[node]) if row >= 0
+                    int(row)
+                    for row in names.find(song.further[node])
+                    if row >= 0 and (own is None or not self._is_echo(node, int(row), own))
                 ]
                 for node, names in self.further.items()
             },

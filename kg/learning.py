@@ -37,6 +37,7 @@ from kg.saved_models import (
     changes_heard,
     check_writable,
     description,
+    echo_tensors,
     graph_rows,
     kept_checkpoints,
     known_nodes,
@@ -298,7 +299,8 @@ def train(
     )
     layers = training.layer_outputs(result.model, data)
     about = {**description(model, maps, options.seed), **judge.description(), LEVEL: level}
-    save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
+    kept = judge.tensors() | echo_tensors(result.model, data)
+    save_checkpoint(folder, result.model, layers, about, maps, kept)
     trained = model
     model, predicted = in_turn(
         lambda: _write_back(store, trained, maps, judge, scores, x, progress)
@@ -474,7 +476,8 @@ def predict(
             key: told for key, told in loaded.extra.items() if key not in (OLD_SONGS, OLD_TAGS)
         }
         about |= {**graph_rows(maps), **judge.description()}
-        save_checkpoint(folder, loaded.model, layers, about, maps, judge.tensors())
+        kept = judge.tensors() | echo_tensors(loaded.model, data)
+        save_checkpoint(folder, loaded.model, layers, about, maps, kept)
     model = replace(model, checkpoint=str(folder), changes=changes_heard(rows, loaded.model))
     model, predicted = _write_back(store, model, maps, judge, scores, x, progress)
     return PredictReport(

@@ -167,6 +167,7 @@ class Library:
         embeddings: Sequence[str] | None = None,
         trust_remote_code: bool = False,
         offer: Callable[[], bool] = lambda: False,
+        genre_tree: "Source | TreeFile | None" = None,
     ) -> "IngestReport":
         """Take in all audio below these folders, and connect it: clusters, similar songs, genres.
 
@@ -192,14 +193,18 @@ class Library:
             trust_remote_code: Whether a network's own code from the Hugging Face hub may run here.
             offer: Asked in a new library where these weights are missing and nobody named
                 `embeddings`: whether to fetch them.
+            genre_tree: What is a kind of what, see `write_genre_tree`: refused before anything is
+                heard, and written once the songs are in.
 
         Raises:
             WrongUsageError: a folder doesn't exist, the library was begun with another excerpt,
-                there is no such embedding, or a data set lacks its metadata.
+                there is no such embedding, a data set lacks its metadata, or the genre tree can't
+                be this one.
             KgError: there is no audio in them, or a network can't be fetched or loaded.
             GraphError: the database can't be reached, or holds features of another version.
         """
         from kg.build import build_graph
+        from kg.genres.coming import check_coming
         from kg.intake import IngestReport, hear, hear_others
         from kg.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
@@ -207,6 +212,7 @@ class Library:
 
         wanted = None if excerpt is None else as_excerpt(excerpt)
         folders = _paths(sources)
+        tree = _read_tree(genre_tree)
         # A wrong password must show before hours of reading and listening, not after.
         ears = self._ears(
             wanted,
@@ -224,6 +230,9 @@ class Library:
             genres=genres_from == "auto",
         )
         found = told.scan
+        if tree is not None:
+            genres = (name for record in found.records for name in record.genres)
+            check_coming(self.store, tree, told.parents, genres)
         gone: list[str] = []
         if prune is not None:
             gone = gone_songs(self.connection, folders, found, self.progress)
@@ -253,6 +262,7 @@ class Library:
             unlisted=unlisted,
             embeddings=[each.name for each in kinds.embeddings],
             remarks=told.remarks,
+            faults=told.faults,
         )
         if not heard.songs:
             return report
@@ -305,7 +315,8 @@ class Library:
                 few=self.store.single_song_genres(),
             )
 
-        return self._in_turn(write)
+        report = self._in_turn(write)
+        return report if tree is None else replace(report, tree=self._write_tree_after(tree))
 
     def ingest_vectors(self, file: Source, family: str) -> "VectorsReport":
         """Give songs of the library vectors that somebody computed elsewhere.
@@ -340,6 +351,8 @@ class Library:
     def open_table(self, file: Source, columns: "Asked | None" = None) -> "OpenedTable":
         """Find out what the columns of a table are, for `ingest_table`; nothing is written.
 
+        Its preview also says how many songs would be overwritten.
+
         Args:
             file: CSV, TSV, Parquet or NPZ with a row a song.
             columns: What is known of its columns; default: guess.
@@ -360,7 +373,18 @@ class Library:
             return own_families(there)
 
         asked = Asked() if columns is None else columns
-        return open_table(file, asked, like=columns_there, progress=self.progress)
+        opened = open_table(file, asked, like=columns_there, progress=self.progress)
+        said = self.overwriting(opened.source)
+        return opened if said is None else opened.remarking(said)
+
+    def overwriting(self, table: "SourceTable") -> str | None:
+        """Say how many songs from an earlier table of this name a table would change.
+
+        Nothing is written. None: it would change none.
+        """
+        from kg.overwriting import overwriting
+
+        return overwriting(self.store, table, self._same_features(), self.progress)
 
     def open_data_set(
         self,
@@ -393,7 +417,13 @@ class Library:
         told = None if metadata is None else normal(Path(metadata))
         return open_table(found, metadata=told, subset=subset)
 
-    def ingest_table(self, table: "SourceTable", *, prune: "Prune | None" = None) -> "TableReport":
+    def ingest_table(
+        self,
+        table: "SourceTable",
+        *,
+        prune: "Prune | None" = None,
+        genre_tree: "Source | TreeFile | None" = None,
+    ) -> "TableReport":
         """Take in the rows of a table as songs whose features it gives, and connect the graph.
 
         Running it again changes nothing; a run that was cut off goes on, and a row that has changed
@@ -403,20 +433,27 @@ class Library:
             table: The table, or the data set; `kg.sources` opens them.
             prune: Remove songs that came from a table of this name and aren't in it any more. It is
                 shown them before anything is written, and whatever it raises ends it all.
+            genre_tree: What is a kind of what, see `write_genre_tree`: refused before anything is
+                written, and written once the songs are in.
 
         Raises:
-            WrongUsageError: its columns aren't those of the library, or that listens to its songs.
+            WrongUsageError: its columns aren't those of the library, that listens to its songs, or
+                the genre tree can't be this one.
             KgError: the table can't be read to its end; what was read is in the graph.
         """
+        from kg.genres.coming import check_coming, genres_in
         from kg.removal import plan_removal
         from kg.tables import check_table, gone_rows, take_in
 
+        tree = _read_tree(genre_tree)
         check_table(table, self._same_features())
+        if tree is not None:
+            check_coming(self.store, tree, table.parents, genres_in(table))
         gone: list[str] = []
         if prune is not None:
             gone = gone_rows(self.store, table, self.progress)
             prune(plan_removal(self.connection, gone))
-        return self._in_turn(
+        report = self._in_turn(
             lambda: take_in(
                 self.store,
                 table,
@@ -426,6 +463,9 @@ class Library:
                 gone=gone,
             )
         )
+        if tree is None or report.counts is None:
+            return report
+        return replace(report, tree=self._write_tree_after(tree))
 
     def add(
         self, songs: Source | Iterable[Source], *, trust_remote_code: bool = False
@@ -639,9 +679,9 @@ class Library:
             WrongUsageError: the file can't be used, a genre would be a kind of itself, or nobody
                 knows a parent; nothing was written.
         """
-        from kg.genres.files import TreeFile, read_tree, refuse_unknown
+        from kg.genres.files import read_tree, refuse_unknown
 
-        read = tree if isinstance(tree, TreeFile) else read_tree(tree)
+        read = read_tree(tree) if isinstance(tree, str | Path) else tree
 
         def write() -> "TreeReport":
             there = self.store.tree()
@@ -649,6 +689,15 @@ class Library:
             return self.store.write_tree(read.parents, source="user", replace=replace)
 
         return self._in_turn(write)
+
+    def _write_tree_after(self, tree: "TreeFile") -> "TreeReport":
+        """Write the tree that came with songs; where that fails they are in all the same."""
+        try:
+            return self.write_genre_tree(tree)
+        except WrongUsageError as error:  # the songs of a parent couldn't be taken in, say
+            raise WrongUsageError(
+                f"{error} The songs are in: `kg genres --genre-tree FILE` takes the tree alone."
+            ) from error
 
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
@@ -1365,6 +1414,12 @@ class Library:
         if kinds is None:
             raise NotReadyError("The graph holds no songs yet: run `kg ingest FOLDER` first.")
         return kinds
+
+
+def _read_tree(tree: "Source | TreeFile | None") -> "TreeFile | None":
+    from kg.genres.files import read_tree
+
+    return read_tree(tree) if isinstance(tree, str | Path) else tree
 
 
 def _paths(sources: Source | Iterable[Source]) -> list[Path]:

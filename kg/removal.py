@@ -14,7 +14,7 @@ from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.transactions import batches, read_rows
 from kg.progress import SILENT, Progress
-from kg.schema import FURTHER
+from kg.schema import FURTHER, SONG_NODE
 from kg.sources.folder import Scan
 from kg.text import printable, storable, unstored
 
@@ -25,12 +25,13 @@ BATCH: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class LeavingSong:
-    """A song that is to go."""
+    """A song that is to go; `key` is what its table calls it."""
 
     id: str
     title: str | None
     artist: str | None
     path: str | None
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,8 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
     }
     (there,) = fetch(queries.COUNT_SONGS, ids=ids)
     tx.run(queries.DELETE_SONGS, ids=ids).consume()
+    if there:
+        tx.run(queries.COUNT_CHANGE[SONG_NODE]).consume()
     tx.run(queries.DELETE_BARE_GENRES, names=genres).consume()
     for label, keys in further.items():
         tx.run(queries.DELETE_BARE[label], keys=keys).consume()

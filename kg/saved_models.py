@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
     from models.link_model import LinkModel
     from models.names import Names
+    from models.pyg import HeteroData
 
 Models = Literal["current", "all", "none"]
 
@@ -36,6 +37,8 @@ ELSEWHERE = "of another graph"
 OLD_SONGS, OLD_TAGS = "songs", "tags"
 # Where checkpoints say which level of the genre tree they learned; older ones say nothing.
 LEVEL = "genre_level"
+# Before the names of the tensors by which they say who knows of one song alone.
+_ONLY = "only."
 ANOTHER_TREE = "The genre tree has changed since the training: run `kg train`."
 
 
@@ -342,6 +345,7 @@ def save_checkpoint(
         layers: Its kept layer outputs.
         extra: From `description`, or that of an older checkpoint with `graph_rows` of the graph.
         maps: What the rows of the layer outputs stand for.
+        tensors: More of them, by name.
 
     Raises:
         KgError: it can't be written there.
@@ -405,6 +409,25 @@ def further_names(loaded: "Checkpoint") -> "dict[str, Names]":
     tags = loaded.extra.get(OLD_TAGS)
     old = {TAG_NODE: Names.of(tags)} if tags else {}
     return old | {node: names for node, names in loaded.names.items() if node in FURTHER}
+
+
+def echo_tensors(model: "LinkModel", data: "HeteroData") -> "dict[str, Tensor]":
+    """Of which song alone artists, albums and playlists know, as a checkpoint keeps it."""
+    from models.echoes import only_heads
+
+    return {f"{_ONLY}{node}": only for node, only in only_heads(data, model.shape).items()}
+
+
+def echoes_of(loaded: "Checkpoint") -> "dict[str, Tensor]":
+    """The only song's row by row of what knows of no other, else -1, by node type.
+
+    Older checkpoints don't say: there such nodes have spoken.
+    """
+    return {
+        name.removeprefix(_ONLY): only
+        for name, only in loaded.tensors.items()
+        if name.startswith(_ONLY)
+    }
 
 
 def known_nodes(model: "LinkModel") -> frozenset[str]:

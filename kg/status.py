@@ -21,6 +21,7 @@ from kg.saved_models import (
     learned_another_tree,
     none_in_use,
 )
+from kg.schema import SONG_NODE
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks
 from kg.splits.protocol import SplitRule
@@ -165,11 +166,12 @@ def _stale(
         stale.append("Writing predictions was cut off: run `kg predict`.")
     else:
         now = store.changes()
-        if any(now[node] != count for node, count in model.changes.items() if node in now):
-            stale.append(
-                f"Artists, albums or playlists have changed since model {model.id} predicted: run "
-                "`kg predict`."
-            )
+        changed = {node for node, count in model.changes.items() if now.get(node, count) != count}
+        since = f"since model {model.id} predicted: run `kg predict`."
+        if SONG_NODE in changed:
+            stale.append(f"Songs have left the library {since}")
+        if changed - {SONG_NODE}:
+            stale.append(f"Artists, albums or playlists have changed {since}")
         if missing > 0 and model.state != "writing" and trouble is None:
             have = "song has" if missing == 1 else "songs have"
             stale.append(f"{missing} {have} no prediction of this model: run `kg predict --new`.")

@@ -17,18 +17,17 @@ from kg.given import column_order, given_features, refuse_table
 from kg.graph.rows import Counts, Floats
 from kg.graph.store import GraphStore
 from kg.graph.transactions import BATCH, batches
+from kg.graph.tree import TreeReport
 from kg.progress import SILENT, Progress
 from kg.records import FeatureSet, NewSong
 from kg.removal import remove_songs
-from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id
+from kg.sources.dataset import Batch, LeftOut, SourceTable, row_id, without_repeats
 from kg.text import printable
 
 # Rows that a report names; of all others it says how many they are.
 LISTED: Final = 1000
 # Bytes of features in a transaction: wide rows go in smaller batches.
 _MOST_BYTES: Final = 16 << 20
-
-SAME_ID: Final = "an earlier row has the same id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,8 @@ class TableReport:
         rebuilt: Whether clusters and similar songs had to be made anew.
         counts: What is in the graph now; None where no row could be taken.
         few: Genres with a single song: they can be learned from but not measured.
+        tree: What the owner's genre tree came to; None: none came along.
+        faults: Songs that the data set is known to have wrong, and what of each.
     """
 
     name: str
@@ -66,13 +67,15 @@ class TableReport:
     rebuilt: bool = False
     counts: Counts | None = None
     few: Sequence[str] = ()
+    tree: TreeReport | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Tally:
     """What was seen of a table so far."""
 
-    seen: set[int] = field(default_factory=set)
+    taken: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
     rows_left_out: int = 0
     new: int = 0
@@ -85,11 +88,13 @@ class _Tally:
         self.rows_left_out += len(rows)
         self.left_out += rows[: LISTED - len(self.left_out)]
 
-    def is_first(self, id: str) -> bool:
-        """Whether no row before had this id; 16 bytes a row, not 32 characters, are kept."""
-        number, before = int(id, 16), len(self.seen)
-        self.seen.add(number)
-        return len(self.seen) > before
+    def count(self, songs: Sequence[NewSong]) -> None:
+        self.taken += len(songs)
+        for song in songs:
+            missing = int(np.isnan(song.features).sum())
+            self.values += len(song.features)
+            self.missing += missing
+            self.bare += missing == len(song.features)
 
 
 def check_table(table: SourceTable, there: FeatureSet | None) -> None:
@@ -170,8 +175,10 @@ def take_in(
         kinds, order = _features(table, there)
     tally, builder = _Tally(), None
     with progress.stage("Reading the table", table.songs) as advance:
-        for batch in table.batches():
-            for songs in batches(_songs(batch, order, tally), _rows_at_once(order)):
+        for batch in without_repeats(table):
+            tally.leave_out(batch.left_out)
+            for songs in batches(songs_of(batch, order), _rows_at_once(order)):
+                tally.count(songs)
                 told = store.as_told(songs)
                 tally.new += len(songs) - len(told)
                 tally.changed += sum(how != "all" for how in told.values())
@@ -186,7 +193,7 @@ def take_in(
             advance(len(batch.songs) + len(batch.left_out), len(batch.left_out))
     report = TableReport(
         name=table.name,
-        taken=len(tally.seen),
+        taken=tally.taken,
         new=tally.new,
         changed=tally.changed,
         left_out=tally.left_out,
@@ -196,8 +203,9 @@ def take_in(
         bare=tally.bare,
         remarks=table.remarks,
         pruned=pruned,
+        faults=table.faults,
     )
-    if not tally.seen:
+    if not tally.taken:
         return report
     if table.parents:
         store.write_tree(table.parents)
@@ -215,9 +223,13 @@ def _features(table: SourceTable, there: FeatureSet | None) -> tuple[FeatureSet,
     return there, column_order(there, table.families)
 
 
-def _songs(batch: Batch, order: NDArray[np.int64], tally: _Tally) -> Iterator[NewSong]:
-    """The songs of a batch that no row before was, with what is missing as NaN."""
-    tally.leave_out(batch.left_out)
+def songs_of(batch: Batch, order: NDArray[np.int64]) -> Iterator[NewSong]:
+    """The songs of a batch as the library has them, with what is missing as NaN.
+
+    Args:
+        batch: Of a table.
+        order: Where each of the library's own columns stands in it.
+    """
     if len(batch.songs) == 0:
         return
     if batch.features.shape != (len(batch.songs), len(order)):
@@ -225,14 +237,7 @@ def _songs(batch: Batch, order: NDArray[np.int64], tally: _Tally) -> Iterator[Ne
     x: Floats = batch.features[:, order].astype(np.float32, copy=False)
     # One bit pattern: values are compared as bytes.
     x = np.where(np.isfinite(x), x, np.float32(np.nan))
-    missing = np.isnan(x).sum(axis=1)
     for row, record in enumerate(batch.songs):
-        if not tally.is_first(record.id):
-            tally.leave_out([LeftOut(record.key, SAME_ID)])
-            continue
-        tally.values += len(order)
-        tally.missing += int(missing[row])
-        tally.bare += bool(missing[row] == len(order))
         yield NewSong(
             # Who has no title is called as its table calls it, as a file is by its name.
             record if record.title else replace(record, title=record.key or None),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kg.doubt import UNLIKE_ABOVE, Judge, first_genres, set_on
+from kg.doubt import UNLIKE_ABOVE, Judge, set_on
 from kg.graph.rows import GraphRows
+from kg.ranking import first_genres
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,20 +113,18 @@ def measure(
         least = torch.full((len(told),), threshold.value)
     else:
         shares, least = _cross_fitted(rows, labelled, scores, threshold.precision)
-    before = calibration.reliability(
-        calibration.Calibration(labelled.multi_label).probabilities(scores[told]), truth
-    )
-    after = calibration.reliability(shares, truth)
-    confidence, correct = first_genres(shares, truth)
+    first, confidence, correct = first_genres(scores[told], shares, truth, judge.implied, least)
+    before = calibration.Calibration(labelled.multi_label).probabilities(scores[told])
+    said_before = before.gather(1, first[:, None])[:, 0]
     unlike = judge.novelty.of(x[told]) > UNLIKE_ABOVE
     given = (confidence >= least) & ~unlike
     curve = abstention.risk_coverage(confidence, correct)
     return replace(
         bare,
-        ece=after.ece,
-        ece_uncalibrated=before.ece,
-        brier=after.brier,
-        brier_uncalibrated=before.brier,
+        ece=calibration.expected_calibration_error(confidence, correct),
+        ece_uncalibrated=calibration.expected_calibration_error(said_before, correct),
+        brier=calibration.brier_score(shares, truth),
+        brier_uncalibrated=calibration.brier_score(before, truth),
         coverage=float(given.float().mean()),
         precision=float(correct[given].float().mean()) if bool(given.any()) else None,
         unlike=float(unlike.float().mean()),

@@ -31,7 +31,9 @@ class Threshold:
         return self.answers < FEWEST_TO_DECIDE
 
 
-def set_threshold(confidence: Tensor, correct: Tensor, precision: float) -> Threshold:
+def set_threshold(
+    confidence: Tensor, correct: Tensor, precision: float, replaces: Tensor | None = None
+) -> Threshold:
     """The lowest confidence from which on as many answers are right as asked for.
 
     Both the share that was right and the mean confidence have to come to it: the one is the truth
@@ -42,17 +44,21 @@ def set_threshold(confidence: Tensor, correct: Tensor, precision: float) -> Thre
         confidence: [b] calibrated probability of each held-out answer.
         correct: bool [b].
         precision: above 0, at most 1.
+        replaces: [b] the answer, as its row, that each one takes the place of if it is given too;
+            -1: none. That one is at least as confident: the more specific the less sure.
 
     Raises:
         ValueError: there is no such precision.
     """
     if not 0 < precision <= 1:
         raise ValueError(f"precision must be above 0 and at most 1, not {precision}")
-    answers = confidence.numel()
+    if replaces is None:
+        replaces = torch.full((confidence.numel(),), -1)
+    answers = int((replaces < 0).sum())
     careful = Threshold(precision, precision, False, answers)
     if answers < FEWEST_TO_DECIDE:
         return careful
-    shares = _running_means(confidence, correct)
+    shares = _running_means(confidence, correct, replaces)
     ordered = confidence.double().sort(descending=True).values
     # of equally confident answers all are given, or none
     last = torch.cat([ordered[:-1] > ordered[1:], torch.tensor([True])])
@@ -92,12 +98,17 @@ def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
         confidence: [b], at least one.
         correct: bool [b].
     """
-    risk = 1 - _running_means(confidence, correct)[0]
+    replaces = torch.full((confidence.numel(),), -1)
+    risk = 1 - _running_means(confidence, correct, replaces)[0]
     return RiskCoverage(torch.arange(1, len(risk) + 1) / len(risk), risk)
 
 
-def _running_means(confidence: Tensor, correct: Tensor) -> Tensor:
-    """Share of right answers and mean confidence of the 1, 2, ... most confident ones: [2, b]."""
+def _running_means(confidence: Tensor, correct: Tensor, replaces: Tensor) -> Tensor:
+    """Share of right answers and mean confidence where the 1, 2, ... most confident ones are given
+    [2, b], each in place of the one that it replaces.
+    """
     order = confidence.argsort(descending=True, stable=True)
-    both = torch.stack([correct.double()[order], confidence.double()[order]])
-    return both.cumsum(dim=1) / torch.arange(1, len(order) + 1)
+    both = torch.stack([correct.double(), confidence.double()])
+    before = torch.where(replaces >= 0, both[:, replaces.clamp(min=0)], 0.0)
+    given = (replaces < 0).double()[order].cumsum(dim=0)
+    return (both - before)[:, order].cumsum(dim=1) / given

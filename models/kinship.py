@@ -8,7 +8,7 @@ told by the others), the next head has tail g with (n_g + a p_g) / (n + a). Over
 Bayes' rule multiplies the odds by which features give: its logarithm is added to the scores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,11 @@ from models.sparse import EdgeType, MeanAdjacency
 
 # Concentrations that are tried: from "all heads of a node are alike" to "a node tells nothing".
 CONCENTRATIONS = tuple(float(10 ** (power / 4)) for power in range(-8, 17))
+# Heads times tails that are looked at together: a block's tables take some 16 MB each.
+CELLS_AT_ONCE = 1 << 22
+# Measured by benchmarks/kinship.py: what an answer takes while all are counted, and how many tables
+# of a block are there at once.
+_BYTES_A_PAIR, _TABLES, _FLOAT = 110, 6, 4
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,15 @@ class Kin:
         """The likeliest concentration of each node type, each head told by the node's others."""
         found = {}
         for kind in self.edges:
-            counts, heads = self._counts(kind, None)
             nodes, tails = self._pairs(kind, None)
+            heads = self._heads(kind, None)
             others = heads[nodes] > 1
             nodes, tails = nodes[others], tails[others]
+            _, cell, count = torch.unique(
+                nodes * self.tails + tails, return_inverse=True, return_counts=True
+            )
             prior = self._prior()[tails]
-            own, n = counts[nodes, tails] - 1, heads[nodes] - 1
+            own, n = count[cell].float() - 1, heads[nodes] - 1
             gains = [
                 float(((own + a * prior) / (n + a)).clamp(min=1e-12).log().sum())
                 for a in CONCENTRATIONS
@@ -80,25 +88,27 @@ class Kin:
 
     def evidence(
         self, concentration: Mapping[str, float], hidden: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """What each node says of each tail, by type: [k, n_tail], 0 where no answer is known.
+    ) -> dict[str, "Evidence"]:
+        """What each node says of each tail, by type.
 
         Args:
             concentration: from `fitted`.
             hidden: bool [n_head], heads whose answers aren't counted (default: none).
         """
-        prior = self._prior()
         found = {}
         for kind in self.edges:
-            counts, heads = self._counts(kind, hidden)
-            a = concentration[kind]
-            share = (counts + a * prior) / (heads + a)[:, None]
-            if self.multi_label:
-                said = torch.logit(share, 1e-6) - torch.logit(prior, 1e-6)
-            else:
-                said = share.log() - prior.log()
-            # rounding must not make a node speak of which nothing is known
-            found[kind] = torch.where((heads > 0)[:, None], said, 0.0)
+            nodes, tails = self._pairs(kind, hidden)
+            cells, counts = torch.unique(nodes * self.tails + tails, return_counts=True)
+            rows = torch.bincount(cells // self.tails, minlength=self.count[kind])
+            found[kind] = Evidence(
+                starts=torch.cat([rows.new_zeros(1), rows.cumsum(0)]),
+                tails=(cells % self.tails).int(),
+                counts=counts.float(),
+                heads=self._heads(kind, hidden),
+                prior=self._prior(),
+                concentration=concentration[kind],
+                multi_label=self.multi_label,
+            )
         return found
 
     def _prior(self) -> Tensor:
@@ -118,22 +128,99 @@ class Kin:
     def _pairs(self, kind: str, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
         """Nodes and the tails of each of their heads."""
         heads, nodes = self._told(kind, hidden)
-        degree = self.starts.diff()[heads]
-        first = torch.repeat_interleave(self.starts[heads], degree)
-        ends = degree.cumsum(0)
-        within = torch.arange(int(degree.sum()), device=degree.device) - torch.repeat_interleave(
-            ends - degree, degree
-        )
-        return torch.repeat_interleave(nodes, degree), self.answers[1][first + within]
+        return _each_with(nodes, self.starts, heads, self.answers[1])
 
-    def _counts(self, kind: str, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-        """How many heads of a node have each tail [k, n_tail], and how many it has [k]."""
-        nodes, tails = self._pairs(kind, hidden)
-        size = self.count[kind] * self.tails
-        counts = torch.bincount(nodes * self.tails + tails, minlength=size).float()
-        _, told = self._told(kind, hidden)
-        heads = torch.bincount(told, minlength=self.count[kind]).float()
-        return counts.view(self.count[kind], self.tails), heads
+    def _heads(self, kind: str, hidden: Tensor | None) -> Tensor:
+        """How many heads with a known answer each node has: [k]."""
+        _, nodes = self._told(kind, hidden)
+        return torch.bincount(nodes, minlength=self.count[kind]).float()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the k nodes of a type say of tails, kept as what they have counted.
+
+    Nodes times tails would be many, and nearly all of their counts are 0: rows are written out for
+    the nodes that somebody asks.
+
+    Attributes:
+        starts: [k + 1], where the cells of each node begin.
+        tails: int32 [cells], the tails that its heads have.
+        counts: [cells], how many of them.
+        heads: [k], how many heads with a known answer a node has.
+        prior: [n_tail], how frequent tails are.
+        concentration: how alike the heads of a node are.
+        multi_label: a head may have several tails.
+    """
+
+    starts: Tensor
+    tails: Tensor
+    counts: Tensor
+    heads: Tensor
+    prior: Tensor
+    concentration: float
+    multi_label: bool
+
+    def of(self, nodes: Tensor) -> Tensor:
+        """What nodes [b] say: [b, n_tail], 0 where no answer is known."""
+        at = torch.arange(len(nodes), device=nodes.device)
+        cells = torch.arange(len(self.tails), device=nodes.device)
+        rows, cell = _each_with(at, self.starts, nodes, cells)
+        share = self.counts.new_zeros(len(nodes), len(self.prior))
+        share[rows, self.tails[cell].long()] = self.counts[cell]
+        heads, a = self.heads[nodes], self.concentration
+        share += a * self.prior
+        share /= (heads + a)[:, None]
+        if self.multi_label:
+            said = torch.logit(share, 1e-6) - torch.logit(self.prior, 1e-6)
+        else:
+            said = share.log_() - self.prior.log()
+        # rounding must not make a node speak of which nothing is known
+        return torch.where((heads > 0)[:, None], said, 0.0)
+
+    def all(self) -> Tensor:
+        """What every node says: [k, n_tail], written out block by block."""
+        every = torch.arange(len(self.heads), device=self.heads.device)
+        found = self.counts.new_empty(len(self.heads), len(self.prior))
+        for some in in_blocks(every, len(self.prior)):
+            found[some] = self.of(some)
+        return found
+
+
+def in_blocks(rows: Tensor, columns: int) -> Sequence[Tensor]:
+    """Split rows [b] so that a table of a part with so many columns has `CELLS_AT_ONCE` at most."""
+    return torch.split(rows, max(1, CELLS_AT_ONCE // max(columns, 1)))
+
+
+def _each_with(
+    values: Tensor, starts: Tensor, rows: Tensor, listed: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each value [b] beside all that lies in its row of a list of lists: two of [m].
+
+    Args:
+        values: [b].
+        starts: where each row begins in `listed`, and where the last one ends.
+        rows: [b], the row of each value.
+        listed: what lies in the rows, one after the other.
+    """
+    degree = starts.diff()[rows]
+    first = torch.repeat_interleave(starts[rows], degree)
+    ends = degree.cumsum(0)
+    within = torch.arange(int(degree.sum()), device=degree.device) - torch.repeat_interleave(
+        ends - degree, degree
+    )
+    return torch.repeat_interleave(values, degree), listed[first + within]
+
+
+def kin_bytes(pairs: int, heads: int, tails: int) -> int:
+    """Estimate what fitting and asking takes at once beyond the graph.
+
+    Args:
+        pairs: answers of heads, once for each node that a head hangs on.
+        heads: how many heads' evidence is held.
+        tails: how many tails there are.
+    """
+    return _BYTES_A_PAIR * pairs + _FLOAT * (heads * tails + _TABLES * CELLS_AT_ONCE)
 
 
 def joined(evidence: Mapping[str, tuple[Tensor, MeanAdjacency]]) -> Tensor | None:

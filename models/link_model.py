@@ -1,6 +1,6 @@
 """Encoder and decoder as one model: what is trained, saved and asked."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -153,7 +153,7 @@ class LinkModel(nn.Module):
         h: Mapping[str, Tensor],
         heads: Tensor | None = None,
         peers: MeanAdjacency | None = None,
-        evidence: Tensor | None = None,
+        evidence: Iterable[tuple[Tensor, Tensor]] = (),
     ) -> Tensor:
         """Score heads (numbers [b]; default: all) against every tail: [b, n_tail].
 
@@ -161,7 +161,8 @@ class LinkModel(nn.Module):
             h: the last layer's output.
             heads: which nodes of the target's head type.
             peers: who is averaged over; None: nobody, each head is scored by its own embedding.
-            evidence: what the nodes say that heads hang on, [n, n_tail], from `kinship.joined`.
+            evidence: what the nodes say that heads hang on: places among the heads that are
+                scored, and what is said of these, from `MessageGraph.evidence`.
         """
         head_type, _, tail_type = self.shape.target
         z = h[head_type]
@@ -169,8 +170,8 @@ class LinkModel(nn.Module):
             z = self._smoothed(z, peers.mean(z), peers)
         z = z if heads is None else z[heads]
         scores: Tensor = self.decoder(z, 0, h[tail_type])
-        if evidence is not None:
-            scores = scores + self.kinship * (evidence if heads is None else evidence[heads])
+        for places, said in evidence:
+            scores[places] += self.kinship * said
         return scores
 
     @torch.no_grad()

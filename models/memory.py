@@ -42,19 +42,20 @@ class OutOfMemoryError(MemoryError):
         super().__init__(f"training needs about {needed / 1e9:.1f} GB of memory and {had}: {fits}")
 
 
-def training_bytes(nodes: int, edges: int, encoder: EncoderConfig) -> int:
+def training_bytes(nodes: int, edges: int, encoder: EncoderConfig, beside: int = 0) -> int:
     """Estimate what a training needs beyond the graph itself.
 
     Args:
         nodes: of all types.
         edges: of all types, both directions.
         encoder: what is trained.
+        beside: bytes of what isn't the encoder's: `kinship.kin_bytes`.
     """
     vectors = _FLOAT * encoder.hidden * nodes
     alive = vectors * (_VECTORS + _VECTORS_A_LAYER * encoder.layers)
     if vectors < _HANDED_BACK:
         alive *= 2
-    return max(_BYTES_TO_BUILD * edges, _BYTES_AN_EDGE * edges + alive)
+    return max(_BYTES_TO_BUILD * edges, _BYTES_AN_EDGE * edges + alive) + beside
 
 
 def free_bytes(device: torch.device) -> int:
@@ -69,16 +70,16 @@ def free_bytes(device: torch.device) -> int:
 
 @contextmanager
 def within_memory(
-    nodes: int, edges: int, encoder: EncoderConfig, device: torch.device
+    nodes: int, edges: int, encoder: EncoderConfig, device: torch.device, beside: int = 0
 ) -> Iterator[None]:
     """Refuse a training that won't fit before it starts, and name what is wrong when one bursts.
 
     Raises:
         OutOfMemoryError: there isn't enough.
     """
-    needed, free = training_bytes(nodes, edges, encoder), free_bytes(device)
+    needed, free = training_bytes(nodes, edges, encoder, beside), free_bytes(device)
     if needed > free:
-        raise _too_large(nodes, edges, encoder, free, free)
+        raise _too_large(nodes, edges, encoder, beside, free, free)
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -86,19 +87,20 @@ def within_memory(
             raise
         # the estimate was too low, or a limit stands below what the machine has
         bound = min(needed // 2, free_bytes(device))
-        raise _too_large(nodes, edges, encoder, None, bound) from error
+        raise _too_large(nodes, edges, encoder, beside, None, bound) from error
 
 
 def _too_large(
-    nodes: int, edges: int, encoder: EncoderConfig, free: int | None, bound: int
+    nodes: int, edges: int, encoder: EncoderConfig, beside: int, free: int | None, bound: int
 ) -> OutOfMemoryError:
     """Name what would fit into `bound` bytes."""
-    needed = training_bytes(nodes, edges, encoder)
+    needed = training_bytes(nodes, edges, encoder, beside)
     narrower = (encoder.hidden // divisor for divisor in (2, 4, 8) if encoder.hidden >= 8 * divisor)
     fitting = (
         hidden
         for hidden in narrower
-        if training_bytes(nodes, edges, replace(encoder, hidden=hidden, blocks=None)) <= bound
+        if training_bytes(nodes, edges, replace(encoder, hidden=hidden, blocks=None), beside)
+        <= bound
     )
     return OutOfMemoryError(needed, free, next(fitting, None), bound / needed)
 

@@ -1,12 +1,13 @@
 """A graph ready for message passing, in which no head hears of its own answer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from models.kinship import Kin, joined
+from models.echoes import only_senders, without_echoes
+from models.kinship import Kin, in_blocks, joined
 from models.link_model import reverse_of
 from models.messages import Messages
 from models.pyg import HeteroData
@@ -15,6 +16,8 @@ from models.sparse import EdgeType, MeanAdjacency
 
 class MessageGraph:
     """A graph ready for message passing: fixed relations built once, the target's on demand.
+
+    A node that is the mean of one head alone tells it nothing (`models.echoes`).
 
     Args:
         data: the graph.
@@ -39,12 +42,18 @@ class MessageGraph:
         self.target = target
         self.count = {t: int(data[t].num_nodes) for t in data.node_types}
         self.x = {t: data[t].x.to(device) for t in data.node_types if "x" in data[t]}
-        fixed = {
-            tuple(t): self._matrix(tuple(t), data[t].edge_index.to(device))
+        edges = {
+            tuple(t): data[t].edge_index.to(device)
             for t in data.edge_types
             if tuple(t) not in {target, reverse_of(target), *silent}
         }
         gathered = {t[2] for t in gathering}
+        for gathers in (t for t in gathering if t in edges and t[0] == target[0]):
+            only = only_senders(edges[gathers], self.count[gathers[2]])
+            for t in edges:
+                if (t[0], t[2]) == (gathers[2], target[0]):
+                    edges[t] = without_echoes(edges[t], only)
+        fixed = {t: self._matrix(t, pairs) for t, pairs in edges.items()}
         # apart, as heads may be deaf to them
         self._from_gathered = {
             t: fixed.pop(t) for t in list(fixed) if t[0] in gathered and t[2] == target[0]
@@ -86,22 +95,28 @@ class MessageGraph:
         )
 
     def evidence(
-        self, concentration: Mapping[str, float], hidden: Tensor | None = None
-    ) -> Tensor | None:
-        """What is said of every head by the nodes it hangs on, [n_head, n_tail]; None: nothing.
+        self, concentration: Mapping[str, float], heads: Tensor, hidden: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is said of heads by the nodes they hang on, some heads at a time.
 
         Args:
             concentration: how alike the heads of a node are, by its type.
+            heads: whom it is asked of, [b].
             hidden: bool [n_head], heads whose answers nobody knows (default: none).
+
+        Yields:
+            Places in `heads` [c], and what is said of these, [c, n_tail]; nothing where heads hang
+            on no such nodes.
         """
         said = self.kin.evidence(concentration, hidden)
-        return joined(
-            {
-                kind: (said[kind], hangs)
-                for (kind, _, _), hangs in self._from_gathered.items()
-                if kind in said
-            }
-        )
+        hangs = {t[0]: matrix for t, matrix in self._from_gathered.items() if t[0] in said}
+        for places in in_blocks(torch.arange(len(heads), device=heads.device), self.kin.tails):
+            asked = {kind: matrix.into(heads[places]) for kind, matrix in hangs.items()}
+            found = joined(
+                {kind: (said[kind].of(nodes), own) for kind, (own, nodes) in asked.items()}
+            )
+            if found is not None:
+                yield places, found
 
     def heads(self, mask: Tensor) -> Tensor:
         """Heads in a mask [n_head] that have a target edge: their numbers, ascending."""

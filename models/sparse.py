@@ -175,6 +175,21 @@ class MeanAdjacency:
         product: Tensor = _Product.apply(self.matrix, self.transposed, h)
         return product
 
+    def into(self, receivers: Tensor) -> tuple["MeanAdjacency", Tensor]:
+        """The same into some receivers [b], from those alone who send to them.
+
+        Returns:
+            A matrix [b, s], and who its s senders are, ascending.
+        """
+        starts = self.matrix.starts.long()
+        degree = starts.diff()[receivers]
+        rows = torch.repeat_interleave(degree)
+        first = torch.repeat_interleave(starts[receivers] - (degree.cumsum(0) - degree), degree)
+        cells = first + torch.arange(len(rows), device=rows.device)
+        senders, local = torch.unique(self.matrix.columns[cells].long(), return_inverse=True)
+        values = self.matrix.values[cells]
+        return self._of_cells(rows, local, values, len(receivers), len(senders)), senders
+
     def dropped(self, share: float) -> "MeanAdjacency":
         """Leave out a random share of the cells: the mean is then over the senders that are left.
 

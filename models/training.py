@@ -8,7 +8,7 @@ training split never carry anything.
 """
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.devices import pick_device
+from models.kinship import kin_bytes
 from models.link_model import GraphShape, LinkModel
 from models.losses import LinkLoss, Negatives, full_loss
 from models.memory import within_memory
@@ -28,6 +29,8 @@ from models.rgcn import EncoderConfig
 from models.sparse import EdgeType, MeanAdjacency
 
 OnEpoch = Callable[[int, float, float | None], None]
+# Places among heads, and what is said of these: see `MessageGraph.evidence`.
+Evidence = Iterable[tuple[Tensor, Tensor]]
 
 # With fewer labelled validation heads than this the score is a lottery: it selects nothing.
 # Measured with 60: an epoch chosen by them is worse than a fixed number of epochs.
@@ -198,7 +201,7 @@ def train(
     interrupted = False
     size = _size(data)
     with (
-        within_memory(*size, encoder, device),
+        within_memory(*size, encoder, device, _kin_bytes(data, shape)),
         torch.random.fork_rng(devices=forked),
         _threads_for(*size),
     ):
@@ -240,7 +243,7 @@ def train(
         for tensor in (model, averaged):
             tensor.kinship.fill_(config.kinship if alike else 0.0)
             tensor.concentration.copy_(torch.tensor([alike.get(t, 1.0) for t in gathered_types]))
-        evidence = graph.evidence(alike) if alike else None
+        evidence = list(graph.evidence(alike, val_heads)) if alike else []
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -317,7 +320,7 @@ def _judge(
     heads: Tensor,
     truth: Tensor,
     peers: MeanAdjacency | None,
-    evidence: Tensor | None,
+    evidence: Evidence,
     smoothings: Sequence[float],
 ) -> tuple[float, float]:
     """Leave the model with the smoothing that suits these heads best: macro-F1 and loss with it."""
@@ -352,6 +355,19 @@ def _threads_for(nodes: int, edges: int) -> Iterator[None]:
 
 def _size(data: HeteroData) -> tuple[int, int]:
     return sum(int(data[t].num_nodes) for t in data.node_types), data.num_edges
+
+
+def _kin_bytes(data: HeteroData, shape: GraphShape) -> int:
+    """Estimate what counting the answers of heads that hang on the same nodes takes."""
+    head_type, _, tail_type = shape.target
+    answers = torch.bincount(data[shape.target].edge_index[0], minlength=data[head_type].num_nodes)
+    hanging = [t for t in shape.gathering if t[0] == head_type and t in data.edge_types]
+    pairs = sum(int(answers[data[t].edge_index[0]].sum()) for t in hanging)
+    if not pairs:
+        return 0
+    return kin_bytes(
+        pairs, validation_heads(data, shape.target).numel(), int(data[tail_type].num_nodes)
+    )
 
 
 def macro_f1(scores: Tensor, truth: Tensor, multi_label: bool) -> float:
@@ -399,12 +415,18 @@ def predict(model: LinkModel, data: HeteroData, *, folds: int = FOLDS) -> Tensor
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
         h = model.encoder(graph.x, graph.messages(), only=wanted)[-1]
-        scores = model.score_all(h, peers=peers, evidence=_evidence(model, graph))
-        for fold in _folds(graph, folds):
+        dealt = _folds(graph, folds)
+        others = torch.ones_like(graph.is_train)
+        others[torch.cat(dealt)] = False
+        scores = model.score_all(h, peers=peers)
+        rest = others.nonzero().flatten()
+        for places, said in _evidence(model, graph, rest):
+            scores[rest[places]] += model.kinship * said
+        for fold in dealt:
             hidden = torch.zeros_like(graph.is_train)
             hidden[fold] = True
             h = model.encoder(graph.x, graph.messages(hidden), only=wanted)[-1]
-            scores[fold] = model.score_all(h, fold, peers, _evidence(model, graph, hidden))
+            scores[fold] = model.score_all(h, fold, peers, _evidence(model, graph, fold, hidden))
     return scores
 
 
@@ -432,14 +454,16 @@ def score_held_out(model: LinkModel, data: HeteroData, heads: Tensor) -> Tensor:
     peers = graph.peers if float(model.smoothing) > 0 else None
     with _threads_for(*_size(data)):
         h = model.encoder(graph.x, graph.messages(), only={graph.target[0], graph.target[2]})[-1]
-        return model.score_all(h, heads, peers, _evidence(model, graph))
+        return model.score_all(h, heads, peers, _evidence(model, graph, heads))
 
 
-def _evidence(model: LinkModel, graph: MessageGraph, hidden: Tensor | None = None) -> Tensor | None:
+def _evidence(
+    model: LinkModel, graph: MessageGraph, heads: Tensor, hidden: Tensor | None = None
+) -> Evidence:
     """What the nodes that heads hang on say, in the eyes of a model."""
     if float(model.kinship) == 0:
-        return None
-    return graph.evidence(model.concentrations(), hidden)
+        return ()
+    return graph.evidence(model.concentrations(), heads, hidden)
 
 
 def _graph_of(model: LinkModel, data: HeteroData) -> MessageGraph:
@@ -484,4 +508,5 @@ def layer_outputs(
         outputs: list[dict[str, Tensor]] = model.encoder(graph.x, graph.messages(hidden))
     found = [{t: v.detach().clone() for t, v in layer.items()} for layer in outputs]
     # of the last layer nobody hears: there lies what these nodes say when heads are scored
-    return [*found[:-1], found[-1] | graph.kin.evidence(model.concentrations(), hidden)]
+    said = graph.kin.evidence(model.concentrations(), hidden)
+    return [*found[:-1], found[-1] | {kind: each.all() for kind, each in said.items()}]

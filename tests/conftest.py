@@ -1,13 +1,16 @@
 """Fixtures: the two servers, emptied for every test, and the real data."""
 
 import os
+import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from kg.graph import embedded
@@ -18,7 +21,9 @@ from tests.neo4j import starter
 pytest_plugins = ["tests.music", "tests.browser"]
 
 # A slow machine is no failed property.
-hypothesis_settings.register_profile("kg", deadline=None)
+hypothesis_settings.register_profile(
+    "kg", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis_settings.load_profile("kg")
 
 # As it was at the start: no test sees it, see `clean_environment`.
@@ -44,6 +49,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ENVIRONMENT:
         if name.startswith(("NEO4J_", "KG_")):
             monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def same_chance() -> None:
+    """What is drawn without a seed doesn't depend on which tests ran before in this process."""
+    random.seed(0)
+    if "torch" in sys.modules:  # not to import it for those who don't need it
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

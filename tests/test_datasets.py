@@ -60,6 +60,7 @@ def test_gtzans_table_is_split_by_its_lists(own: Library, tmp_path: Path) -> Non
     with own as library:
         report = library.ingest_table(library.open_data_set(table))
         assert "known to be faulty" in " ".join(report.remarks)
+        assert set(report.faults.values()) == {"listed as faulty"}
         trained = library.train(TrainOptions(epochs=2))
         assert trained.split.protocol == "gtzan"
         rows = library.ask("MATCH (s:Song) RETURN s.sourceKey, s.split").rows

@@ -68,6 +68,23 @@ def plant(library: Library, title: str, *, songs: list[str], clusters: list[str]
     )
 
 
+def test_a_song_that_left_is_missed_by_status_too(library: Library, music: Path) -> None:
+    library.ingest(music)
+    first, *_ = [id for (id,) in library.ask("MATCH (s:Song) RETURN s.id ORDER BY s.id").rows]
+    # A labelled one is missed anyway: there were other labels.
+    run(library, "MATCH (:Song {id: $id})-[r:IN_GENRE]->() DELETE r", id=first)
+    library.train(TRAINED)
+    library.forget(first)
+    song = songs_of(library, "train")[0]
+    with pytest.raises(NotReadyError, match=r"has changed since model .* run `kg predict`"):
+        library.explain(song)
+    (said,) = library.status().stale
+    assert said.startswith("Songs have left the library since model ")
+    library.predict()
+    assert library.status().stale == []
+    assert library.explain(song).explained
+
+
 def of_genre(library: Library, genre: str) -> list[str]:
     cypher = (
         "MATCH (s:Song {split: 'train'})-[:IN_GENRE]->(:Genre {name: $genre}) "

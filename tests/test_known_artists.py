@@ -180,6 +180,48 @@ def test_a_new_song_by_a_known_artist_and_why(store: GraphStore, tmp_path: Path)
     assert words["ON"].words.endswith(f", 2 of whose 2 other songs are {first.genres[0]}")
 
 
+def test_an_artist_of_one_song_is_no_evidence_for_it_but_for_the_next(
+    store: GraphStore, tmp_path: Path
+) -> None:
+    hermits = [f"s{number:03}" for number in range(0, 120, 6)]
+    songs = [
+        replace(each, record=replace(each.record, artist=f"Hermit {row}", album=f"Cell {row}"))
+        if each.record.id in hermits
+        else each
+        for row, each in enumerate(made_up())
+    ]
+    store.write_songs(songs)
+    build_graph(store, KINDS, tmp_path / "neighbours")
+    model = train(store, tmp_path / "models", QUICK).model
+    # One that was learned from and one that wasn't: neither hears its own echo.
+    sides = {s.id: s.split for s in store.read_keys()}
+    genres = {s.id: s.genres[0] for s in store.read_keys()}
+    learned, unlearned = (
+        next(id for id in hermits if (sides[id] == "train") is told) for told in (True, False)
+    )
+    for id in (learned, unlearned):
+        found = explain(store, tmp_path / "models", id).explained[0]
+        assert {piece.relationship for piece in found.evidence}.isdisjoint({"BY", "ON"})
+        assert not any("none has a genre" in piece.words for piece in found.evidence)
+    # Others still have their artists and albums, and after another pass nothing is different.
+    predict(store, tmp_path / "models")
+    others = explain(store, tmp_path / "models", "s001").explained[0]
+    assert {"BY", "ON"} < {piece.relationship for piece in others.evidence}
+    found = explain(store, tmp_path / "models", learned).explained[0]
+    assert {piece.relationship for piece in found.evidence}.isdisjoint({"BY", "ON"})
+    # To a second song of theirs the first is news.
+    guesser = NewSongs(model, tmp_path / "models", store.build())
+    x = np.zeros((1, 5), dtype=np.float32)
+    key = f"hermit {int(learned[1:])}"
+    told = guesser.guess(x, [[]], [[]], {"artist": [[key]]})[0].guesses
+    plain = guesser.guess(x, [[]], [[]])[0].guesses
+    score = {
+        name: {g.genre: g.score for g in found}[genres[learned]]
+        for name, found in (("told", told), ("plain", plain))
+    }
+    assert score["told"] != pytest.approx(score["plain"], abs=1e-3)
+
+
 def test_a_model_from_before_there_were_artists_still_speaks(
     store: GraphStore, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from kg.errors import KgError
 from kg.records import Rejected
 from kg.rejects import Reason, by_reason, read_rejects, write_rejects
 from kg.text import printable
+from tests.waiting import DEADLINE
 
 
 def rejects(*reasons: str, folder: Path = Path("/m")) -> list[Rejected]:
@@ -125,7 +126,7 @@ def test_runs_at_the_same_time_keep_one_list(tmp_path: Path) -> None:
         for folder in folders
     ]
     for run in runs:
-        assert run.communicate(timeout=60)[1] == b""
+        assert run.communicate(timeout=DEADLINE)[1] == b""
     assert read_rejects(listed) == {
         str(path): "bad 99" for folder in folders for path in folder.iterdir()
     }

@@ -250,6 +250,15 @@ def test_gtzans_lists() -> None:
     assert gtzan.side("blues", 0) == gtzan.side("rock", 85) == "valid"
     assert gtzan.side("rock", 87) == "test"
     assert gtzan.side("reggae", 86) is None
+    assert gtzan.fault("reggae", 86) == ("Listed as faulty", "listed as faulty")
+    assert gtzan.fault("metal", 58) == ("Exact copy of another clip", "exact copy of rock.00016")
+    assert gtzan.fault("rock", 16) is None
+    faults = [gtzan.fault(genre, n) for genre in gtzan.GENRES for n in range(100)]
+    kinds = Counter(fault[0] for fault in faults if fault)
+    assert kinds == {"Exact copy of another clip": 14, "Listed as faulty": 56}
+    # What a clip copies isn't left out itself.
+    copied = [gtzan.clip(fault[1].split()[-1]) for fault in faults if fault and "copy" in fault[1]]
+    assert all(clip and gtzan.side(*clip) for clip in copied)
 
 
 def test_all_of_gtzan_is_split_by_its_lists() -> None:

@@ -3,6 +3,11 @@
 Nothing of the songs that a fold is measured on flows into what is fitted: scaler and clusters are
 fitted on its training songs, as `kg ingest` fits them, and the held-out songs hang in the graph
 without a genre.
+
+Songs hang on their artists, albums and playlists, as in `kg train`, and hear of them the genres of
+songs that the fold knows. On folds by artist that is little, as each measured song is by a new
+artist; on random folds most artists are known. A genre isn't raised to those that are kinds of it:
+the scores of all contestants would have to be, before each chooses by its own validation songs.
 """
 
 import hashlib
@@ -70,19 +75,29 @@ class Material:
         songs: All songs with their features.
         keys: The same songs, with what splits know of them.
         kinds: What the features mean.
+        further: Artists, albums and playlists that the songs hang on, by node type.
 
     Attributes:
         songs: All songs.
         kinds: What their features mean.
+        further: What else they hang on, beside their tags.
         genres: Names of the genres, sorted.
         truth: Genres of every song, bool [n, g].
         group: Songs with one number share an artist or a recording; -1 for one that can't be held
             apart from others, and takes no part.
     """
 
-    def __init__(self, songs: SongTable, keys: Sequence[SplitSong], kinds: FeatureSet) -> None:
+    def __init__(
+        self,
+        songs: SongTable,
+        keys: Sequence[SplitSong],
+        kinds: FeatureSet,
+        further: Mapping[str, Linked] | None = None,
+    ) -> None:
         self.songs = songs
         self.kinds = kinds
+        # Tags are heard, and come with the features.
+        self.further = {n: each for n, each in (further or {}).items() if n != TAG_NODE}
         self.genres = sorted({name for names in songs.genres for name in names})
         at = {name: column for column, name in enumerate(self.genres)}
         self.truth: Bools = np.zeros((len(songs), len(self.genres)), dtype=np.bool_)
@@ -96,7 +111,9 @@ class Material:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the songs, their genres, groups, sides and features: all numbers come from it."""
+        """Hash of the songs, their genres, groups, sides, features and what they hang on: all
+        numbers come from it.
+        """
         digest = hashlib.blake2b(self.kinds.version.encode(), digest_size=8)
         songs = self.songs
         for row, id in enumerate(songs.ids):
@@ -104,6 +121,9 @@ class Material:
                 f"{id} {songs.genres[row]} {self.group[row]} {songs.splits[row]}\n".encode()
             )
         digest.update(songs.features.tobytes())
+        for node, linked in sorted(self.further.items()):
+            digest.update("\n".join([node, *linked.keys]).encode())
+            digest.update(linked.edges.tobytes())
         return digest.hexdigest()
 
     @cached_property
@@ -257,6 +277,7 @@ class Task:
             self.material.genres,
             self.material.truth & known[:, None],
             self.seed,
+            further=self.material.further,
         )
 
     @cached_property

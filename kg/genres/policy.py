@@ -52,7 +52,7 @@ class Policy:
         """What is shown of some genres, in their order.
 
         Args:
-            told: Genres and how sure they are, the surest first.
+            told: Genres and how sure they are, what is to be shown first first.
             tree: What is a kind of what, in the spelling of these genres.
             probabilities: Whether that is a probability; a tag's strength is none.
         """
@@ -70,8 +70,12 @@ class Policy:
             if probabilities and strength < self.least_probability:
                 continue
             called = self._called(name, tree)
-            if called is not None:
-                found.setdefault(genre_key(called), (at, called))
+            if called is None:
+                continue
+            key = genre_key(called)
+            # Of those that are now one genre the surest; where the first of them stood.
+            if key not in found or strength > told[found[key][0]][1]:
+                found[key] = (at, called)
         kept = list(found.values())
         if self.prefer is not None:
             choose = tree.most_specific if self.prefer == "specific" else tree.most_general
@@ -90,7 +94,7 @@ class Policy:
         """What is proposed for a song: what is shown, and nothing where its own genres are kept.
 
         Args:
-            told: Genres and how sure they are, the surest first.
+            told: Genres and how sure they are, what is to be shown first first.
             own: What its owner says.
             tree: What is a kind of what.
             probabilities: Whether that is a probability.

@@ -38,6 +38,8 @@ SCHEMA_ATTEMPTS: Final = 20  # about 8 s: an index over many songs holds its loc
 FIRST_PAUSE_SECONDS: Final = 0.04
 LONGEST_PAUSE_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 3.2e7  # of a query: a year
+LOOK_SECONDS: Final = 0.05
+ARRIVAL_SECONDS: Final = 10.0  # in which a query that was given up has come to the server
 
 
 class Connection:
@@ -222,12 +224,23 @@ class Connection:
             if not outcome:
                 abandoned.set()
                 self._reader = None  # its connection waits for the answer that nobody wants
-                ended = end_query(self._lease.endpoint, mark)
+                ended = self._end(mark, thread)
         if not outcome or abandoned.is_set():
             raise GraphError(SLOW_QUERY if ended else f"{SLOW_QUERY} {STILL_AT_WORK}")
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
+
+    def _end(self, mark: str, thread: threading.Thread) -> bool:
+        """End the query that a thread asks: whether none runs any more."""
+        assert self._lease is not None
+        deadline = time.monotonic() + ARRIVAL_SECONDS
+        while ended := end_query(self._lease.endpoint, mark):
+            # It may only be on its way there: it would begin when nobody looks any more.
+            thread.join(LOOK_SECONDS)
+            if not thread.is_alive() or time.monotonic() > deadline:
+                break
+        return ended
 
     def _reading_driver(self) -> neo4j.Driver:
         """Neo4j refuses writes in READ mode; the embedded server needs its read-only user."""

@@ -36,7 +36,7 @@ READER: Final = "reader"
 DATABASE: Final = "neo4j"  # the driver's default on a real Neo4j too
 START_SECONDS: Final = 30.0  # for each of two tries
 STOP_SECONDS: Final = 60.0
-NOTE_SECONDS: Final = 1.0  # a child takes some milliseconds to write down its pid
+NOTE_SECONDS: Final = 15.0  # a child takes some milliseconds to write down its pid, or its turn
 POLL_SECONDS: Final = 0.03
 KEPT_LOGS: Final = 5  # of each kind that the server begins anew with every start
 # The passwords are 192 random bits: stretching them would only slow the login down.

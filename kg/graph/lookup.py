@@ -35,7 +35,7 @@ class FoundSong:
         id: Its key.
         properties: Of its node.
         genres: What the owner says.
-        guesses: What the model says, the most probable first.
+        guesses: What the model says, by rank.
     """
 
     id: str

@@ -5,7 +5,7 @@ Values travel as parameters only; the names in the texts are those of `kg.schema
 
 from typing import Final
 
-from kg.schema import FURTHER, KEYS, TURN
+from kg.schema import FURTHER, KEYS, SONG_NODE, TURN
 
 # Created before any data: the embedded server types an index by the data it finds.
 CONSTRAINTS: Final = tuple(
@@ -290,8 +290,7 @@ RETURN count(*) AS n
 # Counted, so that a model whose predictions were made before can be told at no cost.
 COUNT_CHANGE: Final = {
     node: f"MATCH (f:FeatureSpace) SET f.{node}Changes = coalesce(f.{node}Changes, 0) + 1"
-    for node, each in FURTHER.items()
-    if each.gathered
+    for node in (SONG_NODE, *(node for node, each in FURTHER.items() if each.gathered))
 }
 UNCREDITED: Final = "MATCH (f:FeatureSpace {uncredited: true}) RETURN count(f) AS n"
 ALL_CREDITED: Final = "MATCH (f:FeatureSpace) REMOVE f.uncredited"
@@ -942,7 +941,8 @@ RETURN m.id AS id, m.state AS state, m.createdAt AS createdAt ORDER BY id
 LEAVING_SONGS: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
-RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path,
+  s.sourceKey AS key
 """
 LEAVING_FROM: Final = """
 UNWIND $ids AS id

@@ -90,7 +90,8 @@ class GraphRows:
         in_genre: Song to genre.
         further: What else songs hang on, by node type; types without a node are left out.
         tree: What is a kind of what among genres, also those that no song has.
-        changes: How often songs that were there came to hang on others, by further node type.
+        changes: How often songs that were there came to hang on others, by further node type, and
+            how often songs have left.
     """
 
     songs: SongTable

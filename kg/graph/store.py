@@ -37,7 +37,7 @@ from kg.graph.rows import (
     Verdict,
 )
 from kg.graph.transactions import batches, fetch, pack, read_rows, run, unpack
-from kg.graph.tree import BY_HAND, TreeReport, read_tree, write_tree
+from kg.graph.tree import BY_HAND, TreeReport, check_tree, read_tree, write_tree
 from kg.graph.versions import prepare
 from kg.progress import SILENT, Progress
 from kg.records import Embedding, FeatureSet, NewSong, SongRecord
@@ -163,7 +163,8 @@ class GraphStore:
         return self._count(queries.UNCREDITED) > 0
 
     def changes(self) -> dict[str, int]:
-        """How often songs that were there came to hang on other artists, albums or playlists."""
+        """How often songs that were there came to hang on other artists, albums or playlists, and
+        how often songs have left."""
         spaces = self._feature_spaces()
         return {
             node: int(spaces[0].get(f"{node}Changes") or 0) if spaces else 0
@@ -226,6 +227,14 @@ class GraphStore:
             WrongUsageError: a genre would be a kind of itself, or has no name; nothing was written.
         """
         return self.connection.write(write_tree, parents, source=source, replace=replace)
+
+    def check_tree(self, parents: Parents, coming: Parents) -> None:
+        """Refuse a tree of the owner's that couldn't be written after a data set's, `coming`.
+
+        Raises:
+            WrongUsageError: a genre would be a kind of itself, or has no name.
+        """
+        self.connection.read(check_tree, parents, coming)
 
     def tree(self) -> Tree:
         """What is a kind of what."""

@@ -61,11 +61,30 @@ def read_tree(rows: Iterable[Mapping[str, str]]) -> Tree:
     return Tree({name: tuple(sorted(above)) for name, above in sorted(parents.items())})
 
 
+def check_tree(tx: neo4j.ManagedTransaction, parents: Parents, coming: Parents) -> None:
+    """Refuse a tree that `write_tree` would refuse after another one is in; writes nothing.
+
+    Args:
+        tx: Of a reader.
+        parents: The tree of the owner's own.
+        coming: A data set's, which is written before.
+
+    Raises:
+        WrongUsageError: a genre would be a kind of itself, or has no name.
+    """
+    given, before = _cleaned(parents), _cleaned(coming)
+    old = fetch(tx, queries.TREE, {})
+    names = called(tx, dict.fromkeys((*_all_names(before), *_all_names(given))))
+    by_owner = {row["genre"] for row in old if row["source"] == BY_HAND}
+    first = {n: up for n, up in _by_called(before, names).items() if n not in by_owner}
+    check_no_cycle({**read_tree(old).parents, **first, **_by_called(given, names)})
+
+
 def write_tree(
     tx: neo4j.ManagedTransaction, parents: Parents, *, source: str, replace: bool
 ) -> TreeReport:
     """Write a tree in one transaction; see `GraphStore.write_tree`."""
-    given = {_clean(name): [_clean(each) for each in above] for name, above in parents.items()}
+    given = _cleaned(parents)
     old = fetch(tx, queries.TREE, {})
     ends = sorted({end for row in old for end in (row["genre"], row["parent"])})
     if replace:
@@ -73,7 +92,7 @@ def write_tree(
         run(tx, queries.DELETE_TREE)
         run(tx, queries.DELETE_BARE_GENRES, names=ends)
         old = []
-    names = called(tx, [*given, *(each for above in given.values() for each in above)])
+    names = called(tx, _all_names(given))
     wanted = _by_called(given, names)
     by_owner = {row["genre"] for row in old if row["source"] == BY_HAND and source != BY_HAND}
     kept = sorted(by_owner & wanted.keys())
@@ -111,6 +130,14 @@ def _by_called(given: Parents, names: Mapping[str, str]) -> dict[str, list[str]]
             if names[parent] not in own:
                 own.append(names[parent])
     return wanted
+
+
+def _cleaned(parents: Parents) -> dict[str, list[str]]:
+    return {_clean(name): [_clean(each) for each in above] for name, above in parents.items()}
+
+
+def _all_names(parents: Parents) -> list[str]:
+    return [*parents, *(each for above in parents.values() for each in above)]
 
 
 def _clean(name: str) -> str:

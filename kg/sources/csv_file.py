@@ -1,4 +1,11 @@
-"""CSV files of published data sets: their first rows, and chosen columns of all rows in batches."""
+"""CSV files of published data sets: their first rows, and chosen columns of all rows in batches.
+
+Why not `kg.sources.sheets`, which reads any CSV: that one guesses how a file is written, needs one
+row of names that are each there once, and passes over rows of another length. Here the form is
+known. FMA's headers have two and three rows, whose names repeat, so columns are known by place. A
+row with too many cells means a damaged copy, and ends it. One that is cut short is still a row, as
+rows of AudioSet's clips stand for those of an array beside them. pandas does all that.
+"""
 
 import csv
 import io

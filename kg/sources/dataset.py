@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ Form = Literal["table", "audio"]
 
 Parents = Mapping[str, Sequence[str]]
 """A genre tree: the genres that a genre is a kind of, by its name; roots have none."""
+
+SAME_ID: Final = "an earlier row has the same id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class SourceTable:
         songs: How many rows there are, where that is known before they are read.
         parents: Its genre tree; empty without one.
         remarks: Sentences that a reader should know before the songs are used.
+        faults: Songs that are known to be faulty and come in all the same: what of each.
     """
 
     name: str
@@ -69,6 +72,7 @@ class SourceTable:
     songs: int | None = None
     parents: Parents = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Annotated:
         rejected: Files that it says are no good, and why.
         parents: Its genre tree; empty without one.
         remarks: Sentences that a reader should know.
+        faults: As of a `SourceTable`.
     """
 
     name: str
@@ -88,6 +93,34 @@ class Annotated:
     rejected: Sequence[Rejected] = ()
     parents: Parents = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def without_repeats(table: SourceTable) -> Iterator[Batch]:
+    """The batches of a table, in which a song whose id came before is a row that is left out.
+
+    What is kept of each row meanwhile is its id as a number, 16 bytes.
+    """
+    seen: set[int] = set()
+    for batch in table.batches():
+        kept: list[int] = []
+        again: list[LeftOut] = []
+        for row, song in enumerate(batch.songs):
+            number, before = int(song.id, 16), len(seen)
+            seen.add(number)
+            if len(seen) > before:
+                kept.append(row)
+            else:
+                again.append(LeftOut(song.key, SAME_ID))
+        if not again:
+            yield batch
+            continue
+        yield Batch(
+            [batch.songs[row] for row in kept],
+            batch.features[kept],
+            [batch.durations[row] for row in kept] if batch.durations else (),
+            [*batch.left_out, *again],
+        )
 
 
 def row_id(source: str, key: str) -> str:

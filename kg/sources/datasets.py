@@ -1,7 +1,7 @@
 """The data sets that kg knows by their layout, and which of them lies at a path."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -121,11 +121,13 @@ class Described:
         scan: With their records; `genres_from` is `table` where they say genres.
         parents: The genre tree of the data sets; empty without one.
         remarks: Sentences that a reader should know.
+        faults: Songs that are known to be faulty and come in all the same: what of each.
     """
 
     scan: Scan
     parents: Parents
     remarks: Sequence[str] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(
@@ -152,6 +154,7 @@ def describe(
     rejected: list[Rejected] = []
     parents: dict[str, Sequence[str]] = {}
     remarks: list[str] = []
+    faults: dict[str, str] = {}
     told = False
     for folder in folders:
         found = find(folder, source)
@@ -172,6 +175,7 @@ def describe(
         if genres:
             parents |= said.parents
         remarks += said.remarks
+        faults |= said.faults
         told = True
     if not told and metadata is not None:
         raise WrongUsageError(
@@ -187,6 +191,7 @@ def describe(
         ),
         parents,
         remarks,
+        faults,
     )
 
 

@@ -44,6 +44,7 @@ FAMILIES: Final = {
 _COLUMNS: Final = tuple(column for columns in FAMILIES.values() for column in columns)
 _LABELS: Final = ("label", "genre")
 _RATE: Final = 22_050  # Hz
+_FEW: Final = 3  # faulty clips of a kind that a sentence names
 
 
 def recognise(path: Path) -> Form | None:
@@ -71,7 +72,8 @@ def open_table(path: Path) -> SourceTable:
             f"{lacking[0]!r}. Take features_30_sec.csv as it is published, or --source table."
         )
     names = [row["filename"] for said, _ in read_columns(path, _texts(header)) for row in said]
-    remarks = _faults(names)
+    faults = _faults(names)
+    remarks = _in_words(names, faults)
     if any(map(gtzan.is_part, names)):
         remarks.append(
             "These rows are parts of clips: parts of one clip belong on one side, which only "
@@ -83,6 +85,7 @@ def open_table(path: Path) -> SourceTable:
         batches=partial(_batches, path, header),
         songs=len(names),
         remarks=remarks,
+        faults=_one_by_one(faults),
     )
 
 
@@ -99,7 +102,8 @@ def annotate(path: Path, records: Sequence[SongRecord]) -> Annotated:
             "are (blues.00042.wav): take them in with --source audio."
         )
     names = [p.name for record in records for p in record.paths or filter(None, [record.path])]
-    return Annotated(NAME, told, remarks=_faults(names))
+    faults = _faults(names)
+    return Annotated(NAME, told, remarks=_in_words(names, faults), faults=_one_by_one(faults))
 
 
 def _annotated(record: SongRecord) -> SongRecord:
@@ -170,14 +174,36 @@ def _has_clips(folder: Path) -> bool:
     return False
 
 
-def _faults(names: Iterable[str]) -> list[str]:
-    """Say which of these clips are faulty."""
-    clips = {clip for name in names if (clip := gtzan.clip(name))}
-    faulty = [f"{genre}.{n:05d}" for genre, n in sorted(clips) if gtzan.side(genre, n) is None]
-    if not faulty:
+_Faults = dict[str, tuple[gtzan.Fault, str]]
+
+
+def _faults(names: Iterable[str]) -> _Faults:
+    """The faulty clips among these files: what they have in common with others, and what alone."""
+    clips = sorted({clip for name in names if (clip := gtzan.clip(name))})
+    said = {f"{genre}.{n:05d}": gtzan.fault(genre, n) for genre, n in clips}
+    return {name: fault for name, fault in said.items() if fault is not None}
+
+
+def _one_by_one(faults: _Faults) -> dict[str, str]:
+    return {name: alone for name, (_, alone) in faults.items()}
+
+
+def _in_words(names: Iterable[str], faults: _Faults) -> list[str]:
+    """How many of these clips are faulty, by fault, with some examples."""
+    if not faults:
         return []
+    clips = {clip for name in names if (clip := gtzan.clip(name))}
+    by_kind: dict[str, list[str]] = {}
+    for name, (kind, _) in faults.items():
+        by_kind.setdefault(kind, []).append(name)
+    listed = [
+        f"{kind}: {len(own)} ({', '.join(own[:_FEW])}{', ...' if len(own) > _FEW else ''})"
+        for kind, own in sorted(by_kind.items())
+    ]
+    many = len(faults)
     told = (
-        f"Of {len(clips):,} clips {len(faulty)} are known to be faulty (copies, wrong genres, "
-        f"distorted: Sturm 2013), and `--split gtzan` leaves them out: {', '.join(faulty)}."
+        f"Of {len(clips):,} clips {many} {'is' if many == 1 else 'are'} known to be faulty (Sturm "
+        f"2013), and `kg train --split gtzan` leaves {'it' if many == 1 else 'them'} out. "
+        f"{'. '.join(listed)}."
     )
-    return [told]
+    return [told if many <= _FEW else f"{told} --json says of each what is known."]

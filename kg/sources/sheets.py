@@ -1,4 +1,9 @@
-"""Files with a row a song - CSV, TSV, Parquet, NPZ - as one kind of sheet, read in batches."""
+"""Files with a row a song - CSV, TSV, Parquet, NPZ - as one kind of sheet, read in batches.
+
+CSV is read by Arrow: it hands over the same arrays as for Parquet, keeps cells as they are written
+until somebody knows what they mean, and names the rows that it passes over. CSV files of published
+data sets are read by `kg.sources.csv_file`, which says why.
+"""
 
 import codecs
 import csv

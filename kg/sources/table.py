@@ -7,7 +7,7 @@ go wrong, and its rows are read again, in batches, when they are taken in.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -106,6 +106,11 @@ class OpenedTable:
 
     source: SourceTable
     preview: Preview
+
+    def remarking(self, said: str) -> "OpenedTable":
+        """The same with one more sentence in its preview."""
+        remarks = [*self.preview.remarks, said]
+        return replace(self, preview=replace(self.preview, remarks=remarks))
 
 
 def is_table(path: Path) -> bool:

@@ -13,7 +13,9 @@ import re
 import tomllib
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Final, Literal
+
+from kg.schema import SPLITS
 
 GENRES: Final = (
     *("blues", "classical", "country", "disco", "hiphop"),
@@ -48,18 +50,33 @@ def side(genre: str, number: int) -> str | None:
     return clips().get((genre, number))
 
 
+Fault = Literal["Exact copy of another clip", "Listed as faulty"]
+"""What is known of a faulty clip, to sum up by."""
+
+
+def fault(genre: str, number: int) -> tuple[Fault, str] | None:
+    """What is known to be wrong with a clip, to sum up by and of it alone; None: nothing."""
+    if side(genre, number) is not None:
+        return None
+    other = _file()["copies"].get(f"{genre}.{number:05d}")
+    if other is not None:
+        return "Exact copy of another clip", f"exact copy of {other}"
+    return "Listed as faulty", "listed as faulty"
+
+
 @cache
 def clips() -> dict[tuple[str, int], str]:
     """Side of every clip of the lists, 930 of them."""
     return {
         (genre, number): split
-        for split, genres in _lists().items()
-        for genre, ranges in genres.items()
+        for split in SPLITS
+        for genre, ranges in _file()[split].items()
         for first, _, last in (part.partition("-") for part in ranges.split())
         for number in range(int(first), int(last or first) + 1)
     }
 
 
-def _lists() -> dict[str, dict[str, str]]:
+@cache
+def _file() -> dict[str, dict[str, str]]:
     text = resources.files("kg.splits").joinpath("gtzan.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kg.audio import workers
 from kg.audio.cache import Row
 from kg.audio.decode import SHORTEST
 from kg.audio.features import columns
@@ -20,6 +21,7 @@ from kg.errors import AudioError
 from kg.files import content_id
 from kg.sources.folder import scan
 from tests.audio.sounds import FORMATS, damaged, in_format, noise, sine, write
+from tests.waiting import DEADLINE
 
 # Words that only programmers use, and what a process says that went down.
 JARGON = re.compile(
@@ -32,6 +34,12 @@ def extracted(paths: list[Path]) -> list[Outcome]:
     requests = (Request(str(index), path) for index, path in enumerate(paths))
     done = {int(request.song): outcome for request, outcome in perform_in_workers(requests, 2)}
     return [done[index] for index in range(len(paths))]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes no decoder hang."""
+    monkeypatch.setattr(workers, "PATIENCE", DEADLINE)
 
 
 @pytest.fixture(scope="module")

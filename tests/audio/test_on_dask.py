@@ -4,9 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import distributed
@@ -22,6 +21,7 @@ from kg.errors import KgError
 from kg.progress import Advance
 from tests.audio.sounds import noise, write
 from tests.audio.test_extract import ODD, Recorder
+from tests.waiting import DEADLINE, until
 
 Songs = list[tuple[str, Path]]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -37,15 +37,19 @@ class Cluster:
             *("scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard"),
             *("--scheduler-file", str(told)),
         )
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                self.address: str = json.loads(told.read_text())["address"]
-                break
-            except (OSError, ValueError):
-                assert time.monotonic() < deadline
-                assert self.scheduler.poll() is None
-                time.sleep(0.05)
+        self.address = ""
+        until(lambda: self._read_address(told))
+
+    def _read_address(self, told: Path) -> bool:
+        assert self.scheduler.poll() is None
+        with suppress(OSError, ValueError):
+            self.address = json.loads(told.read_text())["address"]
+        return bool(self.address)
+
+    def has(self, workers: int) -> None:
+        """Wait until the scheduler knows of so many workers."""
+        with distributed.Client(self.address, set_as_default=False) as client:
+            until(lambda: len(client.scheduler_info()["workers"]) == workers)
 
     def add_worker(self, *path: Path) -> subprocess.Popen[bytes]:
         """Start a worker with one thread, which finds modules on `path` first."""
@@ -83,8 +87,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with started(tmp_path_factory.mktemp("dask")) as cluster:
         cluster.add_worker(site)
         cluster.add_worker(site)
-        with distributed.Client(cluster.address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
+        cluster.has(workers=2)
         yield cluster
 
 
@@ -171,6 +174,7 @@ def test_no_song_is_lost_while_workers_are_gone(
     cluster: Cluster, songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = iter([2])
+    monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", DEADLINE)
     monkeypatch.setattr(on_dask, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(on_dask, "_threads", lambda client, address: next(told, 0))
     assert len(extract(songs, cache, dask=cluster.address).ids) == len(songs)
@@ -199,10 +203,9 @@ class Waiter(Recorder):
 @pytest.mark.slow
 def test_scheduler_lost_on_the_way(own_cluster: Cluster, songs: Songs, cache: Path) -> None:
     own_cluster.add_worker()
-    begin = time.monotonic()
+    own_cluster.has(workers=1)
     with pytest.raises(KgError, match=r"scheduler at tcp://.* was lost.*again to go on"):
         extract(songs, cache, dask=own_cluster.address, progress=Waiter(own_cluster.scheduler.kill))
-    assert time.monotonic() - begin < 60
     with FeatureCache(cache / "features" / feature_version(), len(columns())) as opened:
         kept = sum(len(rows.at) for rows in opened.find(dict.fromkeys(dict(songs), 0)))
     assert kept > 0
@@ -219,7 +222,7 @@ def test_workers_come_and_go(
     with pytest.raises(KgError, match=r"has no workers: start some with `dask worker tcp"):
         extract(songs, cache, dask=own_cluster.address)
     workers = [own_cluster.add_worker()]
-    monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", 60.0)
+    monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", DEADLINE)
 
     def replace() -> None:
         workers[0].kill()
@@ -241,13 +244,15 @@ def test_another_version_on_a_worker(own_cluster: Cluster, songs: Songs, cache: 
         path.write_text("__version__ = '0.0.1'\n")
     (other / "kg/audio/features.py").write_text("def feature_version(): return 'abc'\n")
     first = own_cluster.add_worker(other)
+    own_cluster.has(workers=1)
     begin = rf"worker tcp://\S+ has kg 0.0.1 with features abc, but here it is {__version__}"
     with pytest.raises(KgError, match=begin):
         extract(songs, cache, dask=own_cluster.address)
     first.kill()
-    first.wait()
+    own_cluster.has(workers=0)
     version.write_text("raise ImportError('no such thing')")
     own_cluster.add_worker(other)
+    own_cluster.has(workers=1)
     with pytest.raises(KgError, match=r"can't run kg \(ImportError: no such thing\): install kg"):
         extract(songs, cache, dask=own_cluster.address)
 
@@ -275,7 +280,10 @@ def test_what_fails_on_a_worker_is_told(
 
 
 @pytest.mark.slow
-def test_a_file_whose_workers_die_is_rejected(tmp_path: Path, songs: Songs, cache: Path) -> None:
+def test_a_file_whose_workers_die_is_rejected(
+    tmp_path: Path, songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_dask, "NO_WORKERS_SECONDS", DEADLINE)
     for folder in ("dask", "site"):
         (tmp_path / folder).mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(ODD)
@@ -283,6 +291,7 @@ def test_a_file_whose_workers_die_is_rejected(tmp_path: Path, songs: Songs, cach
     songs[1] = ("hang", songs[1][1].rename(songs[1][1].with_name("hang.wav")))
     with started(tmp_path / "dask", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
         first = cluster.add_worker(tmp_path / "site")
+        cluster.has(workers=1)
 
         def replace() -> None:
             first.kill()
@@ -308,28 +317,24 @@ def test_interruption_cancels_what_is_queued(
     with pytest.raises(KeyboardInterrupt):
         extract(songs, cache, dask=cluster.address, progress=Recorder(stop_after=1))
     with distributed.Client(cluster.address, set_as_default=False) as client:
-        deadline = time.monotonic() + 10
-        while any(client.processing().values()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not any(client.processing().values()))
     assert 1 <= extract(songs[:1] + songs[3:], cache, workers=2).cached < 10
 
 
 @pytest.mark.slow
 def test_children_are_ended_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_dask, "_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(on_dask, "_IDLE_SECONDS", DEADLINE)
     crew = on_dask._Crew()
     with crew.worker(None) as first, crew.worker(None) as second:
         assert first is not second
     with crew.worker(None) as again:
         assert again in (first, second)
-        assert not again.ended
-        time.sleep(0.6)  # in use all the while
-        assert not again.ended
-    deadline = time.monotonic() + 10
-    while not (first.ended and second.ended):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        monkeypatch.setattr(on_dask, "_IDLE_SECONDS", 0.05)
+        with crew.worker(None) as other:
+            assert {again, other} == {first, second}
+        until(lambda: other.ended)
+        assert not again.ended  # in use all the while
+    until(lambda: again.ended)
 
 
 def test_no_scheduler(songs: Songs, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

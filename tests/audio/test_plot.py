@@ -17,6 +17,7 @@ from kg.audio.plot import draw, figure
 from kg.audio.scales import mel, mel_hertz, mel_rows, octave_names
 from kg.errors import KgError, WrongUsageError
 from kg.pictures import check_picture
+from tests.waiting import DEADLINE
 
 
 def sine(hertz: float, seconds: float = 4.0) -> Audio:
@@ -119,7 +120,7 @@ def test_titles_in_other_scripts_draw_without_a_word(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program, str(tmp_path)],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=DEADLINE,
         cwd=Path(__file__).parent.parent.parent,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

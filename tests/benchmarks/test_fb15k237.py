@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.waiting import DEADLINE
+
 REPOSITORY = Path(__file__).parents[2]
 SIDES = ("tail", "head", "both")
 
@@ -27,7 +29,7 @@ def benchmark(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "benchmarks/fb15k237.py", "--data", str(data), *arguments],
         **{"cwd": REPOSITORY, "capture_output": True, "text": True},
-        timeout=300,
+        timeout=DEADLINE,
         check=False,
     )
 

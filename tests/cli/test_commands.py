@@ -1,5 +1,6 @@
 """The command line: what is printed where, exit codes, help."""
 
+import contextlib
 import csv
 import io
 import json
@@ -10,20 +11,21 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 
 from cli.main import SECTIONS, cli
 from kg import __version__
 from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError
-from kg.graph import embedded
+from kg.graph import embedded, runaways
 from kg.settings import Settings
 from models.baselines import tabular
 from tests.cli.conftest import Kg
+from tests.waiting import DEADLINE, ENDLESS, until
 
 KG = Path(sysconfig.get_path("scripts")) / "kg"
 
@@ -309,7 +311,7 @@ def test_output_that_takes_few_characters(tmp_path: Path, encoding: str) -> None
 
     def kg(*arguments: str | Path) -> str:
         done = subprocess.run(
-            [KG, *arguments], env=environment, capture_output=True, check=False, timeout=60
+            [KG, *arguments], env=environment, capture_output=True, check=False, timeout=DEADLINE
         )
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout.decode(encoding)
@@ -558,7 +560,7 @@ def test_a_full_disk_and_a_closed_pipe(server_environment: dict[str, str]) -> No
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=DEADLINE,
         )
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
@@ -567,23 +569,23 @@ def test_a_full_disk_and_a_closed_pipe(server_environment: dict[str, str]) -> No
 
 def test_terminated_it_takes_its_server_along(tmp_path: Path) -> None:
     environment = {**os.environ, "KG_HOME": str(tmp_path)}
-    query = (
-        "UNWIND range(1, 3000) AS a UNWIND range(1, 3000) AS b UNWIND range(1, 3000) AS c "
-        "RETURN sum(a * b * c)"
-    )
-    running = subprocess.Popen([KG, "query", query], env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while not embedded.status(tmp_path / "server").running and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(0.5)
+    running = subprocess.Popen([KG, "query", ENDLESS], env=environment, stderr=subprocess.PIPE)
+    until(lambda: is_asked(tmp_path / "server", ENDLESS))
     running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=DEADLINE)
     assert running.returncode == 143
     assert b"Traceback" not in err
-    deadline = time.monotonic() + 30
-    while embedded.status(tmp_path / "server").running and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not embedded.status(tmp_path / "server").running
+    until(lambda: not embedded.status(tmp_path / "server").running)
+
+
+def is_asked(server_dir: Path, query: str) -> bool:
+    """Whether an embedded server works on this query."""
+    home = embedded._ServerDir(server_dir)
+    with contextlib.suppress(OSError, LookupError, psutil.Error):
+        if server_dir.is_dir() and (state := home.running()):
+            endpoint = home.endpoint(state)
+            return bool(runaways._running(endpoint, runaways._http_port(endpoint), query))
+    return False
 
 
 def test_a_split_that_leaks_is_refused_with_names(kg: Kg, music: Path) -> None:

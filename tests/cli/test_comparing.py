@@ -20,7 +20,7 @@ def test_a_table_a_picture_json_and_csv(kg: Kg, music: Path, tmp_path: Path) -> 
     picture = tmp_path / "models.svg"
     printed = kg(*QUICK, "--features", "mfcc,mel", "--show-inflation", "--plot", picture)
     assert printed.code == 0
-    for words in ("16 songs of 4 genres, 2 folds, 1 seed.", "random folds: these flatter"):
+    for words in ("16 songs of 4 genres, 2 folds, 1 seed.", "on both sides: these flatter"):
         assert words in printed.out
     assert "Best: " in printed.out
     assert "Only 16 songs were measured on" in printed.out

@@ -34,6 +34,23 @@ def test_commands(kg: Kg, tmp_path: Path) -> None:
     assert kg("query", "MATCH (s:Song) RETURN count(*) AS n", "--csv").out.split() == ["n", "2"]
 
 
+def test_what_another_version_would_overwrite_is_told_before(kg: Kg, tmp_path: Path) -> None:
+    names = [f"{genre}.{n:05d}.wav" for genre in ("blues", "jazz") for n in range(10)]
+    table = published.gtzan_table(tmp_path / "features_30_sec.csv", names)
+    said = "songs that are there from a table called gtzan will get other values"
+    assert said not in kg("ingest", table).err
+    assert said not in kg("ingest", table).err
+    head, *rows = table.read_text(encoding="utf-8").splitlines()
+    tempo = head.split(",").index("tempo")
+    cells = [row.split(",") for row in rows]
+    other = [[*row[:tempo], f"{n}.5", *row[tempo + 1 :]] for n, row in enumerate(cells)]
+    table.write_text("\n".join([head, *map(",".join, other)]), encoding="utf-8")
+    taken = kg("ingest", table)
+    assert f"20 of 20 {said}" in taken.err
+    assert taken.err.index(said) < taken.err.index("Clustering")
+    assert "take this one into a library of its own" in taken.err
+
+
 def test_wrong_usage(run: Kg, tmp_path: Path) -> None:
     home = ("--home", tmp_path / "home")
     clips = published.audioset(tmp_path / "audioset")
@@ -84,6 +101,7 @@ def test_a_dry_run_shows_audio(run: Kg, tmp_path: Path) -> None:
     assert "files left out" in dry.out
     told = json.loads(run(*home, "ingest", folder, "--dry-run", "--json").out)
     assert (told["name"], told["songs"], told["families"]) == ("gtzan", 3, {})
+    assert told["faults"] == {"jazz.00033": "listed as faulty"}
     [left] = told["left_out"]
     assert left["row"].endswith("gone.mp3")
     assert "Nothing was listened to" in told["remarks"][-1]

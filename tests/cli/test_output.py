@@ -3,12 +3,13 @@
 import io
 import json
 import re
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.progress import Progress
 
 from cli.output import percent, print_csv, print_json, print_rejected, print_table, show
 from cli.progress import Bars, Lines, duration, progress_for
@@ -175,11 +176,20 @@ def test_a_bar_fits_in_a_narrow_terminal(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TERM", "xterm")
+    now, drawn = 0.0, []
+
+    def by_hand(*columns: Any, **options: Any) -> Progress:
+        """Drawn when it is told to, by a clock that the test turns."""
+        drawn.append(Progress(*columns, **options, auto_refresh=False, get_time=lambda: now))
+        return drawn[0]
+
+    monkeypatch.setattr("rich.progress.Progress", by_hand)
     with Bars().stage("Extracting features", 12345) as advance:
         advance(5000)
         for _ in range(5):
-            time.sleep(0.15)
+            now += 0.15
             advance(20, rejected=9)
+            drawn[0].refresh()
     printed = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
     lines = [line for line in re.split(r"[\r\n]", printed) if line.strip()]
     assert all(len(line) <= 80 for line in lines)

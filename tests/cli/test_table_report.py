@@ -52,14 +52,6 @@ def test_what_came_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)["pruned"] == 3
 
 
-def test_another_table_of_the_same_name(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = printed(replace(REPORT, new=8, changed=21), capsys)
-    said = "21 of 40 songs that were there from a table called made-up have other values now."
-    assert said in err
-    for few in (replace(REPORT, new=8, changed=20), replace(REPORT, new=48)):
-        assert "other values now" not in printed(few, capsys)[1]
-
-
 def test_what_did_not_and_what_is_odd(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [LeftOut(f"row {n}", "it has no id") for n in range(12)]
     odd = replace(

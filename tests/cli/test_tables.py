@@ -94,6 +94,7 @@ def test_the_whole_way(kg_on_tables: Kg, table: Path) -> None:
     dry = kg("ingest", table, "--prune", "--dry-run")
     assert dry.code == 0
     assert "Song 89" in dry.out
+    assert "t89" in dry.out  # as its table calls it
     pruned = json.loads(kg("ingest", table, "--prune", "--yes", "--json").out)
     assert (pruned["pruned"], pruned["counts"]["songs"]) == (10, 92)
 
@@ -113,6 +114,46 @@ def test_options_and_rows_left_out(kg_on_tables: Kg, table: Path) -> None:
     assert printed.err.count("Genres are numbers") == 1
     names = json.loads(kg("query", "--json", "MATCH (g:Genre) RETURN g.name AS name").out)
     assert {row["name"] for row in names} == {"0", "1", "2"}
+
+
+def test_another_table_of_the_same_name_is_told_before(
+    kg_on_tables: Kg, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kg = kg_on_tables
+    assert kg("ingest", table).code == 0
+    said = "of 90 songs that are there from a table called features will get other values"
+    assert said not in kg("ingest", table, "--dry-run").out
+    other = table.parent / "other" / "features.csv"
+    other.parent.mkdir()
+    drawn = {f"mfcc{n}_mean": DRAWN.normal(size=N) for n in range(1, 7)}
+    songs = SONGS.assign(title=[f"Another {n}" for n in range(N)], **drawn)
+    songs.to_csv(other, index=False)
+    shown = kg("ingest", other, "--dry-run")
+    assert f"90 {said}" in shown.out
+    assert "give this one's file another name first" in shown.out
+    document = json.loads(kg("ingest", other, "--dry-run", "--json").out)
+    assert said in document["remarks"][-1]
+
+    import io
+
+    monkeypatch.setattr("cli.tables._somebody_is_there", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    refused = kg("ingest", other)
+    assert refused.code == 1
+    assert refused.err.index(said) < refused.err.index("Take the songs in like this?")
+    titles = "MATCH (s:Song {title: 'Another 1'}) RETURN count(*) AS n"
+    assert json.loads(kg("query", "--json", titles).out) == [{"n": 0}]
+
+    taken = kg("ingest", other, "--yes")
+    assert taken.err.count(said) == 1
+    assert json.loads(kg("query", "--json", titles).out) == [{"n": 1}]
+    # A row that was mended is no other table.
+    songs.assign(title=[*songs.title[:-1], "Mended"]).to_csv(other, index=False)
+    shown = kg("ingest", other, "--dry-run")
+    assert f"1 {said}" in shown.out
+    assert "another name first" not in shown.out
+    # Of other columns nothing can be said: it is refused.
+    assert said not in kg("ingest", other, "--features", "tempo", "--dry-run").out
 
 
 def test_it_asks_on_a_terminal(

@@ -19,9 +19,9 @@ from kg.graph.rows import Guess
 from kg.learning import TrainOptions
 from kg.watching.events import WatchEvent
 from tests.cli.conftest import Kg
+from tests.waiting import DEADLINE
 
 KG = Path(sysconfig.get_path("scripts")) / "kg"
-DEADLINE = 120.0
 
 
 class Running:

@@ -19,6 +19,7 @@ from typing import Literal
 
 from kg.graph import embedded
 from kg.graph.connection import Connection
+from tests.waiting import DEADLINE
 
 Victim = Literal["client", "server", "both"]
 
@@ -83,7 +84,7 @@ class Command:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float = 300) -> Ended:
+    def wait(self, seconds: float = 3 * DEADLINE) -> Ended:
         try:
             code = self._process.wait(seconds)
         finally:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -66,24 +67,32 @@ def test_files_that_cannot_be_heard_cost_themselves_alone(tmp_path: Path) -> Non
     assert "changed while" in changed.rejected[0].reason
 
 
-@pytest.mark.slow
 def test_what_is_slow_the_first_time_costs_no_song(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As where a new installation compiles: the import takes longer than a song may.
+    # As where a new installation compiles: what is imported takes longer than a song may.
     (tmp_path / "slow").mkdir()
+    imported = tmp_path / "imported"
     (tmp_path / "slow" / "soxr.py").write_text(
-        "import importlib, sys, time\n"
-        "time.sleep(8)\n"
+        "import importlib, sys\n"
+        "from pathlib import Path\n"
+        f"Path({str(imported)!r}).touch()\n"
         f"sys.path = [entry for entry in sys.path if entry != {str(tmp_path / 'slow')!r}]\n"
         "del sys.modules['soxr']\n"
         "sys.modules['soxr'] = importlib.import_module('soxr')\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "slow")
-    monkeypatch.setattr(workers_module, "PATIENCE", 5.0)
+    ask, asked = workers_module.send_request, []
+
+    def watched(pipe: IO[bytes], request: AnyRequest, patience: float) -> None:
+        asked.append(imported.exists())
+        ask(pipe, request, patience)
+
+    monkeypatch.setattr(workers_module, "send_request", watched)
     songs = songs_in(tmp_path, 2)
     found = embed(songs, Loudness.embedding, Loudness, tmp_path / "cache", workers=1)
     assert found.rejected == []
+    assert asked == [True, True]  # before a song's time begins
 
 
 @pytest.mark.parametrize("workers", [1, 3])

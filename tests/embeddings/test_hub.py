@@ -30,6 +30,7 @@ from kg.embeddings.hub import HubEar, load
 from kg.errors import KgError, WrongUsageError
 from kg.schema import check_family_name
 from tests.conftest import REPOSITORY
+from tests.waiting import DEADLINE
 
 RATE = 16_000
 PIECE = 10 * RATE
@@ -716,7 +717,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env=kept | {"HF_HOME": str(folder / "home"), "KG_OWN_CODE": mark},
         stdin=subprocess.DEVNULL,
         text=True,
-        timeout=120,
+        timeout=DEADLINE,
     )
     assert (done.returncode, done.stderr) == (0, "")
     came: dict[str, Any] = json.loads(done.stdout)

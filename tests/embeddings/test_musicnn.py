@@ -18,6 +18,7 @@ from kg.errors import KgError, WrongUsageError
 from tests.audio.sounds import noise, sine
 from tests.embeddings.bundles import write_bundle
 from tests.models.test_musicnn import tensorflow_weights
+from tests.waiting import DEADLINE
 
 INDEX, DATA = (f"musicnn/MSD_musicnn/{name}" for name in (".index", ".data-00000-of-00001"))
 
@@ -114,10 +115,10 @@ def real_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real weights, where pip can fetch them."""
     folder = tmp_path_factory.mktemp("musicnn")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "1"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), musicnn.REQUIREMENT], check=False, timeout=300
-    )
-    if done.returncode:
+    try:
+        command += ["--dest", str(folder), musicnn.REQUIREMENT]
+        subprocess.run(command, check=True, timeout=DEADLINE)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("the wheel of musicnn can't be fetched")
     (found,) = folder.glob("*.whl")
     return install(folder / "weights", found)

@@ -74,6 +74,15 @@ def test_aliases_of_one_genre_are_shown_once_with_the_surest() -> None:
     assert found.shown(TOLD, TREE) == [("punk", 0.9), ("House", 0.4), ("seen live", 0.3)]
 
 
+def test_what_becomes_a_genre_above_it_is_as_sure_as_that_is() -> None:
+    # The most specific comes first where the model says so.
+    told = [("Post-Punk", 0.5), ("House", 0.3), ("Rock", 0.9), ("Electronic", 0.4)]
+    allowed = Policy(allowed={"rock": "rock", "electronic": "electronic"})
+    assert allowed.shown(told, TREE) == [("Rock", 0.9), ("Electronic", 0.4)]
+    assert Policy(prefer="specific", most=1).shown(told, TREE) == told[:1]
+    assert Policy(prefer="general").shown(told, TREE) == told[2:]
+
+
 def test_an_alias_may_be_another_spelling(tmp_path: Path) -> None:
     found = policy(tmp_path, '[aliases]\n"hip hop" = "Hip-Hop"\nrap = "hiphop"\n')
     assert found.names(["HIP HOP"]) == ["Hip-Hop"]

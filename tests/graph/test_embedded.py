@@ -3,13 +3,13 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from kg.graph.connection import Connection
 from kg.graph.driver import neo4j, open_driver
 from kg.graph.embedded import Endpoint
 from kg.settings import Settings
+from tests.waiting import DEADLINE, ended, until
 
 # A shell's background jobs, this test run may be one, start with Ctrl-C ignored.
 CLIENT = """
@@ -70,48 +71,50 @@ def run(endpoint: Endpoint, cypher: str, *, reader: bool = False) -> list[list[o
         return session.execute_write(lambda tx: tx.run(cypher).values())
 
 
-def gone(pid: int, seconds: float = 20) -> bool:
-    """Whether a process ends in time; one that only waits to be reaped has ended."""
-
-    def ended() -> bool:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except FileNotFoundError:
-            return True
-
-    return eventually(ended, seconds)
+def never(*_: object) -> None:
+    """Stands for what isn't to happen."""
+    pytest.fail("this wasn't to happen")
 
 
-def eventually(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def stops(server_dir: Path) -> None:
+    """Wait until no server of this folder can be used."""
+    until(lambda: not embedded.status(server_dir).running)
+
+
+def quiet_port() -> int:
+    """A free port, none of those that the system hands out by itself: it stays free."""
+    for port in random.sample(range(10_000, 32_000), 1000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
 
 
 linux_only = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc")
 
 
-def test_life_of_a_server(server_dir: Path) -> None:
+def test_life_of_a_server(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_dir.mkdir(parents=True)
+    port = quiet_port()  # that of last time
+    (server_dir / "server.json").write_text(f'{{"pid": 1, "port": {port}}}')
     with embedded.acquire(server_dir) as lease:
+        assert lease.endpoint.uri == f"bolt://127.0.0.1:{port}"
         pid = lease.endpoint.pid
         assert run(lease.endpoint, "CREATE (s:Song {id: 'a'}) RETURN s.id") == [["a"]]
         status = embedded.status(server_dir)
         assert (status.running, status.kept, status.pid) == (True, False, pid)
         assert status.uri == lease.endpoint.uri
         assert status.password_file.read_text() == lease.endpoint.password
-        started = time.monotonic()
-    assert time.monotonic() - started < 0.5  # leaving waits for nobody
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded, "_wait_until_gone", never)  # leaving waits for nobody
+            lease.release()
     assert not embedded.status(server_dir).running
     lease.release()  # twice does no harm
     with embedded.acquire(server_dir) as again:  # at once: waits for the old one's end
         assert again.endpoint.pid != pid
         assert again.endpoint.uri == lease.endpoint.uri
         assert run(again.endpoint, "MATCH (s:Song) RETURN s.id") == [["a"]]
-    if sys.platform == "linux":
-        assert gone(again.endpoint.pid)
+    until(lambda: ended(again.endpoint.pid))
 
 
 @linux_only
@@ -161,11 +164,10 @@ def test_reader_reads_and_no_more(server_dir: Path) -> None:
         assert run(lease.endpoint, "MATCH (s) RETURN s.id, s.x") == [["a", None]]
 
 
-def test_last_one_out_stops_it(server_dir: Path) -> None:
+def test_last_one_out_stops_it(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = embedded.acquire(server_dir)
-    started = time.monotonic()
+    monkeypatch.setattr(embedded, "_wait_until_ready", never)  # it is found as it is
     second = embedded.acquire(server_dir)
-    assert time.monotonic() - started < 1
     assert second.endpoint == first.endpoint
     first.release()
     assert run(second.endpoint, "RETURN 1") == [[1]]
@@ -197,7 +199,7 @@ def test_survives_a_killed_client(server_dir: Path) -> None:
 
 def test_starter_killed_while_it_boots(server_dir: Path) -> None:
     one = client(server_dir)
-    assert eventually((server_dir / "server.json").exists, 20)
+    until((server_dir / "server.json").exists)
     one.kill()
     one.communicate()
     with embedded.acquire(server_dir) as lease:
@@ -206,11 +208,11 @@ def test_starter_killed_while_it_boots(server_dir: Path) -> None:
 
 def test_ctrl_c_while_it_boots(server_dir: Path) -> None:
     one = client(server_dir)
-    assert eventually((server_dir / "server.json").exists, 20)
+    until((server_dir / "server.json").exists)
     one.send_signal(signal.SIGINT)
     one.communicate()
     assert one.returncode != 0
-    assert eventually(lambda: not embedded.status(server_dir).running, 20)
+    stops(server_dir)
 
 
 def test_ctrl_c_before_its_pid_is_known(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +226,7 @@ def test_ctrl_c_before_its_pid_is_known(server_dir: Path, monkeypatch: pytest.Mo
         patch.setattr(java, "detach", interrupted)
         with pytest.raises(KeyboardInterrupt):
             embedded.acquire(server_dir)
-    assert gone(pids[0], seconds=10)
+    until(lambda: ended(pids[0]))
     with embedded.acquire(server_dir) as lease:
         assert run(lease.endpoint, "RETURN 1") == [[1]]
 
@@ -246,7 +248,7 @@ def test_killed_server_is_replaced_and_keeps_what_was_committed(server_dir: Path
     lease = embedded.acquire(server_dir)
     run(lease.endpoint, "UNWIND range(1, 500) AS i CREATE (:Song {id: toString(i)})")
     os.kill(lease.endpoint.pid, signal.SIGKILL)
-    assert eventually(lambda: not embedded.status(server_dir).running, 20)
+    stops(server_dir)
     with embedded.acquire(server_dir) as again:
         assert again.endpoint.pid != lease.endpoint.pid
         assert run(again.endpoint, "MATCH (s:Song) RETURN count(s)") == [[500]]
@@ -278,9 +280,7 @@ def test_kept_until_stopped(server_dir: Path) -> None:
         embedded.start(server_dir)
     assert embedded.status(server_dir) == status
     assert not embedded.stop(server_dir).running
-    assert status.pid is not None
-    if sys.platform == "linux":
-        assert gone(status.pid, seconds=1)  # stop has waited
+    assert not embedded._ServerDir(server_dir).alive()  # stop has waited
 
 
 def test_taken_port_is_avoided(server_dir: Path) -> None:
@@ -346,18 +346,19 @@ def test_killed_builder_of_the_startup_cache(
     cache = tmp_path / "cache"
     builder = subprocess.Popen([sys.executable, "-c", BUILDER, str(cache)])
     try:
-        assert eventually(lambda: bool(list(cache.glob("aot-*/server/server.json"))), 30)
-        time.sleep(0.5)  # Java is on its way up
+        until(lambda: list(cache.glob("aot-*/server/server.json")))
         [state_file] = cache.glob("aot-*/server/server.json")
+        until(state_file.read_text)  # it is made before it is written to
         pid = json.loads(state_file.read_text())["pid"]
+        until(lambda: psutil.Process(pid).name() == "java")  # it is on its way up
     finally:
         builder.send_signal(number)
-        builder.wait(30)
+        builder.wait(DEADLINE)
     if number == signal.SIGKILL:  # the next builder clears up
         monkeypatch.setattr(aot, "_run_server", lambda server_dir, option: None)
         assert aot.build(cache / "new.aot")
         (cache / "new.aot").unlink()
-    assert gone(pid, seconds=1)
+    until(lambda: ended(pid))
     assert [path.name for path in cache.iterdir()] == ["aot.lock"]
 
 
@@ -365,6 +366,7 @@ def test_killed_builder_of_the_startup_cache(
 def test_startup_cache(server_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = server_dir.parent / "cache"
     monkeypatch.setattr(java, "aot_dir", lambda: cache)
+    monkeypatch.setattr(aot, "DUMP_SECONDS", DEADLINE)
     file = java.find_wheel().aot_cache
     assert aot.build(file)
     assert file.stat().st_size > 1_000_000

@@ -1,10 +1,10 @@
 """Nothing that a name, a value or a query says becomes more than a value, or gets out."""
 
+import contextlib
 import os
 import stat
 import subprocess
 import sysconfig
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from kg.text import LONGEST, indexable
 from tests.conftest import environment_of
 from tests.graph.test_store import KINDS, song
 from tests.neo4j import starter
+from tests.waiting import DEADLINE, ENDLESS, ended, until
 
 KG = Path(sysconfig.get_path("scripts")) / "kg"
 
@@ -61,11 +62,13 @@ hostile = st.one_of(
     st.lists(st.sampled_from(HOSTILE[:-1]), min_size=2, max_size=4).map("".join),
 )
 any_text = st.one_of(hostile, st.sampled_from(SURROGATES), st.text(min_size=1, max_size=20))
+# One database for all examples is what is meant, and how slow it is says nothing.
+IGNORED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 
 @given(texts=st.lists(hostile, min_size=1, max_size=8, unique=True), tag=any_text)
 @example(texts=list(HOSTILE), tag=SURROGATES[2])
-@how(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@how(max_examples=12, suppress_health_check=IGNORED)
 def test_names_stay_names(connection: Connection, texts: list[str], tag: str) -> None:
     """Ids, titles, artists, file names and genres come back letter by letter, and nothing else.
 
@@ -105,7 +108,7 @@ def test_names_stay_names(connection: Connection, texts: list[str], tag: str) ->
 
 
 @given(value=any_text, name=hostile)
-@how(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@how(max_examples=25, suppress_health_check=IGNORED)
 def test_parameters_stay_values(connection: Connection, value: str, name: str) -> None:
     values = {"value": value, name: 1} if name != "value" else {"value": value}
     try:
@@ -119,7 +122,7 @@ def test_parameters_stay_values(connection: Connection, value: str, name: str) -
 
 @given(text=any_text)
 @example("'}) DETACH DELETE s //")
-@how(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@how(max_examples=12, suppress_health_check=IGNORED)
 def test_a_song_that_nobody_has_is_only_looked_for(connection: Connection, text: str) -> None:
     GraphStore(connection).prepare()
     connection.write(lambda tx: tx.run("MERGE (:Song {id: 'kept'})").consume())
@@ -231,19 +234,17 @@ def test_queries_that_ran_away_leave_room_for_others(tmp_path: Path) -> None:
         for _ in range(6):
             with pytest.raises(GraphError, match=r"ask for less, or give it more time\.$"):
                 connection.ask(ENDLESS, timeout=0.3)
-        assert connection.ask("RETURN 1", timeout=10).rows == [[1]]
+        assert connection.ask("RETURN 1", timeout=DEADLINE).rows == [[1]]
 
 
 def test_a_query_that_can_not_be_ended_is_told_of(tmp_path: Path) -> None:
     within_a_row = "reduce(t = 0, y IN range(1, 1000) | t + y)"
+    # Three thousand million sums in one row: minutes, and it is killed with its server.
     stuck = f"RETURN reduce(s = 0, x IN range(1, 3000000) | s + {within_a_row})"
     with Connection.open(Settings(kg_home=tmp_path)) as connection:
         with pytest.raises(GraphError, match="works on, until the last kg command ends"):
             connection.ask(stuck, timeout=0.3)
-        assert connection.ask("RETURN 1", timeout=10).rows == [[1]]
-
-
-ENDLESS = "UNWIND range(1, 30000) AS a UNWIND range(1, 30000) AS b RETURN sum(a * b % 7)"
+        assert connection.ask("RETURN 1", timeout=DEADLINE).rows == [[1]]
 
 
 def test_an_embedded_server_ends_with_queries_that_ran_away(tmp_path: Path) -> None:
@@ -254,12 +255,9 @@ def test_an_embedded_server_ends_with_queries_that_ran_away(tmp_path: Path) -> N
             with pytest.raises(GraphError, match="longer than it may"):
                 connection.ask(ENDLESS, timeout=0.5)
         connection.write(lambda tx: tx.run("CREATE (:Song {id: 'a'})").consume())
-        assert connection.ask("MATCH (s:Song) RETURN s.id", timeout=30).rows == [["a"]]
+        assert connection.ask("MATCH (s:Song) RETURN s.id", timeout=DEADLINE).rows == [["a"]]
     assert pid is not None
-    deadline = time.monotonic() + 30
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not psutil.pid_exists(pid)
+    until(lambda: ended(pid))
 
 
 def test_the_embedded_server_listens_on_loopback_only(embedded_server: Path) -> None:
@@ -289,7 +287,7 @@ def test_passwords_are_seen_nowhere(server: Settings) -> None:
         *([["server", "status"]] if server.embedded else []),
     ):
         done = subprocess.run(
-            [KG, *arguments], env=environment, capture_output=True, text=True, timeout=60
+            [KG, *arguments], env=environment, capture_output=True, text=True, timeout=DEADLINE
         )
         told.append(done.stdout + done.stderr)
     with Connection.open(server) as connection:
@@ -301,8 +299,9 @@ def test_passwords_are_seen_nowhere(server: Settings) -> None:
 
     for folder, _, names in os.walk(server.kg_home, followlinks=True):
         for file in (Path(folder, name) for name in names):
-            if any(secret.encode() in file.read_bytes() for secret in secrets):
-                assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+            with contextlib.suppress(FileNotFoundError):  # the server works, and tidies up
+                content, mode = file.read_bytes(), stat.S_IMODE(file.stat().st_mode)
+                assert mode == 0o600 or not any(s.encode() in content for s in secrets), file
 
 
 def test_a_wrong_password_is_not_repeated(neo4j_connection: Connection, tmp_path: Path) -> None:
@@ -316,7 +315,7 @@ def test_a_wrong_password_is_not_repeated(neo4j_connection: Connection, tmp_path
         env=environment_of(wrong),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
     )
     assert done.returncode == 1
     assert "sesame" not in done.stdout + done.stderr

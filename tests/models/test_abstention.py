@@ -52,6 +52,21 @@ def test_of_equally_confident_answers_all_are_given_or_none() -> None:
     assert set_threshold(confidence, correct, 0.75).value == pytest.approx(0.85)
 
 
+def test_an_answer_may_take_the_place_of_a_surer_one() -> None:
+    # 40 answers of 0.95, all right; each can be made more specific, half of which are wrong.
+    confidence = torch.tensor([0.95] * 40 + [0.8] * 40)
+    correct = torch.tensor([True] * 60 + [False] * 20)
+    replaces = torch.tensor([-1] * 40 + list(range(40)))
+    found = set_threshold(confidence, correct, 0.9, replaces)
+    assert (found.reached, found.answers, found.value) == (True, 40, pytest.approx(0.95))
+    # As answers of their own 60 of 80 would be right; in place of the others it is 20 of 40.
+    assert set_threshold(confidence, correct, 0.7).value == pytest.approx(0.8)
+    assert set_threshold(confidence, correct, 0.7, replaces).value == pytest.approx(0.95)
+    assert set_threshold(confidence, correct, 0.5, replaces).value == pytest.approx(0.8)
+    few = set_threshold(confidence[:20], correct[:20], 0.9, torch.tensor([-1, 0] * 10))
+    assert (few.few, few.answers) == (True, 10)
+
+
 @pytest.mark.parametrize("precision", [0.0, -0.5, 1.01, float("nan")])
 def test_what_is_no_precision_is_refused(precision: float) -> None:
     with pytest.raises(ValueError, match="precision"):

@@ -61,6 +61,35 @@ def test_a_known_scale_and_shift_of_several_tails_are_found() -> None:
     )
 
 
+def test_rivals_and_a_lead_are_found() -> None:
+    chance = torch.Generator().manual_seed(0)
+    scores = 2 * torch.randn(8000, 5, generator=chance)
+    true = Calibration(True, 1.5, bias=-1.0, rivalry=0.4, lead=0.8)
+    truth = torch.rand(8000, 5, generator=chance) < true.probabilities(scores)
+    found = fit(scores, truth, multi_label=True, base_rate=0.2)
+    assert found.rivalry == pytest.approx(0.4, abs=0.06)
+    assert found.lead == pytest.approx(0.8, abs=0.15)
+    told = found.probabilities(scores)
+    first, confidence = told.argmax(dim=1), told.max(dim=1).values
+    right = truth.gather(1, first[:, None])[:, 0]
+    assert expected_calibration_error(confidence, right) < 0.03
+    # One sigmoid that knows of neither is wrong about the first ones.
+    alone = Calibration(True, found.temperature, bias=found.bias).probabilities(scores)
+    assert brier_score(told, truth) < brier_score(alone, truth)
+
+
+def test_rivals_take_from_one_another() -> None:
+    calibration = Calibration(True, rivalry=0.5, lead=0.0)
+    alone, beside = torch.tensor([[1.0, -9.0]]), torch.tensor([[1.0, 0.9]])
+    assert calibration.probabilities(alone)[0, 0] > calibration.probabilities(beside)[0, 0]
+    torch.testing.assert_close(
+        Calibration(True, rivalry=1.0).probabilities(beside).logit().exp(), beside.softmax(dim=1)
+    )
+    # Whatever score comes first, more of it never says less.
+    high = calibration.probabilities(torch.tensor([[5.0, 0.0], [500.0, 0.0]]))
+    assert high[1, 0] >= high[0, 0]
+
+
 def test_few_heads_say_little_and_none_nothing() -> None:
     scores, truth = drawn(8)
     none = fit(scores[:0], truth[:0], multi_label=False)
@@ -112,7 +141,17 @@ def test_brier_score_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"temperature": 0.0}, {"temperature": math.nan}, {"even": 1.1}, {"bias": math.inf}]
+    "values",
+    [
+        {"temperature": 0.0},
+        {"temperature": math.nan},
+        {"even": 1.1},
+        {"bias": math.inf},
+        {"rivalry": -0.1},
+        {"rivalry": math.nan},
+        {"lead": -1.0},
+        {"lead": math.inf},
+    ],
 )
 def test_values_that_make_no_probabilities_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):

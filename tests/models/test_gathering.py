@@ -9,6 +9,7 @@ from torch_geometric.data import HeteroData
 
 from models import checkpoint
 from models.attribution import Neighbour, attribute
+from models.echoes import only_heads
 from models.link_model import GraphShape, LinkModel
 from models.message_graph import MessageGraph
 from models.rgcn import EncoderConfig
@@ -119,6 +120,74 @@ def test_a_new_item_hears_its_maker_and_that_is_evidence() -> None:
     torch.testing.assert_close(found.scores, scores[0])
     left = found.without_neighbour[Neighbour(MADE, 5)]
     assert left[1] < found.scores[1]
+
+
+def with_hermits() -> HeteroData:
+    """Items 0 and 1 each have a maker of their own (0 and 1); nobody knows the others' from 90."""
+    data = maker_graph(signal=1.0)
+    makers = 2 + data[MADE].edge_index[1]
+    makers[:2] = torch.arange(2)
+    makers[90:] = -1
+    link(data, makers, 14)
+    return data
+
+
+def test_a_maker_of_one_item_says_nothing_to_it() -> None:
+    data = with_hermits()
+    shape = GraphShape.of(data, TARGET, GROUPS, gathered=["maker"])
+    assert only_heads(data, shape)["maker"].tolist() == [0, 1, *[-1] * 12]
+    model = LinkModel(shape, SMALL).eval()
+    bare = data.clone()
+    makers = bare[MADE].edge_index[1].clone()
+    link(bare, torch.cat([torch.tensor([-1, -1]), makers[2:], torch.full((30,), -1)]), 14)
+    told, untold = (layer_outputs(model, each) for each in (data, bare))
+    # The same as if it had none; but others may still ask what this maker knows.
+    for mine, theirs in zip(told, untold, strict=True):
+        torch.testing.assert_close(mine["item"], theirs["item"])
+    torch.testing.assert_close(told[0]["maker"][:2], told[0]["item"][:2])
+    assert bool((untold[0]["maker"][:2] == 0).all())
+
+
+def test_to_another_item_a_maker_of_one_speaks() -> None:
+    data = with_hermits()
+    model = LinkModel(GraphShape.of(data, TARGET, GROUPS, gathered=["maker"]), SMALL).eval()
+    layers = layer_outputs(model, data)
+    x = torch.randn(1, 8, generator=torch.Generator().manual_seed(1))
+    embedded = model.encoder.embed_new("item", x, {CARRYING: torch.tensor([[0], [0]])}, layers)
+    # The whole graph with that item in it: it hears the maker, and the maker doesn't hear it.
+    grown = data.clone()
+    last = data["item"].num_nodes
+    grown["item"].x = torch.cat([data["item"].x, x])
+    grown["item"].train_mask = torch.cat([data["item"].train_mask, torch.tensor([False])])
+    carrying = torch.cat([data[CARRYING].edge_index, torch.tensor([[0], [last]])], dim=1)
+    grown[CARRYING].edge_index = carrying
+    graph = MessageGraph(grown, TARGET, gathering=model.shape.gathering)
+    with torch.no_grad():
+        whole = model.encoder(graph.x, graph.messages())[-1]["item"]
+    torch.testing.assert_close(whole[last:], embedded)
+    torch.testing.assert_close(whole[:last], layers[-1]["item"])
+    alone = model.encoder.embed_new("item", x, {}, layers)
+    assert not torch.allclose(embedded, alone)
+
+
+def test_what_is_evidence_adds_up_without_echoes() -> None:
+    data = with_hermits()
+    model = train(
+        data, TARGET, groups=GROUPS, gathered=["maker"], encoder=SMALL, config=CONFIG
+    ).model
+    scores = predict(model, data)
+    for item in (0, 20):
+        layers = layer_outputs(model, data, scored=item)
+        heard = {
+            tuple(t): data[t].edge_index[0, data[t].edge_index[1] == item]
+            for t in data.edge_types
+            if t[2] == "item" and t != ("class", "rev_has_class", "item")
+        }
+        only = only_heads(data, model.shape)["maker"]
+        heard[CARRYING] = heard[CARRYING][only[heard[CARRYING]] != item]
+        found = attribute(model, data["item"].x[item], heard, layers)
+        torch.testing.assert_close(found.scores, scores[item], rtol=1e-4, atol=1e-4)
+        assert any(each.relation == MADE for each in found.without_neighbour) == (item == 20)
 
 
 def test_the_share_of_the_deaf_is_checked_and_heeded() -> None:

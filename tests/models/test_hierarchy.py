@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hierarchy import MARGIN, lift
+from models.hierarchy import LIKELY, MARGIN, lift, next_kinds, ways_down
 
 # 0 and 1 are kinds of 2, which is one of 3; 4 stands alone.
 IMPLIED = [(2, [0, 1]), (3, [0, 1, 2])]
@@ -32,3 +32,28 @@ def test_the_first_is_never_a_tie_and_twice_is_once(values: list[float]) -> None
     assert torch.equal(lift(lifted, IMPLIED), lifted)
     for above, below in IMPLIED:
         assert (lifted[above] > lifted[below]).all()
+
+
+def test_one_goes_down_as_far_as_kinds_are_likely() -> None:
+    shares = torch.tensor(
+        [
+            [0.5, 0.1, 0.8, 0.9, 0.3],  # 3, 2 and 0
+            [0.2, 0.3, 0.8, 0.9, 0.3],  # neither kind of 2 is likely
+            [0.3, 0.3, 0.4, 0.9, 0.3],  # nor is 2
+            [0.4, 0.1, 0.5, 0.6, 0.9],  # 4 has no kinds
+        ]
+    )
+    ways = ways_down(shares.logit(), shares, IMPLIED)
+    assert ways.tolist() == [[3, 2, 0], [3, 2, -1], [3, -1, -1], [4, -1, -1]]
+    following = next_kinds(shares.logit(), shares, IMPLIED)
+    assert following[3].tolist() == [-1, -1, 0, 2, -1]
+    assert ways_down(shares.logit(), shares, ()).tolist() == [[3], [3], [3], [4]]
+    exactly = torch.tensor([[0.0, 0.0, LIKELY * 0.9, 0.9, 0.0]])
+    assert ways_down(exactly, exactly, IMPLIED)[0, :2].tolist() == [3, 2]
+
+
+def test_where_probabilities_are_alike_scores_tell_what_is_nearer() -> None:
+    scores = lift(torch.tensor([[90.0, 0.0, 0.0, 0.0, 0.0]]), IMPLIED)
+    shares = scores.sigmoid()
+    assert len(set(shares[0, [0, 2, 3]].tolist())) == 1
+    assert ways_down(scores, shares, IMPLIED).tolist() == [[3, 2, 0]]

@@ -21,6 +21,7 @@ from models.baselines.lightgcn import (
 )
 from tests.models.baseline_graphs import baseline_labels, right
 from tests.models.graphs import TARGET, class_graph, multi_graph
+from tests.waiting import DEADLINE
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -120,6 +121,6 @@ def test_no_file_of_pyg_s_is_left_behind() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-c", program, folder], check=True, cwd=REPOSITORY, timeout=120
+            [sys.executable, "-c", program, folder], check=True, cwd=REPOSITORY, timeout=DEADLINE
         )
         assert list(Path(folder).iterdir()) == []

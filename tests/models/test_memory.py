@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -6,10 +7,12 @@ import pytest
 import torch
 
 from models import memory
+from models.kinship import kin_bytes
 from models.memory import OutOfMemoryError, training_bytes, within_memory
 from models.rgcn import EncoderConfig
-from models.training import train
+from models.training import TrainConfig, train
 from tests.models.graphs import TARGET, class_graph
+from tests.models.test_gathering import maker_graph
 
 CPU = torch.device("cpu")
 WIDE = EncoderConfig(hidden=256)
@@ -52,6 +55,32 @@ def test_train_looks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     _left(monkeypatch, 1000)
     with pytest.raises(OutOfMemoryError):
         train(class_graph(), TARGET)
+
+
+def test_what_is_counted_beside_the_graph_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, edges, beside = 1_000_000, 10_000_000, 5 * 10**9
+    assert training_bytes(nodes, edges, WIDE, beside) == training_bytes(nodes, edges, WIDE) + beside
+    _left(monkeypatch, training_bytes(nodes, edges, WIDE))
+    with pytest.raises(OutOfMemoryError), within_memory(nodes, edges, WIDE, CPU, beside):
+        pass
+
+
+def test_answers_of_items_that_share_a_maker_are_reckoned_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = maker_graph()
+    told: list[int] = []
+
+    def within(*args: object) -> contextlib.AbstractContextManager[None]:
+        told.append(int(str(args[-1])))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("models.training.within_memory", within)
+    quick = TrainConfig(epochs=1, epochs_unvalidated=1)
+    train(data, TARGET, gathered=["maker"], config=quick)
+    train(class_graph(), TARGET, config=quick)
+    # 120 items with one answer and one maker each; 24 of them are held against all 4 classes
+    assert told == [kin_bytes(120, 24, 4), 0]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from models.messages import Messages
 from models.rgcn import EncoderConfig, RGCNEncoder, RGCNLayer
 from models.sparse import EdgeType, MeanAdjacency
 from models.stacked import StackedRelations, by_torch, relational_mean
+from tests.waiting import DEADLINE
 
 NODES = 6
 RELATIONS: list[EdgeType] = [("n", f"r{i}", "n") for i in range(4)]
@@ -253,4 +254,4 @@ def test_kernels_are_loaded_only_when_needed() -> None:
         stacked.relational_mean(torch.ones(2, 2), stack, torch.ones(1, 2, 1, 1))
         assert "models.block_kernels" in sys.modules
     """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=DEADLINE)

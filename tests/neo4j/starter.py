@@ -25,7 +25,7 @@ IMAGE = "neo4j:5.26-community"
 LTS = "5.26.30"
 NEWEST = "2026.09.0"
 NEWEST_JAVA = 21  # what it asks for
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 MAVEN_SECONDS = 600.0
 PRIVATE_KEY, CERTIFICATE = "private.key", "public.crt"
 
@@ -111,9 +111,11 @@ def from_maven(
 ) -> Iterator[Address]:
     """Start the Neo4j of this version; with certificates (see `certify`) it speaks TLS too."""
     lib = fetch_jars(version)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    # Held until the server listens there: nobody else is given this port meanwhile.
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
     lines = [
         "server.bolt.enabled=true",
         f"server.bolt.listen_address=127.0.0.1:{port}",
@@ -139,6 +141,7 @@ def from_maven(
     command = [java, *options, "-cp", f"{lib}/*"]
     command += [str(HERE / "Server.java"), str(scratch / "home"), str(configuration)]
     with (
+        contextlib.closing(probe),
         log.open("wb") as output,
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, cwd=scratch

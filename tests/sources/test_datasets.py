@@ -239,8 +239,9 @@ def test_gtzan_table(tmp_path: Path) -> None:
     assert read(table)[2] == [pytest.approx(30.0133, abs=1e-3)] * 3
     assert "length" not in [column for own in table.families.values() for column in own]
     [remark] = table.remarks
-    assert "Of 3 clips 1 are known to be faulty" in remark
-    assert remark.endswith(": disco.00051.")
+    assert "Of 3 clips 1 is known to be faulty" in remark
+    assert remark.endswith("Listed as faulty: 1 (disco.00051).")
+    assert table.faults == {"disco.00051": "listed as faulty"}
     # Each family has its own columns: the values say where they stood in the file.
     at = {name: i for i, name in enumerate(published.GTZAN_COLUMNS)}
     columns = [column for own in table.families.values() for column in own]

@@ -9,6 +9,7 @@ from mutagen.flac import FLAC
 
 from kg.audio import workers as workers_module
 from kg.audio.decode import decode
+from kg.audio.requests import AnyRequest, ReadTags
 from kg.audio.tags import Tags, read_tags
 from kg.errors import AudioError, KgError, WrongUsageError
 from kg.files import content_id, normal, why_unreadable
@@ -16,6 +17,7 @@ from kg.sources import folder as folder_module
 from kg.sources.folder import scan
 from tests.audio.sounds import noise, write
 from tests.audio.test_extract import Recorder
+from tests.waiting import DEADLINE
 
 
 def song(path: Path, seed: int, **tags: str) -> Path:
@@ -242,8 +244,12 @@ def bomb(megabytes: int) -> bytes:
 def test_tags_that_nobody_can_read_cost_only_themselves(
     library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers_module, "PATIENCE", 4.0)
     hostile = {"endless.mpc": ENDLESS, "nested.m4a": nested(3_000), "bomb.mp3": bomb(2_000)}
+
+    def patience(asked: AnyRequest) -> float:
+        return 4.0 if isinstance(asked, ReadTags) and asked.path.name in hostile else DEADLINE
+
+    monkeypatch.setattr(workers_module, "patience", patience)
     for name, data in hostile.items():
         (library / "rock" / name).write_bytes(data)
     (library / "blues" / "gone.mp3").symlink_to(library / "nowhere")
