@@ -91,12 +91,12 @@ def _sped(samples: Samples, rate: int, path: Path, speed: float) -> Path:
 
 def faster(samples: Samples, rate: int, path: Path) -> Path:
     """Played 4 % faster, and higher for it: PAL, or a tape that runs too fast."""
-    return _sped(samples, rate, path, 1 / 1.04)
+    return _sped(samples, rate, path, 1.04)
 
 
 def slower(samples: Samples, rate: int, path: Path) -> Path:
     """Played 6 % slower, a semitone lower for it."""
-    return _sped(samples, rate, path, 1.06)
+    return _sped(samples, rate, path, 1 / 1.06)
 
 
 def clipped(samples: Samples, rate: int, path: Path) -> Path:

@@ -83,7 +83,7 @@ class _Wish:
     mixed: bool = True
 
 
-class _CannotReadError(Exception):
+class CannotReadError(Exception):
     """This reader makes nothing of the file, another may; the message, if any, says why."""
 
 
@@ -168,7 +168,7 @@ def _read(file: QuietFile, wish: _Wish) -> "_Heard":
     for reader in readers:
         try:
             return reader(file, wish)
-        except _CannotReadError as error:
+        except CannotReadError as error:
             reasons.append(str(error))
         if file.error is not None:
             raise file.error
@@ -227,7 +227,7 @@ class _Heard:
     def add(self, rate: int, values: NDArray[Any], *, mixed: bool) -> None:
         """Take in samples [channels, n] of `rate` Hz, averaged or the first channel of them."""
         if not _RATES[0] <= rate <= _RATES[1]:
-            raise _CannotReadError(f"its header claims {rate} samples a second: damaged")
+            raise CannotReadError(f"its header claims {rate} samples a second: damaged")
         if self._limit is not None:
             values = values[:, : max(0, round((self._limit - self.seconds) * rate))]
         if not values.shape[1]:
@@ -316,9 +316,9 @@ def _read_soundfile(file: QuietFile, wish: _Wish) -> _Heard:
                     heard = _heard(sound, int(max(0, frames - wanted) * wish.where), wish)
                 heard.duration = frames / rate
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, ValueError) as error:
-        raise _CannotReadError from error
+        raise CannotReadError from error
     if not heard.seconds:
-        raise _CannotReadError
+        raise CannotReadError
     return heard
 
 
@@ -370,14 +370,14 @@ def _read_av(file: QuietFile, wish: _Wish) -> _Heard:
             heard.duration = known
         return _with_sound(heard)
     except av.error.DecoderNotFoundError as error:
-        raise _CannotReadError("a kind of audio that kg has no decoder for") from error
+        raise CannotReadError("a kind of audio that kg has no decoder for") from error
     except av.error.FFmpegError as error:
-        raise _CannotReadError from error
+        raise CannotReadError from error
 
 
 def _with_sound(heard: _Heard) -> _Heard:
     if not heard.seconds:
-        raise _CannotReadError
+        raise CannotReadError
     return heard
 
 
@@ -387,6 +387,7 @@ def opened(file: QuietFile) -> Iterator["av.container.InputContainer"]:
 
     Raises:
         av.error.FFmpegError: FFmpeg can't make anything of it.
+        CannotReadError: there is no audio in it that can be decoded.
     """
     import av
 
@@ -395,14 +396,14 @@ def opened(file: QuietFile) -> Iterator["av.container.InputContainer"]:
     options = {"protocol_whitelist": "none"}
     with av.open(file, "r", metadata_errors="replace", options=options) as container:
         if not container.streams.audio:
-            raise _CannotReadError(
+            raise CannotReadError(
                 "holds a picture or video, but no audio" if container.streams.video else ""
             )
         stream = container.streams.audio[0]
         if encrypted(stream):
-            raise _CannotReadError(LOCKED)
+            raise CannotReadError(LOCKED)
         if stream.codec_context is None:
-            raise _CannotReadError("a kind of audio that kg has no decoder for")
+            raise CannotReadError("a kind of audio that kg has no decoder for")
         stream.codec_context.thread_count = 1  # songs are read in parallel as it is
         yield container
 
@@ -530,7 +531,7 @@ class _Frames:
             except (StopIteration, av.error.FFmpegError):  # cut off: keep what came before
                 return
             if packet.has_sidedata("encryption_info"):  # decoded, it is noise now and then
-                raise _CannotReadError(LOCKED)
+                raise CannotReadError(LOCKED)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:  # one damaged packet is a crackle, not a broken song

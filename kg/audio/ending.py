@@ -6,7 +6,7 @@ Only what a file says of itself counts: a raw MP3 or AAC stream says nothing.
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kg.audio.decode import SHORTEST, opened, says_length
+from kg.audio.decode import SHORTEST, CannotReadError, opened, says_length
 from kg.files import QuietFile, open_file
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _missing_packets(file: QuietFile) -> float:
                 return 0.0
             # Within an MP3 times are estimates, and only a walk from the beginning tells.
             reached = _reached(container, 0.0 if name == "mp3" else end)
-    except (av.error.FFmpegError, ValueError):
+    except (av.error.FFmpegError, CannotReadError):
         return 0.0
     seconds = end - reached
     return seconds if seconds >= (LEAST_OF_WMA if name == "asf" else LEAST) else 0.0

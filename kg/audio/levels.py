@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 QUIETEST: Final = -120.0
 """dB; no channel counts as quieter beside another one."""
 
-_FLAT: Final = np.float32(1 - 1e-3)  # of the peak: what lies above is cut off at one level
+_FLAT: Final = np.float32(1 - 1e-4)  # of the peak: 3 steps of 16 bits; a slow sine is rounder
 _RUN: Final = 3  # samples in a row; two of them a wave may well have at its peak
 
 

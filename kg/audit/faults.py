@@ -19,7 +19,7 @@ from kg.graph.transactions import read_rows
 
 FaultKind = Literal["clipped", "silent", "cut off", "one-sided"]
 
-CLIPPING: Final = 0.005
+CLIPPING: Final = 0.002
 """Share of samples cut off at the peak from which on a song is clipped."""
 
 SILENCE: Final = 0.05

@@ -8,7 +8,9 @@ prints are where they overlap. Nothing is fitted but `ALIKE`; benchmarks/copies.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from kg.audio.filters import N_CHROMA
 from kg.audio.prints import DECIBELS, MOST, SECONDS
+from kg.audio.workers import cores
 from kg.neighbours import NeighbourIndex
 from kg.progress import SILENT, Progress
 
@@ -30,7 +33,7 @@ SPEEDS: Final = (1.0, 0.98, 1.02, 0.96, 1.04, 0.94, 1.06)
 CANDIDATES: Final = 10
 """Songs that each is laid over."""
 
-NEAR: Final = 0.5
+NEAR: Final = 0.75
 """Cosine from which on a song is a candidate."""
 
 LEAST_STEPS: Final = 27
@@ -38,9 +41,10 @@ LEAST_STEPS: Final = 27
 
 _WINDOW, _HOP = 48, 4  # steps of the transform: 18 s, every 1.5 s
 _SLOWEST: Final = 8  # frequencies in time that are kept: up to 0.45 Hz
-_SURE: Final = 0.9  # no other speed is tried
+# Similarities at the same speed from which on, and up to which, no other speed is tried.
+_SURE, _HOPELESS = 0.9, 0.38
 # Movements below these are no movement but noise: of chroma, and in dB.
-_CHROMA_FLOOR, _BAND_FLOOR = 0.02, 1.0
+_CHROMA_FLOOR, _BAND_FLOOR = 0.005, 0.3
 _LENGTH: Final = 168  # of a transform that holds two prints one after the other
 _SONGS, _PAIRS = 512, 512  # handled at once
 
@@ -91,10 +95,13 @@ def matches(prints: Prints, progress: Progress = SILENT) -> list[Match]:
         pairs = rows[candidates(Prints(prints.values[rows], prints.lengths[rows]))]
     found: list[Match] = []
     with progress.stage("Comparing copies", len(pairs)) as advance:
-        for start in range(0, len(pairs), _PAIRS):
-            some = pairs[start : start + _PAIRS]
-            found += [each for each in _compare(prints, some) if each.similarity >= ALIKE]
-            advance(len(some))
+        parts = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
+        with ThreadPoolExecutor(cores()) as threads:
+            for some, told in zip(
+                parts, threads.map(partial(_compare, prints), parts), strict=True
+            ):
+                found += [each for each in told if each.similarity >= ALIKE]
+                advance(len(some))
     return found
 
 
@@ -108,8 +115,6 @@ def candidates(prints: Prints) -> NDArray[np.int64]:
             for start in range(0, len(prints.lengths), _SONGS)
         ]
     )
-    vectors -= vectors.mean(axis=0)  # what all music has
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-6))
     ids = list(map(str, range(len(vectors))))
     near = NeighbourIndex(ids, vectors, "").of_members(CANDIDATES)
     heads, at = np.nonzero((near.index >= 0) & (near.similarity >= NEAR))
@@ -118,7 +123,7 @@ def candidates(prints: Prints) -> NDArray[np.int64]:
 
 
 def signatures(values: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Floats:
-    """What a shift in time or pitch leaves as it is, float32 [n, d], the mean of all windows.
+    """What a shift in time or pitch leaves as it is: unit vectors, float32 [n, d].
 
     Args:
         values: uint8 [n, MOST, WIDTH].
@@ -174,7 +179,9 @@ def _band_magnitudes(bands: Floats) -> Floats:
 
 
 def _unit(values: Floats) -> Floats:
-    length = np.linalg.norm(values, axis=1, keepdims=True)
+    """Without the mean of each, which all music has, and of length 1 for both halves together."""
+    values = values - values.mean(axis=1, keepdims=True)
+    length = np.sqrt(2) * np.linalg.norm(values, axis=1, keepdims=True)
     unit: Floats = values / np.maximum(length, np.float32(1e-6))
     return unit
 
@@ -192,7 +199,7 @@ def _compare(prints: Prints, pairs: NDArray[np.int64]) -> list[Match]:
     """How each of these pairs [p, 2] matches best."""
     first, second = pairs.T
     best = _laid_over(prints, first, second, SPEEDS[0])
-    unsure = np.flatnonzero(best[:, 0] < _SURE)
+    unsure = np.flatnonzero((best[:, 0] < _SURE) & (best[:, 0] > _HOPELESS))
     for speed in SPEEDS[1:]:
         told = _laid_over(prints, first[unsure], second[unsure], speed)
         better = told[:, 0] > best[unsure, 0]
@@ -213,12 +220,13 @@ def _laid_over(
         return np.empty((0, 4))
     ours = _Moving(prints.values[first], prints.lengths[first], 1.0)
     theirs = _Moving(prints.values[second], prints.lengths[second], speed)
-    axes = (1, 2)
-    chroma = scipy.fft.ifft2(
-        scipy.fft.fft2(ours.chroma, (_LENGTH, N_CHROMA), axes)
-        * np.conj(scipy.fft.fft2(theirs.chroma, (_LENGTH, N_CHROMA), axes)),
-        axes=axes,
-    ).real
+    size, axes = (_LENGTH, N_CHROMA), (1, 2)
+    chroma = scipy.fft.irfftn(
+        scipy.fft.rfftn(ours.chroma, size, axes)
+        * np.conj(scipy.fft.rfftn(theirs.chroma, size, axes)),
+        size,
+        axes,
+    )
     bands = scipy.fft.irfft(
         (
             scipy.fft.rfft(ours.bands, _LENGTH, 1)
