@@ -33,7 +33,7 @@ SPEEDS: Final = (1.0, 0.98, 1.02, 0.96, 1.04, 0.94, 1.06)
 CANDIDATES: Final = 10
 """Songs that each is laid over."""
 
-NEAR: Final = 0.75
+NEAR: Final = 0.6
 """Cosine from which on a song is a candidate."""
 
 LEAST_STEPS: Final = 27
