@@ -168,14 +168,17 @@ def open_proposals(connection: Connection) -> Iterator[Proposal]:
     songs without a genre; of each the surest first. What was rejected isn't proposed again.
     """
     for row in read_rows(connection, queries.OPEN_LABELS):
-        if row["genre"] in row["filed"]:
-            continue
         own = row["properties"]
+        disputed = own.get("replaces") or ()
+        # Its owner named another genre meanwhile: what it disputes isn't there any more.
+        settled = disputed and {*disputed}.isdisjoint(row["filed"])
+        if row["genre"] in row["filed"] or settled:
+            continue
         yield Proposal(
             **_song_of(row),
             genre=row["genre"],
             filed=tuple(sorted(row["filed"])),
-            replaces=tuple(own.get("replaces") or ()),
+            replaces=tuple(disputed),
             kind="label",
             strength=row["strength"],
             filed_strength=own.get("filedStrength"),
