@@ -86,10 +86,8 @@ def undo(app: App, song: str | None, as_json: bool) -> None:
 
     asked = [] if song is None else _asked(song)
     with app.library() as library:
-        if song is None:
-            report = DecisionsReport([library.undo()], ())
-        else:
-            report = undo_all(library, asked)
+        last = song is None
+        report = DecisionsReport([library.undo()], ()) if last else undo_all(library, asked)
     _print(report, as_json)
 
 
