@@ -70,8 +70,8 @@ def review(
             print_json(waiting)
         elif not waiting:
             app.remark(
-                "No genre waits for your word. `kg audit` looks for labels that are probably wrong; "
-                "`kg train` tells genres of songs without one."
+                "No genre waits for your word. `kg audit` looks for labels that are probably "
+                "wrong; `kg train` tells genres of songs without one."
             )
         elif sys.stdin.isatty() and sys.stderr.isatty():
             Review(library, waiting, player).run()
@@ -297,10 +297,8 @@ def _evidence(proposal: "Proposal") -> str:
     others = ", ".join(f"{genre} {_of(proposal, value)}" for genre, value in proposal.others)
     rest = f", then {others}" if others else ""
     if proposal.kind == "label":
-        filed = proposal.filed_strength
-        against = (
-            "" if filed is None else f", and {' and '.join(proposal.replaces)} {percent(filed)}"
-        )
+        filed, old = proposal.filed_strength, " and ".join(proposal.replaces)
+        against = "" if filed is None else f", and {old} for {percent(filed)}"
         return f"the audit takes it for {sure} probable{against}"
     if proposal.kind == "prediction":
         return f"the model takes it for {sure} probable{rest}"
