@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def play(path: Path, player: str | None = None) -> None:
         return
     command = as_command(player)
     try:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [*command, str(path)],
             stdin=subprocess.DEVNULL,  # keys are for the review
             stdout=subprocess.DEVNULL,
@@ -54,3 +55,4 @@ def play(path: Path, player: str | None = None) -> None:
         )
     except OSError as error:
         raise KgError(f"{command[0]!r} can't be started ({error.strerror}).") from error
+    threading.Thread(target=process.wait, daemon=True).start()  # for its end, which is nobody's

@@ -98,8 +98,9 @@ def _print(app: App, report: "TagReport") -> None:
         nothing = "" if report.same or report.left_out else " `kg review` decides about genres."
         app.remark(f"No file {'was' if report.written else 'is to be'} written.{nothing}")
     elif report.written:
+        many = "1 file" if len(report.changes) == 1 else f"{len(report.changes)} files"
         app.remark(
-            f"Wrote {len(report.changes)} files. What they were is kept in {report.backup}; "
+            f"Wrote {many}; what was there before is kept in {report.backup}. "
             "`kg write-tags --undo` restores it."
         )
     else:

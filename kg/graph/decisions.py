@@ -59,7 +59,7 @@ def decisions(connection: Connection) -> Iterator[Decided]:
             tuple(own.get("was") or ()),
             tuple(own.get("replaces") or ()),
             tuple(sorted(row["filed"])),
-            own["decidedAt"],
+            own["decidedAt"].to_native(),
         )
 
 

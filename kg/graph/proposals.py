@@ -262,8 +262,10 @@ def decide(
                 f"{_listed(seen)}: look at it again. Nothing was changed."
             )
         )
+    # What the audit proposed, also after an owner decided otherwise.
+    disputed = there.get("disputed", there.get("replaces")) or ()
     if replaces is None:
-        replaces = there.get("replaces") or before
+        replaces = disputed or before
     going = sorted({*replaces, spelled} & {*before}) if accept else []
     properties = {"kind": kind, "strength": strength} | there
     properties |= {
@@ -272,6 +274,7 @@ def decide(
         "was": list(before),
         "wasSources": [row["source"] for row in labels],
         "replaces": going,
+        "disputed": list(disputed),
     }
     run(tx, queries.MERGE_GENRES, names=[spelled])
     row = {"id": song, "genre": spelled, "properties": properties}
@@ -329,8 +332,10 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
         run(tx, queries.DELETE_LABELS, id=id, names=[genre])
         run(tx, queries.CREATE_LABELS, id=id, rows=coming)
     if own["kind"] == "label":
-        kept = {k: v for k, v in own.items() if k not in ("decidedAt", "was", "wasSources")}
-        row = {"id": id, "genre": genre, "properties": kept | {"state": "open"}}
+        gone = ("decidedAt", "was", "wasSources", "disputed")
+        kept = {key: value for key, value in own.items() if key not in gone}
+        open_again = {"state": "open", "replaces": own.get("disputed", own["replaces"])}
+        row = {"id": id, "genre": genre, "properties": kept | open_again}
         run(tx, queries.MERGE_PROPOSALS, rows=[row])
     else:
         run(tx, queries.DELETE_PROPOSAL, id=id, genre=genre)
