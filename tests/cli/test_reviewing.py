@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -290,6 +291,14 @@ def test_decisions_in_scripts(
     assert [genres(kg, path) for path in paths] == [[FIRST]] * 6
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert kg("accept", "-").code == 0
+
+
+def test_the_queries_of_its_page_run(kg: Kg, ids: list[str], tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "review.md"
+    (cypher,) = re.findall(r"```cypher\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    kg("accept", ids[0])
+    (row,) = json.loads(kg("query", cypher, "--json").out)
+    assert (row["before"], row["now"], row["proposedBy"]) == ([FIRST], SECOND, "label")
 
 
 def test_titles_may_hold_anything(kg: Kg, keys: Keys, ids: list[str], server: Settings) -> None:

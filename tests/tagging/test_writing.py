@@ -53,8 +53,10 @@ def everything(library: Library) -> list[str]:
     """The graph, but for what it knows of files that were written."""
     rows = [row for text in EVERYTHING for row in library.ask(text).rows]
     for row in rows:
-        for gone in ("contents", "tagGenres"):
-            row[-1].pop(gone, None)
+        # A server keeps properties in the order in which they came.
+        row[-1] = sorted(
+            item for item in row[-1].items() if item[0] not in ("contents", "tagGenres")
+        )
     return sorted(map(repr, rows))
 
 
