@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from cli.asking import query
+from cli.auditing import audit
 from cli.comparing import compare
 from cli.demo import demo
 from cli.experiments import experiments
@@ -39,7 +40,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -85,7 +86,8 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
+    *(experiments, models, query, explain, similar, suggest_genres, audit),
+    *(server, export, dump, load),
 ):
     cli.add_command(command)
 

@@ -824,6 +824,42 @@ RETURN {_OF_PROPOSED}, p.weight AS strength, {_REJECTED} AS rejected,
 ORDER BY strength DESC, id
 """
 
+# --- what an audit looks at ----------------------------------------------------------------------
+
+# Songs whose genre is their owner's own word: no audit disputes it.
+SONGS_DECIDED: Final = """
+MATCH (s:Song)-[r:IN_GENRE]->(:Genre)
+WHERE r.source = 'user'
+RETURN DISTINCT s.id AS id
+"""
+DISPUTED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       coalesce(s.path, s.sourceKey) AS path,
+       [(s)-[:SIMILAR_TO]->(o:Song)-[:IN_GENRE]->(g:Genre) | [o.id, g.name]] AS near
+"""
+# The last ones are printed, with values written in: see kg.graph.literals.
+DISPUTE: Final = """
+MATCH (s:Song {id: $song})-[p:PROPOSED_GENRE]->(g:Genre)
+RETURN s.title AS title, p.state AS state, [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability,
+       [(s)-[:SIMILAR_TO]->(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS similarSongs,
+       [(s)-[:BY]->(:Artist)<-[:BY]-(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS artistsOtherSongs
+"""
+ALL_DISPUTES: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE {kind: 'label', state: 'open'}]->(g:Genre)
+RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, p.replaces AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability
+ORDER BY filedProbability, title
+"""
+ARTISTS_GENRES: Final = """
+MATCH (:Artist {id: $artist})<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)
+RETURN g.name AS genre, count(s) AS songs,
+       collect(coalesce(s.title, s.path, s.sourceKey)) AS titles
+ORDER BY songs DESC, genre
+"""
+
 # --- comparisons ---------------------------------------------------------------------------------
 
 MERGE_EXPERIMENTS: Final = """
