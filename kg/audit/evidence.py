@@ -53,7 +53,13 @@ class DisputedSong:
     def dispute(self) -> Dispute:
         """The same as it is written."""
         return Dispute(
-            self.id, self.genre, self.probability, self.replaces, self.filed_probability, MODEL
+            self.id,
+            self.genre,
+            self.probability,
+            self.replaces,
+            self.filed_probability,
+            MODEL,
+            self.evidence,
         )
 
 

@@ -26,12 +26,16 @@ FEWEST_GROUPS: Final = 3
 LABEL_SHARE: Final = 0.3
 """How much of what an artist's other song says is its label; the rest is how it sounds."""
 
-MOST_PROBABLE: Final = 0.03
-"""A label that is more probable than this isn't disputed."""
+TIMES: Final = 20
+"""A label is disputed where another genre is so many times as probable."""
 LEAST_PROBABLE: Final = 0.3
-"""Nor is one where no other genre is as probable as this."""
+"""And at least as probable as this."""
+LEAST_LIKELY: Final = 0.5
+"""The same where songs may have several genres, each of which is probable by itself."""
 LEAST_MISSING: Final = 0.9
-"""Nor is a genre missed that is less probable than this."""
+"""There a genre is missing that is as probable as this."""
+MOST_EXTRA: Final = 0.03
+"""And one is too many that is no more probable than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def with_artists(
     total = np.zeros((int(group.max()) + 1, truth.shape[1]))
     np.add.at(total, group, own)
     others = np.bincount(group)[group][:, None] - 1
-    base = labels.mean(axis=0).clip(1e-9, 1 - 1e-9)
+    base = own.mean(axis=0).clip(1e-9, 1 - 1e-9)
     share = ((total[group] - own) + base) / (others + 1)
     if several:
         share = share.clip(1e-9, 1 - 1e-9)
@@ -138,7 +142,7 @@ def _of_one(probabilities: Floats, truth: Bools, kin: Bools) -> list[Disputed]:
     others = np.where(mine, -1, probabilities)
     first = others.argmax(axis=1)
     strength = others[np.arange(len(first)), first]
-    rows = np.flatnonzero((filed <= MOST_PROBABLE) & (strength >= LEAST_PROBABLE))
+    rows = np.flatnonzero(strength >= np.maximum(LEAST_PROBABLE, TIMES * filed))
     return [
         Disputed(
             row,
@@ -164,18 +168,19 @@ def _of_several(probabilities: Floats, truth: Bools, kin: Bools) -> list[Dispute
         lifted[:, column] = probabilities[:, kin[column]].max(axis=1)
     filed = np.where(truth, lifted, 2)
     least = filed.argmin(axis=1)
-    weak = filed.min(axis=1) <= MOST_PROBABLE
-    missed = others.max(axis=1)
-    for row in np.flatnonzero(weak | (missed >= LEAST_MISSING)).tolist():
+    weakest, missed = filed.min(axis=1), others.max(axis=1)
+    another = missed >= np.maximum(LEAST_LIKELY, TIMES * weakest)
+    extra = weakest <= MOST_EXTRA
+    for row in np.flatnonzero(another | extra | (missed >= LEAST_MISSING)).tolist():
         genre, gone = int(first[row]), int(least[row])
-        strength, filed_strength = float(missed[row]), float(filed[row, gone])
+        strength, filed_strength = float(missed[row]), float(weakest[row])
         staying = np.flatnonzero(truth[row])
         staying = staying[staying != gone]
-        if weak[row] and strength >= LEAST_PROBABLE:
+        if another[row]:
             found.append(Disputed(row, "wrong", genre, (gone,), strength, filed_strength))
         elif strength >= LEAST_MISSING:
             found.append(Disputed(row, "missing", genre, (), strength, 0.0))
-        elif weak[row] and len(staying):
+        elif extra[row] and len(staying):
             likeliest = int(staying[lifted[row, staying].argmax()])
             sure = 1 - filed_strength
             found.append(Disputed(row, "extra", likeliest, (gone,), sure, filed_strength))
