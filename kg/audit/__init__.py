@@ -1,1 +1,1 @@
-"""What is probably wrong with a library: labels, artists, copies, sound. Nothing is changed."""
+"""What may be wrong in a library: labels, artists, copies, broken audio."""
