@@ -1,15 +1,17 @@
 """The audit of a library: what is probably wrong with it, each finding with evidence and Cypher."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from kg.audit.copies import Copies, Copy, SameFile, find_copies, write_copies
 from kg.audit.evidence import Artists, DisputedSong, Found, with_evidence
+from kg.audit.faults import Fault, find_faults
 from kg.audit.folds import groups_of
-from kg.audit.labels import FEWEST_GROUPS, disputes, judgeable, related, with_artists
+from kg.audit.labels import FEWEST_GROUPS, disputes, judgeable, related, with_others
 from kg.audit.spread import SpreadArtist, spread_artists
 from kg.audit.told import MODEL, out_of_fold
 from kg.clusters import FeatureSpace
@@ -49,7 +51,8 @@ class LabelAudit:
         unjudged: Songs that couldn't, by reason.
         agreeing: Share of those judged whose likeliest genre by sound is theirs, or a kind of it.
         decided: Songs whose genre is their owner's own word: these aren't disputed.
-        rejected: Songs whose owner rejected a proposal, as long as their genres stay the same.
+        kept: Songs whose owner rejected a proposal and whose genres are still the same, or whose
+            genres changed while the audit ran.
         songs: The disputed ones, the surest first.
         taken: The same by genre, the most frequent first.
         cypher: Shows all of them.
@@ -60,7 +63,7 @@ class LabelAudit:
     unjudged: dict[str, int]
     agreeing: float
     decided: int
-    rejected: int
+    kept: int
     songs: Sequence[DisputedSong]
     taken: Sequence[Taken]
     cypher: str
@@ -76,6 +79,11 @@ class AuditReport:
         labels: Labels that are probably wrong; None where none could be judged.
         why_not_labels: Why none could be.
         artists: Artists whose songs are spread over genres, the most spread first.
+        copies: Pairs of songs that are one recording, the most alike first.
+        files: Songs that lie in several files of the same bytes.
+        faults: Songs whose sound is broken, by kind, the worst first.
+        unheard: Songs with a file whose sound nobody has looked at: an older kg listened to them.
+        deaf: Of those listened to for this audit, songs whose files are gone or can't be heard.
     """
 
     songs: int
@@ -83,6 +91,11 @@ class AuditReport:
     labels: LabelAudit | None
     why_not_labels: str | None
     artists: Sequence[SpreadArtist]
+    copies: Sequence[Copy]
+    files: Sequence[SameFile]
+    faults: Sequence[Fault]
+    unheard: int
+    deaf: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +107,7 @@ class _Read:
     space: FeatureSpace
     tree: Tree
     decided: frozenset[str]
+    copies: Copies
 
 
 def audit(
@@ -101,7 +115,8 @@ def audit(
 ) -> AuditReport:
     """Look for what is wrong; what is disputed becomes `PROPOSED_GENRE`, for the owner to decide.
 
-    No label changes; what was disputed before and isn't decided is replaced.
+    Copies become `SAME_RECORDING`. No label changes; what was found before and isn't decided is
+    replaced.
 
     Args:
         store: A graph whose build is finished.
@@ -114,13 +129,9 @@ def audit(
         with progress.stage("Reading the graph", None):
             space, _ = store.read_space()
             decided = read_rows(store.connection, queries.SONGS_DECIDED)
-            return _Read(
-                store.read_songs(),
-                store.read_keys(),
-                space,
-                store.tree(),
-                frozenset(row["id"] for row in decided),
-            )
+            songs, keys, tree = store.read_songs(), store.read_keys(), store.tree()
+        copies = find_copies(store.connection, progress)
+        return _Read(songs, keys, space, tree, frozenset(row["id"] for row in decided), copies)
 
     there = in_turn(read)
     songs = there.songs
@@ -130,7 +141,10 @@ def audit(
         # The owner may have filed a song elsewhere meanwhile.
         now = store.genres_by_song()
         still = [each for each in found if now.get(each.id) == each.filed]
-        listed = with_evidence(store.connection, still, Artists(songs.artists, songs.genres))
+        write_copies(store.connection, there.copies.found)
+        others = _genres_of_copies(there)
+        artists = Artists(songs.artists, songs.genres)
+        listed = with_evidence(store.connection, still, artists, others)
         written = {
             each.song for each in write_disputes(store.connection, [d.dispute() for d in listed])
         }
@@ -141,10 +155,11 @@ def audit(
         taken = Counter((name, each.genre) for each in written for name in each.replaces)
         labels = replace(
             labels,
-            rejected=len(found) - len(written),
+            kept=len(found) - len(written),
             songs=written,
             taken=[Taken(*pair, count) for pair, count in sorted(taken.items(), key=_frequent)],
         )
+    faults = find_faults(store.connection)
     spread = spread_artists(songs.ids, songs.artists, songs.genres, there.tree)
     return AuditReport(
         songs=len(songs),
@@ -155,7 +170,22 @@ def audit(
             replace(each, cypher=with_literals(queries.ARTISTS_GENRES, artist=each.key))
             for each in spread
         ],
+        copies=there.copies.found,
+        files=there.copies.files,
+        faults=faults.found,
+        unheard=faults.unheard,
     )
+
+
+def _genres_of_copies(there: _Read) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    """Genres of the other copies of a recording that have some, by song."""
+    genres = dict(zip(there.songs.ids, there.songs.genres, strict=True))
+    found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for copy in there.copies.found:
+        for one, other in ((copy.song, copy.other), (copy.other, copy.song)):
+            if names := genres.get(other):
+                found[one].append(names)
+    return found
 
 
 def _frequent(taken: tuple[tuple[str, str], int]) -> tuple[int, tuple[str, str]]:
@@ -168,7 +198,7 @@ def _disputed(
     """What is disputed; how it was found; why nothing could be."""
     songs = there.songs
     genres = sorted({name for names in songs.genres for name in names})
-    group = groups_of(songs.ids, there.keys)
+    group = groups_of(songs.ids, there.keys, [(c.song, c.other) for c in there.copies.found])
     truth = _truth(songs, genres)
     labelled = truth.any(axis=1)
     rows, columns = judgeable(truth, group)
@@ -186,8 +216,7 @@ def _disputed(
     several = bool((truth.sum(axis=1) > 1).any())
     x = there.space.inputs(there.space.standardise(songs.features[rows]))
     heard = out_of_fold(x, truth, group[rows], several=several, seed=seed, progress=progress)
-    artists = [songs.artists[row] for row in rows]
-    said = with_artists(heard, truth, artists, several=several)
+    said = with_others(heard, truth, group[rows], several=several)
     kin = related(names, there.tree)
     found = []
     for each in disputes(said, truth, kin, several=several):
@@ -218,7 +247,7 @@ def _disputed(
         unjudged={why: count for why, count in unjudged.items() if count},
         agreeing=float(agree.mean()),
         decided=len(there.decided),
-        rejected=0,
+        kept=0,
         songs=(),
         taken=(),
         cypher=queries.ALL_DISPUTES.strip(),

@@ -100,7 +100,10 @@ class Artists:
 
 
 def with_evidence(
-    connection: Connection, found: Sequence[Found], artists: Artists
+    connection: Connection,
+    found: Sequence[Found],
+    artists: Artists,
+    copies: Mapping[str, Sequence[tuple[str, ...]]],
 ) -> list[DisputedSong]:
     """What was found, with what speaks for it; songs that are gone meanwhile are left out.
 
@@ -108,16 +111,26 @@ def with_evidence(
         connection: To the graph.
         found: What is disputed.
         artists: Of all songs.
+        copies: Genres of other copies of a recording, by song.
     """
     there = {
         row["id"]: row
         for batch in batches([each.id for each in found])
         for row in read_rows(connection, queries.DISPUTED_SONGS, ids=batch)
     }
-    return [_song(each, there[each.id], artists) for each in found if each.id in there]
+    return [
+        _song(each, there[each.id], artists, copies.get(each.id, ()))
+        for each in found
+        if each.id in there
+    ]
 
 
-def _song(found: Found, row: Mapping[str, Any], artists: Artists) -> DisputedSong:
+def _song(
+    found: Found,
+    row: Mapping[str, Any],
+    artists: Artists,
+    copies: Sequence[tuple[str, ...]],
+) -> DisputedSong:
     near, artist = row["near"], row["artist"]
     songs, others = artists.others(artist, found.filed)
     sounds_like, probability = found.sounds_like
@@ -129,6 +142,10 @@ def _song(found: Found, row: Mapping[str, Any], artists: Artists) -> DisputedSon
         parts.append(
             f"of {songs} other{'s' if songs > 1 else ''} by {artist} {_counted(others, found)}"
         )
+    if copies:
+        counts = Counter(name for names in copies for name in names)
+        many = f"{len(copies)} other copies" if len(copies) > 1 else "1 other copy"
+        parts.append(f"of {many} of the recording {_counted(counts, found)}")
     return DisputedSong(
         id=found.id,
         title=row["title"],

@@ -1,16 +1,18 @@
 """What tells every labelled song: parts of a library that share no artist and no recording."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from kg.evaluate import Bools, Rows
 from kg.splits import SplitSong
-from kg.splits.assign import group_songs
+from kg.splits.assign import CHAIN_SONGS, group_songs
 
 
-def groups_of(ids: Sequence[str], keys: Sequence[SplitSong]) -> Rows:
+def groups_of(
+    ids: Sequence[str], keys: Sequence[SplitSong], copies: Iterable[tuple[str, str]] = ()
+) -> Rows:
     """Number of what each song shares an artist or a recording with, int64 [n].
 
     -1 for a song that can't be held apart from others: recordings that several artists claim chain
@@ -19,11 +21,21 @@ def groups_of(ids: Sequence[str], keys: Sequence[SplitSong]) -> Rows:
     Args:
         ids: Of the songs, n of them.
         keys: What a split knows of them.
+        copies: Pairs of songs that are one recording beside those that the keys tell.
     """
     row_of = {id: row for row, id in enumerate(ids)}
     group: Rows = np.full(len(ids), -1, dtype=np.int64)
     for number, members in enumerate(group_songs([key for key in keys if key.genres])):
         group[[row_of[song.id] for song in members if song.id in row_of]] = number
+    sizes = Counter(group.tolist())
+    for one, other in copies:
+        if one not in row_of or other not in row_of:
+            continue
+        stays, goes = sorted((int(group[row_of[one]]), int(group[row_of[other]])))
+        # A chain of copies must not make one group of a library.
+        if stays not in (-1, goes) and sizes[stays] + sizes[goes] <= CHAIN_SONGS:
+            group[group == goes] = stays
+            sizes[stays] += sizes.pop(goes)
     return group
 
 

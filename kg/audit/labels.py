@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from kg.evaluate import Bools, Rows, artist_groups
+from kg.evaluate import Bools, Rows
 from kg.genres.tree import Tree
 from kg.graph.rows import Floats
 
@@ -24,7 +24,7 @@ FEWEST_GROUPS: Final = 3
 """A genre of fewer artists can't be learned from others."""
 
 LABEL_SHARE: Final = 0.3
-"""How much of what an artist's other song says is its label; the rest is how it sounds."""
+"""How much of what another song of an artist says is its label; the rest is how it sounds."""
 
 TIMES: Final = 20
 """A label is disputed where another genre is so many times as probable."""
@@ -74,22 +74,20 @@ def judgeable(truth: Bools, group: Rows) -> tuple[Rows, Rows]:
     return rows, columns
 
 
-def with_artists(
-    probabilities: Floats, truth: Bools, artists: Sequence[str | None], *, several: bool
-) -> Floats:
-    """Probabilities by sound, weighed with what the artist's other songs are: float32 [n, g].
+def with_others(probabilities: Floats, truth: Bools, group: Rows, *, several: bool) -> Floats:
+    """Probabilities by sound, weighed with what the others of its group are: float32 [n, g].
 
     Bayes' rule: p'(g) is p(g) * q(g) / b(g), made to sum to 1; where songs may have several genres
     the same with the odds of each. b(g) is the share of g in the library, and q(g) its share among
-    the artist's other songs, the library counted as one more.
+    the others of the group, the library counted as one more.
 
     Args:
         probabilities: What was said of each song by its sound, float32 [n, g].
         truth: Genres of each song as they are filed, bool [n, g].
-        artists: None where unknown.
+        group: What songs share an artist or a recording with, int64 [n].
         several: Whether songs may have several genres.
     """
-    group = artist_groups(artists)
+    _, group = np.unique(group, return_inverse=True)
     labels = truth.astype(np.float64)
     if not several:
         labels /= labels.sum(axis=1, keepdims=True)

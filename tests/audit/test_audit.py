@@ -93,7 +93,7 @@ def test_what_the_owner_said_is_left_alone_and_learned_from(empty: Library) -> N
     report = empty.audit()
     assert [*found(report)] == ["Song 58"]
     assert report.labels is not None
-    assert (report.labels.decided, report.labels.rejected) == (2, 1)
+    assert (report.labels.decided, report.labels.kept) == (2, 1)
     assert {each.song for each in empty.proposals()} == {records[58].id}
     # A rejected label counts as long as it is the same.
     taken_in(empty, [replace(r, genres=("techno",)) if r is records[40] else r for r in records])

@@ -10,7 +10,7 @@ from kg.audit.labels import (
     disputes,
     judgeable,
     related,
-    with_artists,
+    with_others,
 )
 from kg.audit.told import FOLDS, out_of_fold
 from kg.evaluate import Bools, Rows
@@ -118,7 +118,7 @@ def test_other_songs_of_the_artist_count() -> None:
     truth = one_hot(np.array([0, 0, 0, 1, 2, 2, 3]))
     heard = np.tile(truth.mean(axis=0), (7, 1)).astype(np.float32)  # sound tells nothing
     artists = ["One", "one", "The One", "One", None, "Two", None]
-    said = with_artists(heard, truth, artists, several=False)
+    said = with_others(heard, truth, artists, several=False)
     assert said.sum(axis=1) == pytest.approx(1)
     assert said[3].argmax() == 0
     assert said[3, 1] < said[0, 0]  # out of place among them
@@ -131,8 +131,8 @@ def test_an_artist_filed_wrongly_as_a_whole_does_not_vouch_for_its_songs() -> No
     artists = ["One"] * 4 + [None] * 4
     heard = np.full((8, 4), 0.02, np.float32)
     heard[:, 1] = 0.94  # all of them sound like the second genre
-    alone = with_artists(heard, truth, [None] * 8, several=False)
-    said = with_artists(heard, truth, artists, several=False)
+    alone = with_others(heard, truth, [None] * 8, several=False)
+    said = with_others(heard, truth, artists, several=False)
     assert said[:4].argmax(axis=1).tolist() == [1] * 4
     assert (said[:4, 0] < 0.2).all()
     assert alone[:4] == pytest.approx(heard[:4], abs=1e-6)
