@@ -143,14 +143,12 @@ def judged(songs: Clips, seed: int, *, nets: bool) -> dict[str, tuple[Bools, Flo
     group = artist_groups(songs.artists)
     sound = out_of_fold(standard(songs.x), truth, group, several=False, seed=seed)
     said = {
-        OURS: with_others(sound, truth, songs.artists, several=False),
+        OURS: with_others(sound, truth, group, several=False),
         BY_SOUND: sound,
     }
     if nets:
         net = by_nets(songs, seed)
-        said["R-GCN with the artist's songs"] = with_others(
-            net, truth, songs.artists, several=False
-        )
+        said["R-GCN with the artist's songs"] = with_others(net, truth, group, several=False)
         said["R-GCN"] = net
     found = {}
     for name, probabilities in said.items():

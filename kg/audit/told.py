@@ -27,9 +27,11 @@ FOLDS: Final = 5
 # Inverse strengths of the penalty: the one is taken that gives the labels as they are filed the
 # highest likelihood, out of fold and calibrated, on as many songs as tell it in seconds.
 STRENGTHS: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
-MOST_TO_CHOOSE_BY: Final = 2_000
-# Songs that one fit learns from at most: more change little, and cost minutes.
-MOST_TO_FIT: Final = 20_000
+MOST_TO_CHOOSE_BY, GENRES_TO_CHOOSE_BY = 2_000, 20
+# Songs that one fit learns from: at most so many, fewer where there are many genres, each of
+# which costs as much; at least so many, and so many of each genre that has them.
+MOST_TO_FIT, FEWEST_TO_FIT, FEWEST_OF_GENRE = 20_000, 5_000, 30
+MOST_CELLS: Final = 400_000
 # Scores of genres that nobody was learned from; -inf is no number to calibrate.
 LOWEST: Final = -30.0
 
@@ -61,11 +63,11 @@ def out_of_fold(
     steps = FOLDS * (1 + len(STRENGTHS))
     # One thread: sums over several may differ in the last bit.
     with progress.stage("Telling songs by others", steps) as advance, threadpool_limits(1):
-        some = _some(np.arange(len(x)), MOST_TO_CHOOSE_BY, seed)
+        some, known = _few(truth, seed)
         best, most = STRENGTHS[0], -np.inf
         for strength in STRENGTHS:
-            scores = _scores(x[some], truth[some], part[some], strength, several, seed)
-            likelihood = _likelihood(_calibrated(scores, truth[some], several), truth[some])
+            scores = _scores(x[some], known, part[some], strength, several, seed)
+            likelihood = _likelihood(_calibrated(scores, known, several), known)
             if likelihood > most:
                 best, most = strength, likelihood
             advance(FOLDS)
@@ -85,7 +87,9 @@ def _scores(
     scores = np.full(truth.shape, LOWEST, dtype=np.float32)
     for number in range(FOLDS):
         told = np.flatnonzero(part == number)
-        learned = _some(np.flatnonzero(part != number), MOST_TO_FIT, seed)
+        learned = np.flatnonzero(part != number)
+        most = max(FEWEST_TO_FIT, min(MOST_TO_FIT, MOST_CELLS // truth.shape[1]))
+        learned = learned[_some(truth[learned], most, seed)]
         if len(told) and len(learned):
             with _unconverged_is_fine():
                 fitted = Classifier(by, x[learned], truth[learned], several)
@@ -113,11 +117,24 @@ def _likelihood(probabilities: "Tensor", truth: Bools) -> float:
     return float(there.clamp(min=1e-9).log().mean())
 
 
-def _some(rows: Rows, most: int, seed: int) -> Rows:
-    """At most so many of these, ascending."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+def _few(truth: Bools, seed: int) -> tuple[Rows, Bools]:
+    """Songs that choose between strengths, and their genres: some of either if there are many."""
+    common = np.argsort(-truth.sum(axis=0), kind="stable")[:GENRES_TO_CHOOSE_BY]
+    rows = np.flatnonzero(truth[:, common].any(axis=1))
+    rows = rows[_some(truth[rows][:, common], MOST_TO_CHOOSE_BY, seed)]
+    return rows, truth[np.ix_(rows, common)]
+
+
+def _some(truth: Bools, most: int, seed: int) -> Rows:
+    """About so many rows of these by lot, and the first few of every genre, ascending."""
+    if len(truth) <= most:
+        return np.arange(len(truth))
+    order = np.random.default_rng(seed).permutation(len(truth))
+    kept = np.zeros(len(truth), dtype=np.bool_)
+    kept[order[:most]] = True
+    for column in range(truth.shape[1]):
+        kept[order[truth[order, column]][:FEWEST_OF_GENRE]] = True
+    return np.flatnonzero(kept)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """Planted wrong labels are found, by models that know nothing of the artist."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from kg.audit import told
 from kg.audit.folds import deal, groups_of
 from kg.audit.labels import (
     TIMES,
@@ -17,6 +20,7 @@ from kg.evaluate import Bools, Rows
 from kg.genres.tree import Tree
 from kg.graph.rows import Floats
 from kg.splits import SplitSong
+from kg.splits.assign import CHAIN_SONGS
 
 NO_KIN: Bools = np.eye(4, dtype=np.bool_)
 
@@ -53,12 +57,26 @@ def test_groups_of_artists_and_recordings() -> None:
         SplitSong("d", ("x",), "Three", recording="r"),
         SplitSong("e", (), "One"),
         SplitSong("f", ("x",)),
+        SplitSong("g", ("x",)),
     ]
-    group = groups_of([key.id for key in keys], keys)
+    ids = [key.id for key in keys]
+    group = groups_of(ids, keys)
     assert group[0] == group[1]
     assert group[2] == group[3]
     assert group[4] == -1  # without a genre
-    assert len({*group.tolist()}) == 4
+    assert len({*group.tolist()}) == 5
+    # Copies that an audit found are one group too, as are songs that hang on one together.
+    joined = groups_of(ids, keys, [("f", "c"), ("g", "f"), ("e", "a"), ("a", "gone")])
+    assert joined[2] == joined[3] == joined[5] == joined[6]
+    assert joined[4] == -1
+    assert len({*joined.tolist()}) == 3
+
+
+def test_copies_chain_no_library_together() -> None:
+    keys = [SplitSong(f"{number:03}", ("x",), f"Artist {number}") for number in range(120)]
+    ids = [key.id for key in keys]
+    chained = groups_of(ids, keys, list(pairwise(ids)))
+    assert np.bincount(chained).max() == CHAIN_SONGS
 
 
 def test_a_genre_of_few_artists_is_not_judged() -> None:
@@ -114,11 +132,22 @@ def test_fewer_groups_than_folds_do() -> None:
     assert np.isfinite(heard).all()
 
 
+def test_rare_genres_of_a_large_library_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MOST_TO_FIT": 200, "FEWEST_TO_FIT": 100, "MOST_TO_CHOOSE_BY": 150}.items():
+        monkeypatch.setattr(told, name, value)
+    monkeypatch.setattr(told, "GENRES_TO_CHOOSE_BY", 3)
+    x, genre, group = songs(1200)
+    rare = (genre != 3) | (np.arange(1200) % 60 < 12)
+    x, genre, group = x[rare], genre[rare], group[rare]
+    heard = out_of_fold(x, one_hot(genre), group, several=False)
+    assert (heard.argmax(axis=1) == genre)[genre == 3].mean() > 0.8
+
+
 def test_other_songs_of_the_artist_count() -> None:
     truth = one_hot(np.array([0, 0, 0, 1, 2, 2, 3]))
     heard = np.tile(truth.mean(axis=0), (7, 1)).astype(np.float32)  # sound tells nothing
-    artists = ["One", "one", "The One", "One", None, "Two", None]
-    said = with_others(heard, truth, artists, several=False)
+    group = np.array([0, 0, 0, 0, 7, 8, 9])
+    said = with_others(heard, truth, group, several=False)
     assert said.sum(axis=1) == pytest.approx(1)
     assert said[3].argmax() == 0
     assert said[3, 1] < said[0, 0]  # out of place among them
@@ -128,11 +157,11 @@ def test_other_songs_of_the_artist_count() -> None:
 
 def test_an_artist_filed_wrongly_as_a_whole_does_not_vouch_for_its_songs() -> None:
     truth = one_hot(np.array([0] * 4 + [1] * 4))
-    artists = ["One"] * 4 + [None] * 4
+    group = np.array([0, 0, 0, 0, 1, 2, 3, 4])
     heard = np.full((8, 4), 0.02, np.float32)
     heard[:, 1] = 0.94  # all of them sound like the second genre
-    alone = with_others(heard, truth, [None] * 8, several=False)
-    said = with_others(heard, truth, artists, several=False)
+    alone = with_others(heard, truth, np.arange(8), several=False)
+    said = with_others(heard, truth, group, several=False)
     assert said[:4].argmax(axis=1).tolist() == [1] * 4
     assert (said[:4, 0] < 0.2).all()
     assert alone[:4] == pytest.approx(heard[:4], abs=1e-6)
