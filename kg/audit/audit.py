@@ -128,7 +128,7 @@ def audit(
     def read() -> _Read:
         with progress.stage("Reading the graph", None):
             space, _ = store.read_space()
-            decided = read_rows(store.connection, queries.SONGS_DECIDED)
+            decided = read_rows(store.connection, queries.OWNERS_WORD)
             songs, keys, tree = store.read_songs(), store.read_keys(), store.tree()
         copies = find_copies(store.connection, progress)
         return _Read(songs, keys, space, tree, frozenset(row["id"] for row in decided), copies)

@@ -269,11 +269,12 @@ def decide(
                 f"{_listed(seen)}: look at it again. Nothing was changed."
             )
         )
-    proposed = there.get("replaces") or ()
+    # What the audit proposed, also after an owner decided otherwise.
+    disputed = there.get("disputed", there.get("replaces")) or ()
     if replaces is None:
         # An audit may miss a genre and replace none.
-        stays = there.get("kind") == "label" and (not proposed or {*proposed} & {*before})
-        replaces = proposed if stays else before
+        stays = there.get("kind") == "label" and (not disputed or {*disputed} & {*before})
+        replaces = disputed if stays else before
     going = sorted({*replaces, spelled} & {*before}) if accept else []
     properties = {"kind": kind, "strength": strength} | there
     properties |= {
@@ -281,7 +282,8 @@ def decide(
         "decidedAt": datetime.now(UTC),
         "was": list(before),
         "wasSources": [row["source"] for row in labels],
-        "replaces": going if accept else list(proposed),
+        "replaces": going,
+        "disputed": list(disputed),
     }
     run(tx, queries.MERGE_GENRES, names=[spelled])
     row = {"id": song, "genre": spelled, "properties": properties}
@@ -339,9 +341,10 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
         run(tx, queries.DELETE_LABELS, id=id, names=[genre])
         run(tx, queries.CREATE_LABELS, id=id, rows=coming)
     if own["kind"] == "label":
-        kept = {k: v for k, v in own.items() if k not in ("decidedAt", "was", "wasSources")}
-        again = {"state": "open", "replaces": [name for name in own["replaces"] if name != genre]}
-        row = {"id": id, "genre": genre, "properties": kept | again}
+        gone = ("decidedAt", "was", "wasSources", "disputed")
+        kept = {key: value for key, value in own.items() if key not in gone}
+        open_again = {"state": "open", "replaces": own.get("disputed", own["replaces"])}
+        row = {"id": id, "genre": genre, "properties": kept | open_again}
         run(tx, queries.MERGE_PROPOSALS, rows=[row])
     else:
         run(tx, queries.DELETE_PROPOSAL, id=id, genre=genre)

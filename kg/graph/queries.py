@@ -826,12 +826,6 @@ ORDER BY strength DESC, id
 
 # --- what an audit looks at ----------------------------------------------------------------------
 
-# Songs whose genre is their owner's own word: no audit disputes it.
-SONGS_DECIDED: Final = """
-MATCH (s:Song)-[r:IN_GENRE]->(:Genre)
-WHERE r.source = 'user'
-RETURN DISTINCT s.id AS id
-"""
 DISPUTED_SONGS: Final = """
 UNWIND $ids AS id
 MATCH (s:Song {id: id})
@@ -933,6 +927,40 @@ RETURN s.title AS title, s.path AS path, o.title AS otherTitle, o.path AS otherP
        r.speed AS speed
 """
 FILES_SHOWN: Final = "MATCH (s:Song {id: $song}) RETURN s.title AS title, s.paths AS paths"
+
+# The newest first.
+DECISIONS: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE]->(g:Genre)
+WHERE p.decidedAt IS NOT NULL
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       s.path AS path, g.name AS genre, properties(p) AS properties, p.decidedAt AS decidedAt,
+       [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed
+ORDER BY decidedAt DESC, id
+"""
+
+# --- files whose tags are written ----------------------------------------------------------------
+
+OWNERS_WORD: Final = """
+MATCH (s:Song)-[:IN_GENRE {source: 'user'}]->(:Genre)
+RETURN DISTINCT s.id AS id
+"""
+TO_BE_TAGGED: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, coalesce(s.paths, [s.path]) AS paths, s.contents AS contents,
+       [(s)-[r:IN_GENRE]->(g:Genre) | [g.name, r.source]] AS genres
+"""
+WRITTEN_CONTENTS: Final = """
+MATCH (s:Song)
+WHERE s.contents IS NOT NULL
+RETURN s.id AS id, s.contents AS contents, s.tagGenres AS genres
+"""
+CONTENTS_OF_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.contents AS contents
+"""
+SONGS_OF_IDS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) RETURN id"
 
 # --- comparisons ---------------------------------------------------------------------------------
 
