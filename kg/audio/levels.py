@@ -51,7 +51,7 @@ class Meter:
             self._flat += _in_runs(np.abs(block) >= self._peak * _FLAT)
         self._samples += block.size
         with np.errstate(over="ignore"):  # whoever decodes refuses what is beyond all bounds
-            power = np.einsum("ij,ij->i", block, block).astype(np.float64)
+            power = np.array([channel @ channel for channel in block], np.float64)
         if len(power) != len(self._power):
             self._power = np.zeros(len(power))  # the file changes its channels on the way
         self._power += power

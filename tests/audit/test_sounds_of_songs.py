@@ -15,7 +15,10 @@ from kg.graph.dump import write_dump
 from kg.settings import Settings
 from tests.audit.tunes import RATE, faster, tune
 
-REMEMBERED = "MATCH (s:Song) SET s.clipping = null, s.soundPrint = null"
+FORGET = """
+MATCH (s:Song)
+REMOVE s.clipping, s.silence, s.missing, s.imbalance, s.soundPrint
+"""
 
 
 def write(path: Path, samples: np.ndarray) -> Path:
@@ -134,13 +137,13 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
     with broken as library:
         before = find_faults(library.connection)
         features = library.ask("MATCH (s:Song) RETURN s.id, s.features ORDER BY s.id").rows
-        library.connection.write(lambda tx: tx.run(REMEMBERED).consume())
+        library.connection.write(lambda tx: tx.run(FORGET).consume())
         bare = find_faults(library.connection)
         assert bare.unheard == find_copies(library.connection).unheard == 9
         # What the build found by features stands in for prints.
         (found,) = find_copies(library.connection).found
         assert {named(path) for path in found.paths} == {"fine.flac", "again.wav"}
-        # Taking the same files in again doesn't listen; the cache knows all the same.
+        # What the cache knows isn't listened to again.
         gone = files / "gap.flac"
         content = gone.read_bytes()
         gone.unlink()
@@ -154,7 +157,7 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         left = [fault for fault in before.found if fault.kind != "silent"]
         assert list(after.found) == left
         # And where nothing knows, files are listened to; features stay as they are.
-        library.connection.write(lambda tx: tx.run(REMEMBERED).consume())
+        library.connection.write(lambda tx: tx.run(FORGET).consume())
         told = listen_to_unheard(library.connection, tmp_path / "empty", 30.0, workers=2)
         assert (told.looked, told.deaf) == (9, 0)
         assert find_faults(library.connection) == before
