@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from cli.asking import query
+from cli.auditing import audit
 from cli.comparing import compare
 from cli.deciding import accept, decisions, reject, undo
 from cli.demo import demo
@@ -42,7 +43,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit"],
     "Deciding": ["review", "accept", "reject", "undo", "decisions", "write-tags"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -89,8 +90,8 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(review, accept, reject, undo, decisions, write_tags),
-    *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
+    *(experiments, models, query, explain, similar, suggest_genres, audit),
+    *(review, accept, reject, undo, decisions, write_tags, server, export, dump, load),
 ):
     cli.add_command(command)
 

@@ -196,6 +196,7 @@ def hear(
             float(beats[row]),
             vectors[id],
             tags.get(id, ()),
+            None if np.isnan(heard.sound[row, 0]) else heard.sound[row],
         )
         for row, id in enumerate(heard.ids)
         if len(vectors[id]) == len(ears.networks)
@@ -238,9 +239,7 @@ def hear_others(
     written = known_contents(store.connection)
     for embedding, opened in ears.networks:
         there = store.songs_without(embedding)
-        files = [
-            (id, file) for id, paths in there.items() if (file := _file_of(id, paths, written))
-        ]
+        files = [(id, file) for id, paths in there.items() if (file := file_of(id, paths, written))]
         told = embed(
             files,
             embedding,
@@ -263,7 +262,7 @@ def hear_others(
     return len(deaf)
 
 
-def _file_of(id: str, paths: Sequence[str], known: Mapping[str, Written]) -> Path | None:
+def file_of(id: str, paths: Sequence[str], known: Mapping[str, Written]) -> Path | None:
     """Where a song still lies as it was when it came in, but for what kg wrote into its tags."""
     for path in paths:
         file = Path(unstored(path))

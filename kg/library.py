@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from kg.audit.audit import AuditReport
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
@@ -940,6 +941,39 @@ class Library:
         from kg.suggesting import forget_suggestions
 
         self._in_turn(lambda: forget_suggestions(self.store))
+
+    def audit(self, *, listen: bool = False, workers: int | None = None) -> "AuditReport":
+        """Look for what is probably wrong: labels, artists spread over genres, copies, sound.
+
+        Labels that are probably wrong wait in `proposals` afterwards, and copies are linked by
+        `SAME_RECORDING`; no label changes.
+
+        Args:
+            listen: Listen first to songs whose sound nobody has looked at, as an older kg did.
+            workers: Processes that listen; default: one a core.
+
+        Raises:
+            NotReadyError: nothing was ingested, or the graph isn't finished.
+        """
+        from kg.audit.audit import audit
+        from kg.audit.listening import listen_to_unheard
+
+        kinds = self._require_songs()
+        self._require_build()
+        deaf = 0
+        if listen:
+            listened = self._in_turn(
+                lambda: listen_to_unheard(
+                    self.connection,
+                    self.settings.cache_dir,
+                    kinds.excerpt,
+                    workers=workers,
+                    progress=self.progress,
+                )
+            )
+            deaf = listened.deaf
+        report = audit(self.store, self.progress, in_turn=self._in_turn)
+        return replace(report, deaf=deaf)
 
     # --- deciding --------------------------------------------------------------------------------
 
