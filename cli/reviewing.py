@@ -191,8 +191,8 @@ class Review:
         ).strip()
         if not name or not self._mean(name):
             return False
-        # What an audit wants to replace goes, as with its own genre.
-        replaces = proposal.replaces or None
+        # What an audit wants to replace goes, as with its own genre; it may miss one and replace none.
+        replaces = proposal.replaces if proposal.kind == "label" else None
         seen = replace(proposal, kind="hand")
         return self._done(
             self._library.accept(proposal.song, name, replaces=replaces, proposal=seen)
@@ -255,8 +255,7 @@ class Review:
         _say(f"{self._at + 1} of {len(self._waiting)}: {name}{on}")
         _say(f"  {_place(proposal)}")
         _say(f"  filed under {', '.join(proposal.filed) or 'no genre'}")
-        instead = f" instead of {', '.join(proposal.replaces)}" if proposal.replaces else ""
-        _say(f"  proposed: {proposal.genre}{instead}")
+        _say(f"  proposed: {_change(proposal)}")
         _say(f"  {_evidence(proposal)}")
 
     def _sum_up(self) -> None:
@@ -281,7 +280,7 @@ def _print_all(waiting: "list[Proposal]") -> None:
             each.title or each.song[:12],
             each.artist,
             ", ".join(each.filed),
-            each.genre,
+            _change(each),
             _evidence(each),
             each.song[:12],
         )
@@ -290,8 +289,22 @@ def _print_all(waiting: "list[Proposal]") -> None:
     print_table(["song", "artist", "filed under", "proposed", "why", "id"], rows)
 
 
+def _change(proposal: "Proposal") -> str:
+    """The genre that is proposed, and what becomes of the others."""
+    if proposal.genre in proposal.filed:
+        return f"{proposal.genre} alone, without {', '.join(proposal.replaces)}"
+    if proposal.replaces:
+        return f"{proposal.genre} instead of {', '.join(proposal.replaces)}"
+    return (
+        f"{proposal.genre} beside {', '.join(proposal.filed)}" if proposal.filed else proposal.genre
+    )
+
+
 def _evidence(proposal: "Proposal") -> str:
     from cli.output import percent
+
+    if proposal.evidence:
+        return proposal.evidence
 
     sure = percent(proposal.strength)
     others = ", ".join(f"{genre} {_of(proposal, value)}" for genre, value in proposal.others)
