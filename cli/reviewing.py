@@ -191,7 +191,7 @@ class Review:
         ).strip()
         if not name or not self._mean(name):
             return False
-        # What an audit wants to replace goes, as with its own genre; it may miss one and replace none.
+        # What an audit wants to replace goes, as with its own genre; it may replace none.
         replaces = proposal.replaces if proposal.kind == "label" else None
         seen = replace(proposal, kind="hand")
         return self._done(
@@ -295,24 +295,21 @@ def _change(proposal: "Proposal") -> str:
         return f"{proposal.genre} alone, without {', '.join(proposal.replaces)}"
     if proposal.replaces:
         return f"{proposal.genre} instead of {', '.join(proposal.replaces)}"
-    return (
-        f"{proposal.genre} beside {', '.join(proposal.filed)}" if proposal.filed else proposal.genre
-    )
+    beside = f" beside {', '.join(proposal.filed)}" if proposal.filed else ""
+    return f"{proposal.genre}{beside}"
 
 
 def _evidence(proposal: "Proposal") -> str:
     from cli.output import percent
-
-    if proposal.evidence:
-        return proposal.evidence
 
     sure = percent(proposal.strength)
     others = ", ".join(f"{genre} {_of(proposal, value)}" for genre, value in proposal.others)
     rest = f", then {others}" if others else ""
     if proposal.kind == "label":
         filed, old = proposal.filed_strength, " and ".join(proposal.replaces)
-        against = "" if filed is None else f", and {old} for {percent(filed)}"
-        return f"the audit takes it for {sure} probable{against}"
+        against = f", and {old} for {percent(filed)}" if old and filed is not None else ""
+        because = f": {proposal.evidence}" if proposal.evidence else ""
+        return f"the audit takes it for {sure} probable{against}{because}"
     if proposal.kind == "prediction":
         return f"the model takes it for {sure} probable{rest}"
     return f"tags say so by {proposal.strength:.2f} of 1{rest}"

@@ -147,7 +147,8 @@ def test_what_becomes_of_the_other_genres(
         ]
         write_disputes(library.connection, disputes)
     printed = keys("g", THIRD.upper(), "y", "s")
-    assert f"proposed: {SECOND} beside {FIRST}\n  sounds like both\n" in printed.err
+    assert f"proposed: {SECOND} beside {FIRST}\n" in printed.err
+    assert "the audit takes it for 90% probable: sounds like both\n" in printed.err
     assert f"proposed: {SECOND} alone, without {FIRST}\n" in printed.err
     assert genres(kg, mine / FIRST / f"{FIRST}-0.flac") == sorted([FIRST, THIRD.upper()])
     keys("a", "a")
