@@ -13,7 +13,9 @@ from typing import NoReturn
 import click
 
 from cli.asking import query
+from cli.auditing import audit
 from cli.comparing import compare
+from cli.deciding import accept, decisions, reject, undo
 from cli.demo import demo
 from cli.experiments import experiments
 from cli.explaining import explain, similar
@@ -27,8 +29,10 @@ from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.playlists import playlists
 from cli.removing import forget
+from cli.reviewing import review
 from cli.saved_models import models
 from cli.suggesting import suggest_genres
+from cli.tagging import write_tags
 from cli.tuning import tune
 from cli.watching import watch
 from kg._version import __version__
@@ -39,7 +43,8 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit"],
+    "Deciding": ["review", "accept", "reject", "undo", "decisions", "write-tags"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -85,7 +90,8 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
+    *(experiments, models, query, explain, similar, suggest_genres, audit),
+    *(review, accept, reject, undo, decisions, write_tags, server, export, dump, load),
 ):
     cli.add_command(command)
 

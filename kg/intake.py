@@ -31,6 +31,7 @@ from kg.rejects import Reason
 from kg.saved_models import latest_model, none_in_use
 from kg.schema import ALBUM_NODE, ARTIST_NODE, TAG_NODE
 from kg.settings import Settings
+from kg.tagging.contents import Written, known_contents
 from kg.text import unstored
 
 
@@ -240,9 +241,10 @@ def hear_others(
         How many songs stay without, as their files are gone or have changed since.
     """
     deaf: set[str] = set()
+    written = known_contents(store.connection)
     for embedding, opened in ears.networks:
         there = store.songs_without(embedding)
-        files = [(id, file) for id, paths in there.items() if (file := file_of(id, paths))]
+        files = [(id, file) for id, paths in there.items() if (file := file_of(id, paths, written))]
         told = embed(
             files,
             embedding,
@@ -265,12 +267,13 @@ def hear_others(
     return len(deaf)
 
 
-def file_of(id: str, paths: Sequence[str]) -> Path | None:
-    """Where a song still lies as it was when it came in."""
+def file_of(id: str, paths: Sequence[str], known: Mapping[str, Written]) -> Path | None:
+    """Where a song still lies as it was when it came in, but for what kg wrote into its tags."""
     for path in paths:
         file = Path(unstored(path))
         try:
-            if content_id(file) == id:
+            content = content_id(file)
+            if content == id or (content in known and known[content].song == id):
                 return file
         except (AudioError, OSError):
             continue

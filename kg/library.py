@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from kg.audit.audit import AuditReport
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kg.genres.policy import Policy
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
+    from kg.graph.decisions import Decided
     from kg.graph.dump import Dump
     from kg.graph.experiments import Experiment
     from kg.graph.proposals import Decision, Proposal
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from kg.status import Status
     from kg.suggesting import SuggestReport
     from kg.tables import TableReport
+    from kg.tagging.writing import TagReport, UndoReport
     from kg.vectors import VectorsReport
     from kg.watching.events import WatchEvent
     from kg.watching.settling import Patience
@@ -988,6 +991,39 @@ class Library:
 
         self._in_turn(lambda: forget_suggestions(self.store))
 
+    def audit(self, *, listen: bool = False, workers: int | None = None) -> "AuditReport":
+        """Look for what is probably wrong: labels, artists spread over genres, copies, sound.
+
+        Labels that are probably wrong wait in `proposals` afterwards, and copies are linked by
+        `SAME_RECORDING`; no label changes.
+
+        Args:
+            listen: Listen first to songs whose sound nobody has looked at, as an older kg did.
+            workers: Processes that listen; default: one a core.
+
+        Raises:
+            NotReadyError: nothing was ingested, or the graph isn't finished.
+        """
+        from kg.audit.audit import audit
+        from kg.audit.listening import listen_to_unheard
+
+        kinds = self._require_songs()
+        self._require_build()
+        deaf = 0
+        if listen:
+            listened = self._in_turn(
+                lambda: listen_to_unheard(
+                    self.connection,
+                    self.settings.cache_dir,
+                    kinds.excerpt,
+                    workers=workers,
+                    progress=self.progress,
+                )
+            )
+            deaf = listened.deaf
+        report = audit(self.store, self.progress, in_turn=self._in_turn)
+        return replace(report, deaf=deaf)
+
     # --- deciding --------------------------------------------------------------------------------
 
     def proposals(self) -> "list[Proposal]":
@@ -1070,6 +1106,7 @@ class Library:
 
         self._require_songs()
         id = find_song(self.connection, str(song))
+        by_hand = proposal is not None and proposal.kind == "hand"
         return self._in_turn(
             lambda: self.connection.write(
                 decide,
@@ -1079,9 +1116,73 @@ class Library:
                 replaces=replaces,
                 seen=None if proposal is None else proposal.filed,
                 kind="hand" if proposal is None else proposal.kind,
-                strength=None if proposal is None else proposal.strength,
+                strength=None if proposal is None or by_hand else proposal.strength,
             )
         )
+
+    def decisions(self) -> "list[Decided]":
+        """All that was accepted or rejected and not undone, the newest first."""
+        from kg.graph.decisions import decisions
+
+        self._require_songs()
+        return list(decisions(self.connection))
+
+    def write_tags(
+        self,
+        songs: Source | Iterable[Source] | None = None,
+        *,
+        predicted: float | None = None,
+        dry_run: bool = True,
+    ) -> "TagReport":
+        """Write genres into the tags of files: those that the owner decided.
+
+        Nothing else in a file changes, and what it was is kept: see `undo_tags`. The graph knows
+        it as the same song afterwards.
+
+        Args:
+            songs: Only these, by title, path or id; default: all.
+            predicted: Also what the model says of songs without a genre, where it is at least so
+                probable and not rejected or doubted.
+            dry_run: Only say what would change.
+
+        Raises:
+            KgError: there is no such song, or several; the backup can't be written.
+            NotReadyError: nothing was ingested.
+        """
+        from kg.graph.lookup import find_song
+        from kg.tagging.writing import models_wishes, owners_wishes, write_tags
+
+        self._require_songs()
+        ids = None
+        if songs is not None:
+            named = [songs] if isinstance(songs, str | Path) else songs
+            ids = [find_song(self.connection, str(each)) for each in named]
+        wishes = owners_wishes(self.connection, ids)
+        if predicted is not None:
+            told = {
+                each.song: (each.genre, each.strength)
+                for each in self.proposals()
+                if each.kind == "prediction" and each.strength >= predicted
+            }
+            wishes += models_wishes(self.connection, told, ids)
+        return write_tags(
+            self.connection,
+            wishes,
+            self.settings.tags_dir,
+            dry_run=dry_run,
+            in_turn=self._in_turn,
+            progress=self.progress,
+        )
+
+    def undo_tags(self) -> "UndoReport | None":
+        """Make files what they were before the last `write_tags`; None: nothing is left to undo.
+
+        Raises:
+            KgError: the backup can't be read.
+        """
+        from kg.tagging.writing import undo_tags
+
+        return undo_tags(self.settings.tags_dir, self.progress)
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -1240,9 +1341,11 @@ class Library:
     def _scan(self, folders: Sequence[Path], genres_from: "GenresFrom") -> "Scan":
         """Look for songs; where there is nothing, the list of rejected files learns of that too."""
         from kg.sources.folder import scan
+        from kg.tagging.contents import as_known, known_contents
 
         try:
-            return scan(folders, genres_from, self.progress)
+            found = scan(folders, genres_from, self.progress)
+            return as_known(found, known_contents(self.connection))
         except KgError as error:
             # A folder that isn't there ends it before the others are looked at.
             _, unlisted = self._list_rejects(

@@ -145,6 +145,11 @@ class Settings(BaseSettings):
         return self.kg_home / "watch"
 
     @property
+    def tags_dir(self) -> Path:
+        """What files were before their tags were written."""
+        return self.kg_home / "tag-backups"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the one command of this home that writes to the graph."""
         return self.kg_home / "write.lock"

@@ -9,6 +9,7 @@ import pytest
 from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import KgError, WrongUsageError
+from kg.graph.decisions import still_open
 from kg.graph.proposals import DecidedError, Decision, Dispute, Proposal, write_disputes
 from kg.learning import TrainOptions
 
@@ -136,6 +137,36 @@ def test_a_genre_by_hand_replaces_all_or_what_is_named(filed: Library) -> None:
     assert filed.ask(LABELS).rows == before
     gone = "MATCH (g:Genre {name: 'Hypnagogic Pop'}) RETURN count(g)"
     assert filed.ask(gone).rows == [[0]]
+
+
+def test_an_undo_keeps_what_the_audit_proposed_to_replace(filed: Library) -> None:
+    one = song(filed)
+    write_disputes(filed.connection, [dispute(one)])
+    waiting = filed.proposals()
+    filed.accept(one, SECOND, replaces=())  # beside it
+    filed.undo()
+    assert filed.proposals() == waiting
+    filed.reject(one, SECOND)
+    assert filed.accept(one, SECOND).before == (FIRST,)  # on second thoughts
+    filed.undo()
+    assert filed.proposals() == waiting
+
+
+def test_another_genre_settles_a_dispute(filed: Library) -> None:
+    one = song(filed)
+    write_disputes(filed.connection, [dispute(one)])
+    waiting = filed.proposals()
+    assert [still_open(filed.connection, each) for each in waiting] == [True]
+    filed.accept(one, GENRES[2])
+    assert filed.proposals() == []
+    assert [still_open(filed.connection, each) for each in waiting] == [False]
+    ((decided),) = filed.decisions()
+    assert (decided.genre, decided.state, decided.kind) == (GENRES[2], "accepted", "hand")
+    assert (decided.was, decided.replaced, decided.filed) == ((FIRST,), (FIRST,), (GENRES[2],))
+    filed.undo()
+    assert filed.proposals() == waiting
+    write_disputes(filed.connection, [])
+    assert not still_open(filed.connection, waiting[0])
 
 
 def test_an_owner_may_confirm_a_label(filed: Library) -> None:

@@ -18,6 +18,7 @@ from kg.audio.requests import (
     ReadTags,
     ReadTracks,
     Request,
+    Retag,
     Written,
     read_request,
     send,
@@ -59,6 +60,10 @@ def perform(request: AnyRequest) -> Outcome:
             from kg.sources.msd_file import read_tracks
 
             return read_tracks(request.path)
+        if isinstance(request, Retag):
+            from kg.tagging.rewrite import retag
+
+            return retag(request)
         return _hear(request)
     except AudioError as error:
         return error
@@ -159,6 +164,8 @@ def _limit_memory(request: AnyRequest) -> None:
     seconds = 0.0
     if isinstance(request, Request):
         seconds = MOST if request.excerpt is None else request.excerpt
+    elif isinstance(request, Retag):
+        seconds = MOST  # two files are mapped at once, and all of a sound may be compared
     room = _ROOM + int(seconds * _ROOM_PER_SECOND)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:

@@ -4,7 +4,7 @@ Nothing here, nor what it imports, needs numpy: a process that only reads tags s
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Union
@@ -77,7 +77,26 @@ class ReadTracks:
     path: Path
 
 
-AnyRequest = Request | Identify | ReadTags | ReadTracks
+@dataclass(frozen=True, slots=True)
+class Retag:
+    """A file whose tags are to name other genres; it is looked at, or a copy is made that does.
+
+    Attributes:
+        path: The file, which stays as it is.
+        contents: Content ids, of which it must have one.
+        genres: What its tags are to name.
+        target: The copy; None: only look.
+        backup: Where what it takes to make the file again from the copy goes.
+    """
+
+    path: Path
+    contents: Sequence[str]
+    genres: Sequence[str]
+    target: Path | None = None
+    backup: Path | None = None
+
+
+AnyRequest = Request | Identify | ReadTags | ReadTracks | Retag
 
 Said = tuple[str, str | None, str | None, str | None, int | None]
 """Of a track of the Million Song Dataset: its id, title, artist, album and year."""
@@ -103,6 +122,23 @@ class Identity:
     modified: int
 
 
+@dataclass(frozen=True, slots=True)
+class Retagged:
+    """What a file is whose tags are to name other genres.
+
+    Attributes:
+        before: Its content id.
+        after: That of the copy; None: none was made.
+        genres: What its tags name now.
+        modified: When it was last changed before it was read, in ns.
+    """
+
+    before: str
+    after: str | None
+    genres: tuple[str, ...]
+    modified: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Formed:
     """A song as a network hears it: float32, of any shape."""
@@ -125,7 +161,7 @@ class Tracks:
     features: "NDArray[np.float32]"
 
 
-Outcome = Union["Row", Formed, Written, Identity, Tags, Tracks, AudioError]
+Outcome = Union["Row", Formed, Written, Identity, Retagged, Tags, Tracks, AudioError]
 
 
 # -- the protocol: a line of JSON in; a line of JSON out, followed by numbers as float32 -------
@@ -161,6 +197,9 @@ def receive_outcome(pipe: IO[bytes]) -> Outcome:
             return Written(reply["frames"])
         if "content" in reply:
             return Identity(reply["content"], reply["modified"])
+        if "retagged" in reply:
+            told = reply["retagged"]
+            return Retagged(**told | {"genres": tuple(told["genres"])})
         if "tags" in reply:
             return Tags(**reply["tags"] | {"genres": tuple(reply["tags"]["genres"])})
         values = pipe.read(4 * reply["size"])
@@ -196,6 +235,8 @@ def send_outcome(pipe: IO[bytes], outcome: Outcome) -> None:
         reply = {"tracks": outcome.said, "seconds": outcome.seconds}
         reply |= {"size": features.size, "width": features.shape[1]}
         send(pipe, reply, features.tobytes())
+    elif isinstance(outcome, Retagged):
+        send(pipe, {"retagged": asdict(outcome)})
     elif isinstance(outcome, Tags):
         send(pipe, {"tags": asdict(outcome)})
     else:
@@ -213,9 +254,10 @@ def read_request(line: bytes) -> tuple[AnyRequest, float]:
     """Read what a child is asked, and how many seconds it has."""
     asked = json.loads(line)
     kinds: dict[str, Callable[..., AnyRequest]] = {
-        kind.__name__: kind for kind in (Request, Identify, ReadTags, ReadTracks)
+        kind.__name__: kind for kind in (Request, Identify, ReadTags, ReadTracks, Retag)
     }
-    paths = {key: Path(asked["told"][key]) for key in ("path", "target") if asked["told"].get(key)}
+    keys = ("path", "target", "backup")
+    paths = {key: Path(asked["told"][key]) for key in keys if asked["told"].get(key)}
     return kinds[asked["kind"]](**asked["told"] | paths), asked["patience"]
 
 

@@ -8,6 +8,7 @@ from kg.graph.connection import Connection
 from kg.graph.sounds import unheard_songs, write_sounds
 from kg.intake import file_of
 from kg.progress import SILENT, Progress
+from kg.tagging.contents import known_contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,11 @@ def listen_to_unheard(
     Raises:
         KgError: the cache can't be written to, or processes can't be started.
     """
-    there = unheard_songs(connection)
+    there, written = unheard_songs(connection), known_contents(connection)
     with progress.stage("Looking for files", len(there)) as advance:
         files: list[tuple[str, Path]] = []
         for id, paths in there.items():
-            if (file := file_of(id, paths)) is not None:
+            if (file := file_of(id, paths, written)) is not None:
                 files.append((id, file))
             advance(1)
     looked = 0

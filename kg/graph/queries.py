@@ -823,6 +823,36 @@ RETURN {_OF_PROPOSED}, p.weight AS strength, {_REJECTED} AS rejected,
 ORDER BY strength DESC, id
 """
 
+# --- what an audit looks at ----------------------------------------------------------------------
+
+DISPUTED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       coalesce(s.path, s.sourceKey) AS path,
+       [(s)-[:SIMILAR_TO]->(o:Song)-[:IN_GENRE]->(g:Genre) | [o.id, g.name]] AS near
+"""
+# The last ones are printed, with values written in: see kg.graph.literals.
+DISPUTE: Final = """
+MATCH (s:Song {id: $song})-[p:PROPOSED_GENRE]->(g:Genre)
+RETURN s.title AS title, p.state AS state, [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability,
+       [(s)-[:SIMILAR_TO]->(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS similarSongs,
+       [(s)-[:BY]->(:Artist)<-[:BY]-(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS artistsOtherSongs
+"""
+ALL_DISPUTES: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE {kind: 'label', state: 'open'}]->(g:Genre)
+RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, p.replaces AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability
+ORDER BY filedProbability, title
+"""
+ARTISTS_GENRES: Final = """
+MATCH (:Artist {id: $artist})<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)
+RETURN g.name AS genre, count(s) AS songs,
+       collect(coalesce(s.title, s.path, s.sourceKey)) AS titles
+ORDER BY songs DESC, genre
+"""
+
 # --- what is wrong with songs' sound, and which are one recording ---------------------------------
 
 UNHEARD_SONGS: Final = """
@@ -896,6 +926,40 @@ RETURN s.title AS title, s.path AS path, o.title AS otherTitle, o.path AS otherP
        r.speed AS speed
 """
 FILES_SHOWN: Final = "MATCH (s:Song {id: $song}) RETURN s.title AS title, s.paths AS paths"
+
+# The newest first.
+DECISIONS: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE]->(g:Genre)
+WHERE p.decidedAt IS NOT NULL
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       s.path AS path, g.name AS genre, properties(p) AS properties, p.decidedAt AS decidedAt,
+       [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed
+ORDER BY decidedAt DESC, id
+"""
+
+# --- files whose tags are written ----------------------------------------------------------------
+
+OWNERS_WORD: Final = """
+MATCH (s:Song)-[:IN_GENRE {source: 'user'}]->(:Genre)
+RETURN DISTINCT s.id AS id
+"""
+TO_BE_TAGGED: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, coalesce(s.paths, [s.path]) AS paths, s.contents AS contents,
+       [(s)-[r:IN_GENRE]->(g:Genre) | [g.name, r.source]] AS genres
+"""
+WRITTEN_CONTENTS: Final = """
+MATCH (s:Song)
+WHERE s.contents IS NOT NULL
+RETURN s.id AS id, s.contents AS contents, s.tagGenres AS genres
+"""
+CONTENTS_OF_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.contents AS contents
+"""
+SONGS_OF_IDS: Final = "UNWIND $ids AS id MATCH (s:Song {id: id}) RETURN id"
 
 # --- comparisons ---------------------------------------------------------------------------------
 

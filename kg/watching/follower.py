@@ -14,6 +14,7 @@ from kg.files import CHANGED
 from kg.progress import Progress
 from kg.removal import is_gone, remove_songs, unmounted
 from kg.sources.folder import is_audio, walk
+from kg.tagging.contents import known_contents
 from kg.text import printable
 from kg.watching.disk import as_named, as_stored, below, identity, read_id, stamp_of
 from kg.watching.events import WatchEvent, What
@@ -183,6 +184,8 @@ class Follower:
         """
         ids, unread = self._identify(batch.arrived)
         store = self._hands.store()
+        written = known_contents(store.connection) if ids else {}
+        ids = {path: written[id].song if id in written else id for path, id in ids.items()}
         songs = placed_songs(store.connection, self._touched(batch, ids.values()))
         there = {song.id for song in songs}
         new = {path: id for path, id in ids.items() if id not in there}
