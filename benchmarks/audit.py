@@ -363,11 +363,16 @@ def add_sounds(connection: Any, ids: list[str]) -> None:
 
 def audited(count: int) -> dict[str, float]:
     """What the audit comes to; this process has done nothing else."""
-    from kg import Library
+    from kg.audit.audit import audit
+    from kg.graph.connection import Connection
+    from kg.graph.store import GraphStore
+    from kg.settings import Settings
 
     began, used = time.perf_counter(), time.process_time()
-    with Library.open() as library:
-        report = library.audit()
+    with Connection.open(Settings()) as connection:
+        store = GraphStore(connection)
+        store.prepare()
+        report = audit(store)
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cpu = time.process_time() - used

@@ -94,6 +94,32 @@ def test_what_was_rejected_is_not_proposed_again(filed: Library) -> None:
     assert filed.ask(LABELS).rows == before
 
 
+def test_one_genre_more_takes_none_away_and_one_too_many_leaves_the_others(
+    filed: Library,
+) -> None:
+    one, two = song(filed), song(filed, 1)
+    write_disputes(filed.connection, [Dispute(one, SECOND, 0.95, (), 0.0, "audit", "sounds so")])
+    (missing,) = filed.proposals()
+    assert (missing.replaces, missing.evidence) == ((), "sounds so")
+    filed.reject(one, SECOND)
+    filed.undo()
+    before = filed.ask(LABELS).rows
+    assert filed.accept(one, SECOND).after == tuple(sorted((FIRST, SECOND)))
+    # Now it has two, and one of these is one too many.
+    write_disputes(filed.connection, [Dispute(one, FIRST, 0.97, (SECOND,), 0.03, "audit")])
+    (extra,) = filed.proposals()
+    assert (extra.genre, extra.replaces) == (FIRST, (SECOND,))
+    assert filed.accept(one, FIRST, proposal=extra).after == (FIRST,)
+    assert filed.proposals() == []
+    assert filed.undo().after == tuple(sorted((FIRST, SECOND)))
+    assert filed.undo().after == (FIRST,)
+    assert filed.ask(LABELS).rows == before
+    # What it disputed went by itself meanwhile.
+    write_disputes(filed.connection, [dispute(two)])
+    filed.accept(two, GENRES[2])
+    assert two not in {each.song for each in filed.proposals()}
+
+
 def test_songs_without_a_genre_get_the_model_s_word_to_decide_about(
     library: Library, music: Path
 ) -> None:
