@@ -532,6 +532,11 @@ RETURN s.id AS id,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | c.id] AS clusters,
        [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
 """
+SONG_IDS: Final = "MATCH (s:Song) RETURN s.id AS id"
+SIMILAR_SONGS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, [] AS clusters, [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
+"""
 SONG_FURTHER: Final = f"""
 MATCH (s:Song)
 RETURN s.id AS id,
