@@ -27,6 +27,7 @@ from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.playlists import playlists
 from cli.removing import forget
+from cli.reporting import report
 from cli.saved_models import models
 from cli.suggesting import suggest_genres
 from cli.tuning import tune
@@ -39,7 +40,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "report"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -85,7 +86,8 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, server, export, dump, load),
+    *(experiments, models, query, explain, similar, suggest_genres, report),
+    *(server, export, dump, load),
 ):
     cli.add_command(command)
 
