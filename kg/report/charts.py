@@ -168,7 +168,7 @@ def coverage(points: Sequence[tuple[float, float]], here: tuple[float, float] | 
         "data": data,
         "layout": {
             "xaxis": axis("songs that get a genre", range=[0, 1.02], tickformat=".0%"),
-            "yaxis": axis("of these wrong", rangemode="tozero", tickformat=".0%"),
+            "yaxis": axis("share of these that is wrong", rangemode="tozero", tickformat=".0%"),
         },
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 from kg.excerpt import in_words
 from kg.rejects import by_reason
 from kg.report.facts import Facts
-from kg.report.parts import Bar, Missing, Part, Section, Table, Tiles, Words
+from kg.report.parts import Bar, Beside, Missing, Part, Section, Table, Tiles, Words
 from kg.report.words import count, hours
 from kg.schema import SPLITS
 from kg.splits.artists import artist_key
@@ -50,7 +50,7 @@ def library(facts: Facts) -> Section:
         parts.append(Words(_durations(lengths, len(songs))))
     if not counts["artists"]:
         parts.append(Words("No artist is known: neither tags nor tables name one."))
-    parts += [_genres(facts), *_most(facts)]
+    parts += _listed(facts)
     heard = facts.status.excerpt
     if heard is not None:
         parts.append(Words(f"Of each song {in_words(heard)} was listened to."))
@@ -73,7 +73,15 @@ def _durations(lengths: Sequence[float], songs: int) -> str:
     return f"{said} Of {count(unknown, 'song')} the length isn't known." if unknown else said
 
 
-def _genres(facts: Facts) -> Part:
+def _listed(facts: Facts) -> list[Part]:
+    """Genres, and beside them artists and albums."""
+    genres = _genres(facts)
+    if isinstance(genres, Table):
+        return [Beside([genres, *_most(facts)])]
+    return [genres, Beside(_most(facts))]
+
+
+def _genres(facts: Facts) -> Table | Missing:
     counted = Counter(name for song in facts.songs for name in song.genres)
     if not counted:
         return Missing(
@@ -95,7 +103,7 @@ def _genres(facts: Facts) -> Part:
     )
 
 
-def _most(facts: Facts) -> list[Part]:
+def _most(facts: Facts) -> list[Table]:
     return [
         Table(
             f"{kind.capitalize()} with the most songs",

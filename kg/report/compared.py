@@ -82,7 +82,7 @@ def _chart(rows: list[Row]) -> Part:
         "Macro-F1 of each with its 95 % interval: "
         + "; ".join(f"{name} {found}" for name, found in named)
         + ".",
-        charts.dots(named, "macro-F1 with its 95 % interval", [row["protocol"] for row in rows]),
+        charts.dots(named, "macro-F1 [95 %]", [row["protocol"] for row in rows]),
         height=110 + 30 * len({name for name, _ in named}),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 
 from kg.report.parts import (
     Bar,
+    Beside,
     Cell,
     Chart,
     Matrix,
@@ -54,6 +55,8 @@ def _part(part: Part) -> list[str]:
             return [f"- **{_text(value)}** {_text(what)}" for value, what in tiles]
         case Chart():
             return [_sentence(part.words)]
+        case Beside(parts):
+            return [line for each in parts for line in (*_part(each), "")]
         case Table():
             table = _table(part.columns, part.rows, part.numbers)
             more = ["", _sentence(part.more)] if part.more else []

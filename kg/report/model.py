@@ -8,7 +8,7 @@ from kg.graph.rows import ModelRow
 from kg.measuring import Measured, fingerprint_of_songs, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
-from kg.report.parts import Bar, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
+from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
 from kg.report.words import count, percent
 
 UNTRAINED = Missing("Nothing was learned yet: run `kg train`, and the report again.")
@@ -47,7 +47,7 @@ def accuracy(facts: Facts) -> Section:
                 + ".",
                 charts.dots(
                     [(each.name, each.macro_f1) for each in measured.scores],
-                    "macro-F1 with its 95 % interval over artists",
+                    "macro-F1 [95 %]",
                 ),
                 height=90 + 44 * len(measured.scores),
             )
@@ -169,23 +169,25 @@ def confusions(facts: Facts) -> Section:
     elif measured is None:
         parts.append(_unmeasured(facts.model))
     else:
-        if not measured.several:
-            parts.append(_matrix(measured))
+        # Where songs have several genres, what is right isn't counted by the first one.
+        shown: list[Table | Matrix] = [] if measured.several else [_matrix(measured)]
         if measured.confusions:
-            parts.append(
+            most = measured.confusions[:LISTED]
+            shown.append(
                 Table(
                     "Taken for another first of all",
                     ["genre", "heard as", "songs"],
-                    [(c.genre, c.heard_as, f"{c.songs:,}") for c in measured.confusions[:LISTED]],
+                    [(each.genre, each.heard_as, f"{each.songs:,}") for each in most],
                     numbers=(2,),
                 )
             )
         else:
             parts.append(Words("No test song's first genre is wrong."))
+        parts.append(Beside(shown))
     return Section("confusions", "What it takes for what", parts, protocol_of(facts), where)
 
 
-def _matrix(measured: Measured) -> Part:
+def _matrix(measured: Measured) -> Matrix:
     """Genres against what they were heard as; those with the most test songs where many are."""
     by_songs = sorted(measured.genres, key=lambda each: (-each.songs, each.genre))[:MATRIX]
     names = sorted(each.genre for each in by_songs)

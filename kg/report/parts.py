@@ -99,7 +99,14 @@ class Tiles:
     tiles: Sequence[tuple[str, str]]
 
 
-Part = Words | Missing | Table | Matrix | Chart | Tiles
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Narrow parts that stand side by side where there is room."""
+
+    parts: Sequence[Table | Matrix]
+
+
+Part = Words | Missing | Table | Matrix | Chart | Tiles | Beside
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,12 +258,12 @@ def _recordings(facts: Facts) -> list[Part]:
     return [
         Table(
             f"Probably the same recording: {count(len(found), 'group')}",
-            ["songs", "which"],
+            ["which", "songs"],
             [
-                (str(len(group)), "; ".join(song.name for song in group[:4]))
+                ("; ".join(song.name for song in group[:4]), str(len(group)))
                 for group in found[:LISTED]
             ],
-            numbers=(0,),
+            numbers=(1,),
             more=_more(len(found)),
         )
     ]

@@ -9,12 +9,12 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def percent(share: float) -> str:
-    """A share; rounding never makes it certain."""
+    """A share; rounding never makes it certain. Number and sign stay on one line."""
     if 0 < share < 0.01:
-        return "<1 %"
+        return "<1\N{NO-BREAK SPACE}%"
     if 0.99 < share < 1:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
+        return ">99\N{NO-BREAK SPACE}%"
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def hours(seconds: float) -> str:
@@ -31,4 +31,6 @@ def hours(seconds: float) -> str:
 
 def told(guesses: Sequence[tuple[str, float]], most: int = 2) -> str:
     """`jazz 70 %, blues 20 %`."""
-    return ", ".join(f"{genre} {percent(share)}" for genre, share in guesses[:most])
+    return ", ".join(
+        f"{genre}\N{NO-BREAK SPACE}{percent(share)}" for genre, share in guesses[:most]
+    )

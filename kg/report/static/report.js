@@ -64,7 +64,10 @@
       const width = Math.floor(box.getBoundingClientRect().width);
       if (width < 50) continue;
       const pan = chart.figure.layout.dragmode === "pan";
-      Plotly.react(box, coloured(chart.figure.data), layout(chart.figure.layout, chart.height, width),
+      // A map is as high as it is wide, with room for its genres.
+      const height = pan ? Math.min(chart.height, width + 120) : chart.height;
+      box.style.height = `${height}px`;
+      Plotly.react(box, coloured(chart.figure.data), layout(chart.figure.layout, height, width),
                    {...config, scrollZoom: pan});
     }
   };
