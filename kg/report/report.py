@@ -42,7 +42,9 @@ SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     compared.compared,
     songs.doubted,
     songs.disputed,
+    songs.artists,
     songs.copies,
+    songs.sound,
 )
 
 

@@ -156,21 +156,34 @@ def test_what_an_audit_found_is_in_it(trained: Library) -> None:
     assert "kg audit" in missing(before)["disputed"]
     ids = [id for (id,) in trained.ask("MATCH (s:Song) RETURN s.id ORDER BY s.path").rows]
     write_disputes(
-        trained.connection, [Dispute(ids[0], GENRES[1], 0.93, (GENRES[0],), 0.02, "audit")]
+        trained.connection,
+        [Dispute(ids[0], GENRES[1], 0.93, (GENRES[0],), 0.02, "audit", "its own sound")],
     )
     write(
         trained,
         "MATCH (a:Song {id: $a}), (b:Song {id: $b}) "
-        "CREATE (a)-[:SAME_RECORDING {kind: 'cut', distance: 0.25}]->(b)",
+        "CREATE (a)-[:SAME_RECORDING {kind: 'cut', distance: 0.25, later: 5.0, semitones: 0, "
+        "speed: 1.0}]->(b) SET a.clipping = 0.2",
         a=ids[1],
         b=ids[2],
     )
+    # One artist's songs in two genres.
+    write(
+        trained,
+        "MATCH (s:Song)-[:IN_GENRE]->(:Genre {name: $genre}) SET s.artist = 'Two-faced'",
+        genre=GENRES[0],
+    )
+    write(trained, "MATCH (s:Song {id: $id}) SET s.artist = 'Two-faced'", id=ids[-1])
     report = compose(gather(trained))
     assert not {"disputed", "copies"} & {*missing(report)}
+    (row,) = table(report, "artists").rows
+    assert (row[0], f"6 {GENRES[0]}" in row[1]) == ("Two-faced", True)
     (row,) = table(report, "disputed").rows
-    assert row[1:] == (GENRES[0], GENRES[1], "93\u00a0%", "2\u00a0%")
+    assert row[1:] == (GENRES[0], GENRES[1], "93\u00a0%", "its own sound")
     (row,) = table(report, "copies", "The same recording").rows
-    assert row[2:] == ("cut", "0.250")
+    assert "5.0 s" in row[2]
+    (row,) = table(report, "sound").rows
+    assert row[1:3] == ("clipped", "20 % of its samples are cut off at the loudest level there is")
 
 
 def test_files_that_were_refused_and_copies_are_named(
