@@ -3,8 +3,9 @@
     python -m benchmarks.report [--songs 10000] [--keep DIR] [--out FILE.html]
 
 The songs are those of `benchmarks.add`: made up, on the embedded server, clustered, linked, and
-trained on (for few epochs: that changes no size) by kg itself. `kg report` runs as a command of its own each time, server and imports
-included: first with a map to draw, then with the map that the home folder keeps.
+trained on (for few epochs: that changes no size) by kg itself. `kg report` runs as a command of its
+own each time, server and imports included: first with a map to draw, then with the map that the
+home folder keeps.
 """
 
 import argparse
