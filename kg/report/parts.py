@@ -6,7 +6,10 @@ makes it harmless there. In sentences of our own, `...` is code.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+CODE: Final = r"(`[\w .|-]+`)"
+"""What is code in a sentence: commands of ours. A name may hold backticks too."""
 
 
 @dataclass(frozen=True, slots=True)
