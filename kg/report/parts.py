@@ -52,6 +52,7 @@ class Table:
         rows: As many cells each.
         numbers: Which columns are numbers, by place.
         more: What isn't in it, in a sentence; empty where all is.
+        cards: Whether a row is a card of its own on a narrow screen: it says much.
     """
 
     caption: str
@@ -59,6 +60,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     numbers: Collection[int] = ()
     more: str = ""
+    cards: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ def disputed(facts: Facts) -> Section:
                 rows,
                 numbers=(3,),
                 more=_more(len(facts.disputes)),
+                cards=True,
             ),
             Words("Decide about them with `kg review`; nothing changes until you do."),
         ]
@@ -213,6 +214,7 @@ def copies(facts: Facts) -> Section:
                 ],
                 numbers=(1,),
                 more=_more(len(exact)),
+                cards=True,
             )
         )
     if facts.copies:
@@ -225,15 +227,16 @@ def copies(facts: Facts) -> Section:
                     for each in facts.copies[:LISTED]
                 ],
                 more=_more(len(facts.copies)),
+                cards=True,
             )
         )
     else:
         parts += _recordings(facts)
     if not parts:
         parts.append(Words("No song is there twice, as far as is known."))
-    if not facts.copies:
+    if not facts.copies and any(song.paths for song in facts.songs):
         parts.append(
-            Missing("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
+            Words("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
         )
     return Section(
         "copies",
@@ -258,6 +261,7 @@ def sound(facts: Facts) -> Section:
                     for each in faults.found[:LISTED]
                 ],
                 more=_more(len(faults.found)),
+                cards=True,
             )
         )
     elif not any(song.paths for song in facts.songs):
