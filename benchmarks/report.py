@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         home = given.keep or Path(scratch) / "home"
         file = given.out or Path(scratch) / "report.html"
-        if not home.exists():
+        if not (home / "cache").exists():
             make(home, given.songs)
         (home / "cache" / "map.npz").unlink(missing_ok=True)
         for what in ("with a map to draw", "with the map that is kept"):

@@ -30,6 +30,8 @@ def markdown(report: Report) -> str:
         "",
         f"{report.made}. {_sentence(report.summary)}",
     ]
+    for remark in report.remarks:
+        lines += ["", f"> {_sentence(remark)}"]
     for section in report.sections:
         lines += ["", *_section(section)]
     return "\n".join([*lines, "", "---", "", _sentence(report.about), ""])

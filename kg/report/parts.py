@@ -142,9 +142,11 @@ class Report:
         summary: In a sentence or two.
         sections: In their order.
         about: What made it and where from, in small print.
+        remarks: What is out of date, each with the command that mends it.
     """
 
     made: str
     summary: str
     sections: Sequence[Section] = field(default_factory=tuple)
     about: str = ""
+    remarks: Sequence[str] = ()

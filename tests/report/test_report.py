@@ -123,6 +123,11 @@ def test_numbers_are_those_in_the_graph(trained: Library) -> None:
             assert "by artist" in section.protocol
             assert model.id in section.protocol
 
+    assert report.remarks == []
+    write(trained, "MATCH (g:Genre {name: $old}) SET g.name = 'renamed'", old=GENRES[0])
+    assert any("run `kg train`" in each for each in compose(gather(trained)).remarks)
+    write(trained, "MATCH (g:Genre {name: 'renamed'}) SET g.name = $old", old=GENRES[0])
+
     # The confusion matrix is the predictions of the test songs in the graph.
     (matrix,) = (part for part in parts(report, "confusions") if isinstance(part, Matrix))
     heard = trained.ask(
