@@ -29,6 +29,7 @@ from cli.moving import dump, export, load, server
 from cli.options import App
 from cli.playlists import playlists
 from cli.removing import forget
+from cli.reporting import report
 from cli.reviewing import review
 from cli.saved_models import models
 from cli.suggesting import suggest_genres
@@ -43,7 +44,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres", "audit"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit", "report"],
     "Deciding": ["review", "accept", "reject", "undo", "decisions", "write-tags"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -90,7 +91,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, audit),
+    *(experiments, models, query, explain, similar, suggest_genres, audit, report),
     *(review, accept, reject, undo, decisions, write_tags, server, export, dump, load),
 ):
     cli.add_command(command)

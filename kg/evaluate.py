@@ -328,7 +328,7 @@ def _estimates(values: Numbers, resampled: Numbers, groups: int) -> list[Estimat
         value = float(own.mean())
         low, high = middle(drawn, groups)
         if groups < FEW_GROUPS or low == high:
-            low, high = _wilson(value, groups)
+            low, high = wilson(value, groups)
         spread = float(own.std(ddof=1)) if len(own) > 1 else None
         found.append(Estimate(value, low, high, spread))
     return found
@@ -355,7 +355,7 @@ def middle(resampled: Numbers, groups: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _wilson(value: float, trials: int) -> tuple[float, float]:
+def wilson(value: float, trials: int) -> tuple[float, float]:
     """The score interval of Wilson (1927) for a share of so many trials: wide where they are few,
     where resampling them only ever finds what was found.
     """

@@ -68,6 +68,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Points of the learning curve that a model remembers.
+EPOCHS_KEPT = 150
+
 Sides = Mapping[Side, Scores]
 """What a classifier says of the validation songs [v, g] and of the test songs [t, g]."""
 
@@ -276,6 +279,7 @@ def train(
         valid = labelled.measure("valid", {R_GCN: [said[R_GCN]["valid"]]}, seed=options.seed)
         doubt = measure(judge, rows, labelled, scores, x)
     songs = [song for song in given.songs.split_songs() if song.genres]
+    question = question_of(rows.songs.artists, labelled.rows["train"], in_test)
     split_sizes = {side: len(labelled.rows[side]) for side in SPLITS}
     folder = models_dir / id
     model = ModelRow(
@@ -291,7 +295,10 @@ def train(
             "genreLevel": str(level),
             "genreTree": tree_fingerprint(rows.tree),
             "severalGenres": labelled.multi_label,
-        },
+            "splitRule": rule.protocol,
+            "question": question,
+        }
+        | course(result),
         labels=label_fingerprint(songs),
         test_opened_at=created_at if split else None,
         test_split=split,
@@ -321,7 +328,7 @@ def train(
         settings=_chosen(options),
         selected_by=result.selected_by,
         validation_f1=result.validation_score,
-        question=question_of(rows.songs.artists, labelled.rows["train"], in_test),
+        question=question,
         scores=test.scores,
         several=test.several,
         differences=test.differences,
@@ -393,6 +400,21 @@ def fit(
 
 class RanAwayError(KgError):
     """A training came to scores that are no numbers."""
+
+
+def course(result: "TrainResult") -> dict[str, Any]:
+    """How a training went, as a `Model` node keeps it: `learningCurve` has, of up to `EPOCHS_KEPT`
+    epochs, number, training loss and macro-F1 on validation songs.
+    """
+    points = [*zip(range(1, result.epochs + 1), result.losses, result.scores, strict=False)]
+    step = -(-len(points) // EPOCHS_KEPT)
+    kept = [each for each in points if each[0] % step == 0 or each[0] in (1, result.best_epoch)]
+    return {
+        "epochs": result.epochs,
+        "bestEpoch": result.best_epoch,
+        "selectedBy": result.selected_by,
+        "learningCurve": [list(each) for each in kept],
+    }
 
 
 def told_by(result: "TrainResult", data: "HeteroData", name: str = "The training") -> "Tensor":

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kg.playlists import PlaylistsReport, StoredPlaylist
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
+    from kg.report.report import Format, Written
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.similar import SimilarSongs
@@ -1266,6 +1267,25 @@ class Library:
             MOST if n is None else n,
             shown=lambda names: policy.names(names, tree),
         )
+
+    def report(
+        self, file: Source, format: "Format | None" = None, *, force: bool = False
+    ) -> "Written":
+        """Write one page about the library, of HTML or Markdown, whole or not at all.
+
+        Args:
+            file: Where to.
+            format: `html` or `md`; None: what the file's suffix says.
+            force: Replace a file that is there and is no report.
+
+        Raises:
+            WrongUsageError: the file can't be there, is somebody else's, or says no format.
+            NotReadyError: nothing was ingested.
+            KgError: the file can't be written.
+        """
+        from kg.report import write_report
+
+        return write_report(self, normal(Path(file)), format, force=force)
 
     # --- moving ----------------------------------------------------------------------------------
 

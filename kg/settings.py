@@ -107,6 +107,11 @@ class Settings(BaseSettings):
         return self.cache_dir / "centroids"
 
     @property
+    def map_file(self) -> Path:
+        """Where songs lie on the map of the last build that one was drawn of."""
+        return self.cache_dir / "map.npz"
+
+    @property
     def embeddings_dir(self) -> Path:
         """Weights of networks that listen."""
         return self.kg_home / "embeddings"

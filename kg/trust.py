@@ -42,6 +42,8 @@ class DoubtReport:
         aurc: Area under the risk-coverage curve by probability.
         curve: (coverage, risk) along it.
         remarks: Plain sentences where these numbers are not what was asked for.
+        reliability: (mean probability of the first genre, share that is right, songs), from the
+            least probable on; empty with few songs.
     """
 
     side: str
@@ -60,6 +62,7 @@ class DoubtReport:
     aurc: float | None
     curve: Sequence[tuple[float, float]]
     remarks: Sequence[str]
+    reliability: Sequence[tuple[float, float, int]] = ()
 
     def metrics(self) -> dict[str, Any]:
         """What a `Model` node keeps of it: numbers, flat, and the curve."""
@@ -76,7 +79,12 @@ class DoubtReport:
             "aurc": self.aurc,
         }
         told = {name: value for name, value in kept.items() if value is not None}
-        return told | {"doubtMeasuredOn": self.side, "riskCoverage": [list(p) for p in self.curve]}
+        return told | {
+            "doubtMeasuredOn": self.side,
+            "doubtSongs": self.songs,
+            "riskCoverage": [list(point) for point in self.curve],
+            "reliability": [list(point) for point in self.reliability],
+        }
 
 
 def measure(
@@ -130,6 +138,7 @@ def measure(
         unlike=float(unlike.float().mean()),
         aurc=curve.area,
         curve=curve.at(POINTS),
+        reliability=calibration.reliability_curve(confidence, correct),
     )
 
 

@@ -29,6 +29,8 @@ _SPREAD_OF_RIVALRY = 1.0
 _SPREAD_OF_LEAD = 0.5
 # Bins of the calibration error: at most so many, each of at least so many heads.
 MOST_BINS, FEWEST_IN_A_BIN = 15, 50
+# A diagram's points, and the fewest answers at one.
+MOST_POINTS, FEWEST_AT_A_POINT = 10, 10
 # Parts in which heads are dealt where none is left to measure a calibration on.
 FOLDS = 10
 
@@ -182,6 +184,33 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor) -> float:
         for rows in order.tensor_split(bins)
     ]
     return float(torch.stack(gaps).sum() / confidence.numel())
+
+
+def reliability_curve(confidence: Tensor, correct: Tensor) -> list[tuple[float, float, int]]:
+    """Confidence against the share that is right, in bins of equal mass: a reliability diagram.
+
+    Up to `MOST_POINTS` bins of at least `FEWEST_AT_A_POINT` answers each, so that a point is no
+    single answer; none where there are fewer answers than that.
+
+    Args:
+        confidence: [b] probability of each answer.
+        correct: bool [b], whether it is right.
+
+    Returns:
+        Mean confidence, share that is right, and how many answers, from the least confident on.
+    """
+    bins = min(MOST_POINTS, confidence.numel() // FEWEST_AT_A_POINT)
+    if bins == 0:
+        return []
+    order = confidence.argsort(stable=True)
+    return [
+        (
+            float(confidence[rows].double().mean()),
+            float(correct[rows].double().mean()),
+            len(rows),
+        )
+        for rows in order.tensor_split(bins)
+    ]
 
 
 def brier_score(probabilities: Tensor, truth: Tensor) -> float:

@@ -130,6 +130,7 @@ class TrainResult:
             because fewer than `FEWEST_TO_VALIDATE` validation heads have a target edge).
         validation_score: macro-F1 of the best epoch; None without validation heads.
         losses: training loss of every epoch.
+        scores: macro-F1 on the validation heads after every epoch; None without any.
         interrupted: Ctrl-C ended the training; what it had come to was kept.
         device: where it was trained.
     """
@@ -140,6 +141,7 @@ class TrainResult:
     selected_by: Literal["validation", "epochs"]
     validation_score: float | None
     losses: tuple[float, ...]
+    scores: tuple[float | None, ...]
     interrupted: bool
     device: str
 
@@ -197,6 +199,7 @@ def train(
     shape.check(data)
     forked = [device] if device.type == "cuda" else []
     losses: list[float] = []
+    scores: list[float | None] = []
     kept: _Kept | None = None
     interrupted = False
     size = _size(data)
@@ -278,6 +281,7 @@ def train(
                         score, val_loss = _judge(
                             averaged, h, val_heads, truth, peers, evidence, smoothings
                         )
+                scores.append(score)
                 if not validated or kept is None or (score, -val_loss) > (kept.score, -kept.loss):
                     state = {k: v.clone() for k, v in averaged.state_dict().items()}
                     kept = _Kept(epoch, score, val_loss, state)
@@ -299,6 +303,7 @@ def train(
         selected_by="validation" if validated else "epochs",
         validation_score=kept.score,
         losses=tuple(losses),
+        scores=tuple(scores),
         interrupted=interrupted,
         device=str(device),
     )

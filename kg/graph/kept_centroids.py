@@ -20,7 +20,7 @@ from kg.graph.rows import Floats
 # Before the name of a family: some are what `savez` calls its own parameters.
 _FAMILY: Final = "family."
 # What reading a damaged archive ends in; NumPy reads headers with Python's own tokenizer.
-_DAMAGED: Final = (
+DAMAGED: Final = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError),
     *(MemoryError, zipfile.BadZipFile, tokenize.TokenError),
 )
@@ -38,7 +38,7 @@ def load(folder: Path, builder: str, widths: Mapping[str, int]) -> dict[str, Flo
         # The zip's own sums are looked at as its parts are read.
         with _file(folder, builder).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             found: dict[str, Floats] = {family: kept[f"{_FAMILY}{family}"] for family in widths}
-    except _DAMAGED:
+    except DAMAGED:
         return None
     fits = all(
         own.dtype == np.float32 and own.ndim == 2 and own.shape[1] == widths[family]

@@ -531,6 +531,11 @@ RETURN s.id AS id,
        [(s)-[:HAS_FEATURE]->(c:FeatureCluster) | c.id] AS clusters,
        [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
 """
+SONG_IDS: Final = "MATCH (s:Song) RETURN s.id AS id"
+SIMILAR_SONGS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, [] AS clusters, [(s)-[:SIMILAR_TO]->(other:Song) | other.id] AS others
+"""
 SONG_FURTHER: Final = f"""
 MATCH (s:Song)
 RETURN s.id AS id,
@@ -981,6 +986,42 @@ DELETE_EXPERIMENTS: Final = """
 MATCH (e:Experiment)
 WHERE e.featureVersion IS NOT NULL AND e.run IN $runs
 DETACH DELETE e
+"""
+
+# --- reports -----------------------------------------------------------------------------------
+
+# All that a report says of single songs; one pass.
+REPORTED_SONGS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       coalesce(s.paths, [s.path]) AS paths, s.duration AS duration, s.split AS split,
+       s.recording AS recording, s.doubt AS doubt, s.novelty AS novelty,
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
+       [(s)-[r:PREDICTED_GENRE]->(g:Genre) | [g.name, r.probability, r.rank]] AS told
+"""
+MOST_SONGS: Final = {
+    "artists": """
+MATCH (a:Artist)
+RETURN a.name AS name, COUNT { (:Song)-[:BY]->(a) } AS songs ORDER BY songs DESC, name LIMIT $most
+""",
+    "albums": """
+MATCH (a:Album)
+RETURN a.title AS name, COUNT { (:Song)-[:ON]->(a) } AS songs ORDER BY songs DESC, name LIMIT $most
+""",
+}
+COUNT_FURTHER: Final = {
+    "artists": "MATCH (a:Artist) RETURN count(a) AS n",
+    "albums": "MATCH (a:Album) RETURN count(a) AS n",
+    "playlists": "MATCH (p:Playlist) RETURN count(p) AS n",
+}
+# The rows of the newest comparison.
+LAST_EXPERIMENT: Final = """
+MATCH (e:Experiment)
+WHERE e.featureVersion IS NOT NULL
+WITH e.run AS run, max(e.createdAt) AS createdAt ORDER BY createdAt DESC LIMIT 1
+MATCH (e:Experiment {run: run})
+WHERE e.featureVersion IS NOT NULL
+RETURN properties(e) AS properties
 """
 
 # --- status ------------------------------------------------------------------------------------

@@ -129,6 +129,11 @@ def read_links(
     )
 
 
+def read_similar(connection: Connection, songs: Sequence[str]) -> Edges:
+    """Only SIMILAR_TO, as in `read_links`: int64 [2, e] in rows of songs, sorted."""
+    return _edges(*_pass(connection, queries.SIMILAR_SONGS, _Ends, songs, {}).similar)
+
+
 def read_further(
     connection: Connection, songs: Sequence[str], known: Mapping[str, Sequence[str]]
 ) -> dict[str, Linked]:
@@ -230,7 +235,7 @@ class _Table:
 
 
 class _Ends:
-    """Takes rows of SONG_LINKS, as rows of songs and clusters: 8 bytes an end."""
+    """Takes rows of SONG_LINKS or SIMILAR_SONGS, as rows of songs and clusters: 8 bytes an end."""
 
     def __init__(self, songs: Iterable[str], clusters: Mapping[str, Sequence[str]]) -> None:
         self.hanging = {family: (array("q"), array("q")) for family in clusters}

@@ -1,0 +1,262 @@
+"""Charts as plotly.js takes them; colours are "@" and what the page calls them (`report.js`)."""
+
+import html
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kg.evaluate import Estimate, wilson
+from kg.text import printable
+
+# Colours and shapes that a page has for genres; more of them could not be told apart.
+COLOURS: Final = 12
+_SHAPES: Final = ("circle", "square", "diamond", "triangle-up")
+
+Figure = dict[str, Any]
+
+
+def plain(text: str) -> str:
+    """Text that plotly.js shows as it stands: it reads tags and entities in what it is given."""
+    return html.escape(printable(text), quote=False)
+
+
+def shortened(text: str, most: int = 32) -> str:
+    """Text that fits beside an axis."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+
+
+def axis(title: str, **more: Any) -> Figure:
+    """An axis with a title."""
+    return {"title": {"text": title}, **more}
+
+
+def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str] = ()) -> Figure:
+    """Numbers with their intervals, one under the other.
+
+    Args:
+        rows: What each is called, and the number.
+        title: What the numbers are.
+        groups: Of each row: which series it belongs to; none: all to one.
+    """
+    names = [plain(shortened(name)) for name, _ in rows]
+    lines = list(dict.fromkeys(names))
+    listed = list(groups) or [title] * len(rows)
+    series = []
+    for number, group in enumerate(dict.fromkeys(listed)):
+        own = [row for row, of in enumerate(listed) if of == group]
+        values = [rows[row][1] for row in own]
+        series.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(group),
+                "x": [round(each.value, 4) for each in values],
+                "y": [lines.index(names[row]) + 0.18 * number for row in own],
+                "text": [names[row] for row in own],
+                "customdata": [[round(e.low, 3), round(e.high, 3)] for e in values],
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [round(max(0.0, each.high - each.value), 4) for each in values],
+                    "arrayminus": [round(max(0.0, each.value - each.low), 4) for each in values],
+                    "color": f"@{number}",
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                "marker": {"size": 9, "color": f"@{number}", "symbol": _SHAPES[number % 4]},
+                "hovertemplate": "%{text}: %{x:.3f} [%{customdata[0]}, %{customdata[1]}]"
+                "<extra></extra>",
+            }
+        )
+    return {
+        "data": series,
+        "layout": {
+            "xaxis": axis(title, range=[0, 1]),
+            "yaxis": {
+                "tickvals": list(range(len(lines))),
+                "ticktext": lines,
+                "range": [len(lines) - 0.4, -0.6],
+                "automargin": True,
+                "showgrid": False,
+                "zeroline": False,
+            },
+            "showlegend": len(series) > 1,
+        },
+    }
+
+
+def reliability(points: Sequence[tuple[float, float, int]]) -> Figure:
+    """Mean probability against the share that is right, and the diagonal where both are equal."""
+    low, high = zip(*(wilson(share, songs) for _, share, songs in points), strict=True)
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "as good as its word",
+                "x": [0, 1],
+                "y": [0, 1],
+                "line": {"color": "@muted", "dash": "dot", "width": 1.5},
+                "hoverinfo": "skip",
+            },
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": "measured",
+                "x": [round(said, 4) for said, _, _ in points],
+                "y": [round(share, 4) for _, share, _ in points],
+                "customdata": [songs for _, _, songs in points],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [
+                        round(top - share, 4)
+                        for top, (_, share, _) in zip(high, points, strict=True)
+                    ],
+                    "arrayminus": [
+                        round(share - bottom, 4)
+                        for bottom, (_, share, _) in zip(low, points, strict=True)
+                    ],
+                    "color": "@0",
+                    "thickness": 1.2,
+                    "width": 4,
+                },
+                "marker": {"size": 8, "color": "@0"},
+                "line": {"color": "@0", "width": 2},
+                "hovertemplate": "said %{x:.0%}, right %{y:.0%}, %{customdata} songs"
+                "<extra></extra>",
+            },
+        ],
+        "layout": {
+            "xaxis": axis("probability of the first genre", range=[0, 1], tickformat=".0%"),
+            "yaxis": axis("share that is right", range=[0, 1.02], tickformat=".0%"),
+        },
+    }
+
+
+def coverage(points: Sequence[tuple[float, float]], here: tuple[float, float] | None) -> Figure:
+    """Share of songs that get a genre against the share of these genres that is wrong.
+
+    Args:
+        points: Coverage and risk.
+        here: Where the model stands with its threshold; None: it gives none a genre.
+    """
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "by probability",
+            "x": [round(x, 4) for x, _ in points],
+            "y": [round(y, 4) for _, y in points],
+            "line": {"color": "@0", "width": 2},
+            "hovertemplate": "%{x:.0%} get a genre, %{y:.0%} of them a wrong one<extra></extra>",
+        }
+    ]
+    if here is not None:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "where the model stands",
+                "x": [round(here[0], 4)],
+                "y": [round(here[1], 4)],
+                "marker": {"size": 12, "color": "@1", "symbol": "diamond"},
+                "hovertemplate": "%{x:.0%} get a genre, %{y:.0%} of them a wrong one"
+                "<extra></extra>",
+            }
+        )
+    return {
+        "data": data,
+        "layout": {
+            "xaxis": axis("songs that get a genre", range=[0, 1.02], tickformat=".0%"),
+            "yaxis": axis("share of these that is wrong", rangemode="tozero", tickformat=".0%"),
+        },
+    }
+
+
+def learning(points: Sequence[tuple[int, float, float | None]], best: int) -> Figure:
+    """Loss on what is learned and macro-F1 on validation songs, by epoch."""
+    epochs = [epoch for epoch, _, _ in points]
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "training loss",
+            "x": epochs,
+            "y": [round(loss, 4) for _, loss, _ in points],
+            "line": {"color": "@muted", "width": 2, "dash": "dash"},
+            "hovertemplate": "epoch %{x}: loss %{y:.3f}<extra></extra>",
+        }
+    ]
+    layout: Figure = {"xaxis": axis("epoch"), "yaxis": axis("training loss", rangemode="tozero")}
+    if any(score is not None for _, _, score in points):
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "macro-F1 on validation songs",
+                "x": epochs,
+                "y": [None if score is None else round(score, 4) for _, _, score in points],
+                "yaxis": "y2",
+                "line": {"color": "@0", "width": 2},
+                "hovertemplate": "epoch %{x}: macro-F1 %{y:.3f}<extra></extra>",
+            }
+        )
+        layout["yaxis2"] = axis(
+            "macro-F1", overlaying="y", side="right", range=[0, 1], showgrid=False
+        )
+    layout["shapes"] = [
+        {
+            "type": "line",
+            "x0": best,
+            "x1": best,
+            "yref": "paper",
+            "y0": 0,
+            "y1": 1,
+            "line": {"color": "@1", "width": 1.5, "dash": "dot"},
+        }
+    ]
+    return {"data": data, "layout": layout}
+
+
+def song_map(series: Sequence[tuple[str, Sequence[tuple[float, float, str]]]]) -> Figure:
+    """Songs as points.
+
+    Args:
+        series: Name of each genre, and its songs: where they lie and what is shown of them, lines
+            apart by newlines. What comes after the colours that there are is grey.
+    """
+    data = []
+    for number, (name, songs) in enumerate(series):
+        coloured = number < COLOURS
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(shortened(name, 24)),
+                "x": [round(x, 3) for x, _, _ in songs],
+                "y": [round(y, 3) for _, y, _ in songs],
+                "text": [_lines(text) for _, _, text in songs],
+                "marker": {
+                    "size": 7 if len(songs) < 200 else 5,
+                    "color": f"@{number}" if coloured else "@muted",
+                    "symbol": _SHAPES[number % 4] if coloured else "circle-open",
+                    "opacity": 0.8,
+                },
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    bare = {"visible": False, "range": [-1.05, 1.05]}
+    return {
+        "data": data,
+        "layout": {
+            "xaxis": bare,
+            "yaxis": {**bare, "scaleanchor": "x", "scaleratio": 1},
+            "dragmode": "pan",
+            "hovermode": "closest",
+            "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
+        },
+    }
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(plain(shortened(line, 70)) for line in text.split("\n"))

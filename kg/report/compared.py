@@ -1,0 +1,92 @@
+"""The last comparison of models and features, as its rows are in the graph."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kg.evaluate import Estimate
+from kg.report import charts
+from kg.report.facts import Facts
+from kg.report.parts import Chart, Missing, Part, Section, Table, Words
+from kg.report.words import count
+
+_PROTOCOLS: Final = {
+    "by artist": "songs by artists that a model hasn't heard, in folds by artist",
+    "random": "random folds, which flatter",
+    "valid": "validation songs",
+    "test": "test songs",
+}
+Row = Mapping[str, Any]
+
+
+def compared(facts: Facts) -> Section:
+    """Table and plot of the comparison."""
+    rows = [row for row in facts.experiment if row.get("macroF1") is not None]
+    broken = [row for row in facts.experiment if row.get("error")]
+    parts: list[Part] = []
+    protocol, cypher = "", ""
+    if not rows:
+        parts.append(
+            Missing("Models and features were not compared: `kg compare` does, in folds by artist.")
+        )
+    else:
+        # The honest protocol first; within one the best first.
+        rows.sort(key=lambda row: (row["protocol"] == "random", -row["macroF1"], row["model"]))
+        several = len({row["protocol"] for row in rows}) > 1
+        parts += [_table(rows, several), _chart(rows)]
+        parts += [
+            Words(f"{row['model']} ({row['features']}) came to nothing: {row['error']}")
+            for row in broken
+        ]
+        first = rows[0]
+        said = "; ".join(
+            _PROTOCOLS.get(each, each) for each in dict.fromkeys(row["protocol"] for row in rows)
+        )
+        protocol = (
+            f"Measured on {count(int(first['songs']), 'song')}: {said}. "
+            f"{count(int(first['seeds']), 'run')} each; comparison {first['run']}, "
+            f"{first['createdAt'].to_native():%Y-%m-%d}."
+        )
+        cypher = (
+            f"MATCH (e:Experiment {{run: '{first['run']}'}})\n"
+            "RETURN e.model, e.features, e.protocol, e.macroF1, e.macroF1Low, e.macroF1High\n"
+            "ORDER BY e.macroF1 DESC"
+        )
+    return Section("comparison", "Models and features compared", parts, protocol, cypher)
+
+
+def _table(rows: list[Row], several: bool) -> Part:
+    columns = ["model", "features", *(["held out"] if several else [])]
+    numbers = ["macro-F1 [95 %]", "accuracy [95 %]", "behind the best", "p", "training"]
+    return Table(
+        "The best first",
+        [*columns, *numbers],
+        [
+            (
+                *(row["model"], row["features"], *([row["protocol"]] if several else [])),
+                *(str(_estimate(row, "macroF1")), str(_estimate(row, "accuracy"))),
+                "" if row.get("behind") is None else f"{100 * row['behind']:+.1f} points",
+                "" if row.get("p") is None else f"{row['p']:.3f}",
+                f"{row['trainSeconds']:.1f} s",
+            )
+            for row in rows
+        ],
+        numbers=range(len(columns), len(columns) + len(numbers)),
+        more="p: how likely such a difference is by chance (paired randomisation, after Holm).",
+        cards=True,
+    )
+
+
+def _chart(rows: list[Row]) -> Part:
+    named = [(f"{row['model']} ({row['features']})", _estimate(row, "macroF1")) for row in rows]
+    return Chart(
+        "comparison",
+        "Macro-F1 of each with its 95 % interval: "
+        + "; ".join(f"{name} {found}" for name, found in named)
+        + ".",
+        charts.dots(named, "macro-F1 [95 %]", [row["protocol"] for row in rows]),
+        height=110 + 30 * len({name for name, _ in named}),
+    )
+
+
+def _estimate(row: Row, name: str) -> Estimate:
+    return Estimate(row[name], row[f"{name}Low"], row[f"{name}High"])

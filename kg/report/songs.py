@@ -1,0 +1,347 @@
+"""The songs themselves: their map, those that the model doubts, disputed labels, copies."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from kg.report import charts
+from kg.report.facts import Facts, ReportSong
+from kg.report.model import UNTRAINED
+from kg.report.parts import Chart, Missing, Part, Section, Table, Words
+from kg.report.words import count, percent, told
+
+# Songs that a table lists, and points that a map has.
+LISTED, POINTS = 25, 20_000
+NO_GENRE, OTHERS = "no genre", "other genres"
+
+
+def song_map(facts: Facts) -> Section:
+    """Songs as points, near each other where they sound alike."""
+    drawn, parts = facts.drawn, list[Part]()
+    if drawn is None:
+        parts.append(Missing(f"There is no map: {facts.undrawn}"))
+    else:
+        step = -(-len(drawn) // POINTS)
+        of = {song.id: song for song in facts.songs}
+        rows = [row for row in range(0, len(drawn), step) if drawn.ids[row] in of]
+        named = _coloured([of[drawn.ids[row]] for row in rows])
+        series: dict[str, list[tuple[float, float, str]]] = {name: [] for name in named}
+        for row in rows:
+            song = of[drawn.ids[row]]
+            where = (float(drawn.x[row]), float(drawn.y[row]))
+            series[_colour(song, named)].append((*where, _hover(song)))
+        shown = ", ".join(f"{name} {len(points)}" for name, points in series.items())
+        parts += [
+            Words(
+                "Each point is a song; songs that sound alike lie near each other. Only sound "
+                "decides where, no genre: a genre that holds together sounds like itself, and a "
+                "song among those of another genre may be filed wrongly. Neither axis means "
+                "anything."
+            ),
+            Chart(
+                "map",
+                f"A map of {count(len(rows), 'song')} by sound, coloured by genre: {shown}.",
+                charts.song_map(list(series.items())),
+                height=640,
+            ),
+            Words(
+                "Point at a song for its title; click on a genre to hide it, twice to see it "
+                "alone; scroll or pinch to come nearer."
+            ),
+        ]
+        if step > 1:
+            parts.append(Words(f"Every {step}th of {count(len(drawn), 'song')} is drawn."))
+    return Section(
+        "map",
+        "A map of the songs",
+        parts,
+        cypher="MATCH (s:Song)-[near:SIMILAR_TO]->(other:Song) RETURN s.title, other.title, "
+        "near.weight",
+    )
+
+
+def _coloured(songs: Sequence[ReportSong]) -> list[str]:
+    """Genres with a colour of their own, by name, and what the other songs are under."""
+    counted = Counter(song.genres[0] for song in songs if song.genres)
+    most = [name for name, _ in sorted(counted.items(), key=lambda e: (-e[1], e[0]))]
+    named = sorted(most[: charts.COLOURS])
+    others = [OTHERS] if len(most) > charts.COLOURS else []
+    return [*named, *others, *([NO_GENRE] if any(not song.genres for song in songs) else [])]
+
+
+def _colour(song: ReportSong, named: Sequence[str]) -> str:
+    if not song.genres:
+        return NO_GENRE
+    return song.genres[0] if song.genres[0] in named else OTHERS
+
+
+def _hover(song: ReportSong) -> str:
+    lines = [song.title, song.artist, ", ".join(song.genres) or NO_GENRE]
+    if song.told:
+        lines.append(f"heard as {told(song.told, 1)}")
+    return "\n".join(line for line in lines if line)
+
+
+def doubted(facts: Facts) -> Section:
+    """Songs of which the model doesn't say a genre."""
+    parts: list[Part] = []
+    if facts.model is None:
+        parts.append(UNTRAINED)
+    else:
+        by_reason: dict[str, list[ReportSong]] = defaultdict(list)
+        for song in facts.songs:
+            if song.doubt is not None:
+                by_reason[song.doubt].append(song)
+        if not by_reason:
+            parts.append(Words("The model says a genre of every song."))
+        for why, songs in sorted(by_reason.items()):
+            # The least probable first; of those unlike the library the strangest.
+            songs.sort(
+                key=lambda s: (-(s.novelty or 0) if why.startswith("unlike") else 0, _first(s))
+            )
+            parts.append(
+                Table(
+                    f"{why.capitalize()}: {count(len(songs), 'song')}",
+                    ["song", "filed under", "the model's first two"],
+                    [(s.name, ", ".join(s.genres), told(s.told)) for s in songs[:LISTED]],
+                    more=f"{len(songs) - LISTED:,} more." if len(songs) > LISTED else "",
+                )
+            )
+    return Section(
+        "doubted",
+        "Songs that the model doubts",
+        parts,
+        _as_trained(facts),
+        "MATCH (s:Song)-[p:PREDICTED_GENRE {rank: 1}]->(g:Genre) WHERE s.doubt IS NOT NULL\n"
+        "RETURN s.title, s.doubt, g.name, p.probability ORDER BY p.probability",
+    )
+
+
+def _first(song: ReportSong) -> float:
+    return song.told[0][1] if song.told else 0.0
+
+
+def disputed(facts: Facts) -> Section:
+    """Songs whose label is disputed most: by an audit, or where none ran by the model."""
+    parts: list[Part] = []
+    cypher = (
+        "MATCH (s:Song)-[p:PROPOSED_GENRE {state: 'open'}]->(g:Genre)\n"
+        "RETURN s.title, p.replaces, g.name, p.strength ORDER BY p.strength DESC"
+    )
+    protocol = ""
+    if facts.disputes:
+        of = {song.id: song for song in facts.songs}
+        rows = [
+            (
+                *(_name(each.song, of), ", ".join(each.filed), each.genre),
+                percent(each.strength),
+                each.evidence or "",
+            )
+            for each in facts.disputes[:LISTED]
+        ]
+        parts += [
+            Table(
+                f"Labels that `kg audit` takes for wrong: {count(len(facts.disputes), 'song')}",
+                ["song", "filed under", "rather", "strength", "evidence"],
+                rows,
+                numbers=(3,),
+                more=_more(len(facts.disputes)),
+                cards=True,
+            ),
+            Words("Decide about them with `kg review`; nothing changes until you do."),
+        ]
+        protocol = (
+            "Found by an audit: each song is told by a model that learned from songs by other "
+            "artists."
+        )
+    elif facts.model is None:
+        parts.append(Missing("Nothing disputes a label yet: run `kg train`, then `kg audit`."))
+    else:
+        parts += _by_model(facts)
+        protocol = _as_trained(facts)
+        cypher = (
+            "MATCH (s:Song)-[:IN_GENRE]->(filed:Genre),\n"
+            "      (s)-[p:PREDICTED_GENRE {rank: 1}]->(heard:Genre)\n"
+            "WHERE NOT EXISTS { (s)-[:IN_GENRE]->(:Genre)-[:SUBGENRE_OF*0..]->(heard) }\n"
+            "RETURN s.title, filed.name, heard.name, p.probability ORDER BY p.probability DESC"
+        )
+    return Section("disputed", "Labels that are disputed most", parts, protocol, cypher)
+
+
+def _by_model(facts: Facts) -> list[Part]:
+    songs = [song for song in facts.songs if song.genres and song.told and _disputes(song, facts)]
+    songs.sort(key=lambda song: (-_first(song), song.id))
+    if not songs:
+        return [Words("The model's first genre of every labelled song is one of its own.")]
+    return [
+        Table(
+            f"The model's first genre is another than yours: {count(len(songs), 'song')}",
+            ["song", "filed under", "heard as", "probability"],
+            [
+                (song.name, ", ".join(song.genres), song.told[0][0], percent(_first(song)))
+                for song in songs[:LISTED]
+            ],
+            numbers=(3,),
+            more=_more(len(songs)),
+        ),
+        Missing(
+            "This is the model's own view, surest first. `kg audit` looks for wrong labels with "
+            "probabilities that no song had a part in; run it, and the report again."
+        ),
+    ]
+
+
+def _disputes(song: ReportSong, facts: Facts) -> bool:
+    first = song.told[0][0]
+    return first not in song.genres and not any(
+        first in facts.tree.above(genre) for genre in song.genres
+    )
+
+
+def copies(facts: Facts) -> Section:
+    """The same recording more than once."""
+    of = {song.id: song for song in facts.songs}
+    parts: list[Part] = []
+    exact = [song for song in facts.songs if len(song.paths) > 1]
+    if exact:
+        exact.sort(key=lambda song: (-len(song.paths), song.id))
+        parts.append(
+            Table(
+                f"The same file under several names: {count(len(exact), 'song')}",
+                ["song", "files", "where"],
+                [
+                    (song.name, str(len(song.paths)), "; ".join(map(str, song.paths[:4])))
+                    for song in exact[:LISTED]
+                ],
+                numbers=(1,),
+                more=_more(len(exact)),
+                cards=True,
+            )
+        )
+    if facts.copies:
+        parts.append(
+            Table(
+                f"The same recording, found by `kg audit`: {count(len(facts.copies), 'pair')}",
+                ["song", "the same as", "evidence"],
+                [
+                    (_name(each.song, of), _name(each.other, of), each.evidence)
+                    for each in facts.copies[:LISTED]
+                ],
+                more=_more(len(facts.copies)),
+                cards=True,
+            )
+        )
+    else:
+        parts += _recordings(facts)
+    if not parts:
+        parts.append(Words("No song is there twice, as far as is known."))
+    if not facts.copies and any(song.paths for song in facts.songs):
+        parts.append(
+            Words("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
+        )
+    return Section(
+        "copies",
+        "Duplicates",
+        parts,
+        cypher="MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song) RETURN s.title, o.title, r.kind",
+    )
+
+
+def sound(facts: Facts) -> Section:
+    """Songs whose sound is broken."""
+    of = {song.id: song for song in facts.songs}
+    faults = facts.faults
+    parts: list[Part] = []
+    if faults.found:
+        parts.append(
+            Table(
+                f"Clipped, silent, cut off or one-sided: {count(len(faults.found), 'finding')}",
+                ["song", "what it is", "evidence", "file"],
+                [
+                    (_name(each.song, of), each.kind, each.evidence, each.path or "")
+                    for each in faults.found[:LISTED]
+                ],
+                more=_more(len(faults.found)),
+                cards=True,
+            )
+        )
+    elif not any(song.paths for song in facts.songs):
+        parts.append(Words("These songs come from a table: there is no sound to look at."))
+    else:
+        parts.append(Words("Nothing was found in what was listened to."))
+    if faults.unheard:
+        parts.append(
+            Missing(
+                f"Of {count(faults.unheard, 'song')} nobody looked at the sound: `kg audit "
+                "--listen` does."
+            )
+        )
+    return Section(
+        "sound",
+        "Broken sound",
+        parts,
+        "Found in the part of each song that was listened to." if faults.found else "",
+        "MATCH (s:Song) RETURN s.title, s.missing, s.silence, s.clipping, s.imbalance",
+    )
+
+
+def artists(facts: Facts) -> Section:
+    """Artists whose songs have no genre in common."""
+    found = facts.spread
+    parts: list[Part] = []
+    if found:
+        parts.append(
+            Table(
+                f"The most spread first: {count(len(found), 'artist')}",
+                ["artist", "songs by genre"],
+                [(each.artist, each.words) for each in found[:LISTED]],
+                more=_more(len(found)),
+            )
+        )
+    else:
+        parts.append(Words("Every artist with three songs or more has a genre that all share."))
+    return Section(
+        "artists",
+        "Artists over several genres",
+        parts,
+        cypher="MATCH (a:Artist)<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)\n"
+        "RETURN a.name, g.name, count(s) AS songs ORDER BY a.name, songs DESC",
+    )
+
+
+def _name(id: str, of: Mapping[str, ReportSong]) -> str:
+    return of[id].name if id in of else id[:12]
+
+
+def _recordings(facts: Facts) -> list[Part]:
+    groups: dict[str, list[ReportSong]] = defaultdict(list)
+    for song in facts.songs:
+        if song.recording is not None:
+            groups[song.recording].append(song)
+    found = sorted((g for g in groups.values() if len(g) > 1), key=lambda g: (-len(g), g[0].id))
+    if not found:
+        return []
+    return [
+        Table(
+            f"Probably the same recording: {count(len(found), 'group')}",
+            ["which", "songs"],
+            [
+                ("; ".join(song.name for song in group[:4]), str(len(group)))
+                for group in found[:LISTED]
+            ],
+            numbers=(1,),
+            more=_more(len(found)),
+        )
+    ]
+
+
+def _as_trained(facts: Facts) -> str:
+    if facts.model is None:
+        return ""
+    return (
+        f"By model {facts.model.id}. Songs that it learned from have probabilities that are too "
+        "high, though their own genre was hidden while they were scored."
+    )
+
+
+def _more(found: int) -> str:
+    return f"{found - LISTED:,} more." if found > LISTED else ""
