@@ -191,8 +191,8 @@ class Review:
         ).strip()
         if not name or not self._mean(name):
             return False
-        # What an audit wants to replace goes, as with its own genre.
-        replaces = proposal.replaces or None
+        # What an audit wants to replace goes, as with its own genre; it may replace none.
+        replaces = proposal.replaces if proposal.kind == "label" else None
         seen = replace(proposal, kind="hand")
         return self._done(
             self._library.accept(proposal.song, name, replaces=replaces, proposal=seen)
@@ -255,8 +255,7 @@ class Review:
         _say(f"{self._at + 1} of {len(self._waiting)}: {name}{on}")
         _say(f"  {_place(proposal)}")
         _say(f"  filed under {', '.join(proposal.filed) or 'no genre'}")
-        instead = f" instead of {', '.join(proposal.replaces)}" if proposal.replaces else ""
-        _say(f"  proposed: {proposal.genre}{instead}")
+        _say(f"  proposed: {_change(proposal)}")
         _say(f"  {_evidence(proposal)}")
 
     def _sum_up(self) -> None:
@@ -281,13 +280,23 @@ def _print_all(waiting: "list[Proposal]") -> None:
             each.title or each.song[:12],
             each.artist,
             ", ".join(each.filed),
-            each.genre,
+            _change(each),
             _evidence(each),
             each.song[:12],
         )
         for each in waiting
     ]
     print_table(["song", "artist", "filed under", "proposed", "why", "id"], rows)
+
+
+def _change(proposal: "Proposal") -> str:
+    """The genre that is proposed, and what becomes of the others."""
+    if proposal.genre in proposal.filed:
+        return f"{proposal.genre} alone, without {', '.join(proposal.replaces)}"
+    if proposal.replaces:
+        return f"{proposal.genre} instead of {', '.join(proposal.replaces)}"
+    beside = f" beside {', '.join(proposal.filed)}" if proposal.filed else ""
+    return f"{proposal.genre}{beside}"
 
 
 def _evidence(proposal: "Proposal") -> str:
@@ -298,8 +307,9 @@ def _evidence(proposal: "Proposal") -> str:
     rest = f", then {others}" if others else ""
     if proposal.kind == "label":
         filed, old = proposal.filed_strength, " and ".join(proposal.replaces)
-        against = "" if filed is None else f", and {old} for {percent(filed)}"
-        return f"the audit takes it for {sure} probable{against}"
+        against = f", and {old} for {percent(filed)}" if old and filed is not None else ""
+        because = f": {proposal.evidence}" if proposal.evidence else ""
+        return f"the audit takes it for {sure} probable{against}{because}"
     if proposal.kind == "prediction":
         return f"the model takes it for {sure} probable{rest}"
     return f"tags say so by {proposal.strength:.2f} of 1{rest}"

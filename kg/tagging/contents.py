@@ -9,6 +9,7 @@ back as its owner's word.
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -16,6 +17,8 @@ from kg.graph.driver import neo4j
 from kg.graph.transactions import fetch, read_rows, run
 from kg.records import SongRecord
 from kg.sources.folder import Scan
+
+TAKEN: Final = "would be, byte by byte, the file of another song of the library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +71,37 @@ def _joined(copies: list[SongRecord]) -> SongRecord:
 
 
 def note_contents(
-    tx: neo4j.ManagedTransaction, rows: Iterable[tuple[str, str, tuple[str, ...]]]
-) -> set[str]:
+    tx: neo4j.ManagedTransaction,
+    rows: Iterable[tuple[str, str, tuple[str, ...]]],
+    known: Mapping[str, Written],
+) -> dict[str, str]:
     """Let the graph know of contents before files have them.
 
     Args:
         tx: The transaction.
         rows: Song, its file's content to come, and the genres that the tags name now.
+        known: Songs by the contents that kg has written so far.
 
     Returns:
-        Contents that are those of other songs: no file of this one may have them.
+        Contents that no file may have, and why.
     """
     wanted = list(rows)
-    to_come = [content for _, content, _ in wanted]
-    # Undone, and written again: a song's own id is nobody else's.
-    own = {(song, content) for song, content, _ in wanted if song == content}
-    refused = {row["id"] for row in fetch(tx, queries.SONGS_OF_IDS, {"ids": to_come})}
-    refused -= {content for _, content in own}
-    owners = {
-        content: row["id"]
-        for row in fetch(tx, queries.WRITTEN_CONTENTS, {})
-        for content in row["contents"]
-    }
-    songs = {song for song, _, _ in wanted}
-    there = {row["id"]: row for row in fetch(tx, queries.CONTENTS_OF_SONGS, {"ids": sorted(songs)})}
+    contents, songs = [content for _, content, _ in wanted], [song for song, _, _ in wanted]
+    taken = {row["id"]: row["id"] for row in fetch(tx, queries.SONGS_OF_IDS, {"ids": contents})}
+    owners = {content: known[content].song for content in contents if content in known} | taken
+    found = fetch(tx, queries.CONTENTS_OF_SONGS, {"ids": songs})
+    there = {row["id"]: row["contents"] for row in found}
+    refused: dict[str, str] = {}
     for song, content, genres in wanted:
-        if owners.get(content, song) != song:
-            refused.add(content)
-        if content in refused or song not in there:
-            continue
-        old = there[song]["contents"]
-        properties = {"contents": sorted({*(old or ()), content})}
-        if old is None:
-            properties["tagGenres"] = list(genres)
-        there[song] = there[song] | properties
-        owners[content] = song
-        run(tx, queries.UPDATE_SONGS, rows=[{"id": song, "properties": properties}])
+        if song not in there:
+            refused[content] = "its song left the library meanwhile"
+        elif owners.setdefault(content, song) != song:
+            refused[content] = TAKEN
+        else:
+            old = there[song]
+            there[song] = sorted({*(old or ()), content})
+            properties = {"contents": there[song]}
+            if old is None:
+                properties["tagGenres"] = list(genres)
+            run(tx, queries.UPDATE_SONGS, rows=[{"id": song, "properties": properties}])
     return refused

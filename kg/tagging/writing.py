@@ -20,13 +20,13 @@ from kg.graph.tree import BY_HAND
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
 from kg.tagging.backups import Backup, Kept, alone, last_backup
-from kg.tagging.contents import note_contents
+from kg.tagging.contents import Written, known_contents, note_contents
 from kg.tagging.difference import restored
 from kg.tagging.rewrite import CHANGED, give
 from kg.watching.disk import as_named
 
 Says = Literal["owner", "model"]
-InTurn = Callable[[Callable[[], set[str]]], set[str]]
+InTurn = Callable[[Callable[[], dict[str, str]]], dict[str, str]]
 
 # Files that the graph learns of at once, before they are replaced.
 _AT_ONCE: Final = 20
@@ -294,6 +294,7 @@ def _write(
         for number, (request, _) in enumerate(looked.changes)
     ]
     done: list[TagChange] = []
+    known = known_contents(connection)
     with progress.stage("Writing tags", len(requests)) as advance:
         try:
             outcomes = perform_in_workers(requests, _workers(len(requests)), warm=None)
@@ -306,7 +307,9 @@ def _write(
                         elif isinstance(outcome, AudioError):
                             looked.left_out.append(Rejected(request.path, outcome.reason))
                             advance(1, rejected=True)
-                    for path, reason in _replace(connection, ready, planned, backup, in_turn):
+                    for path, reason in _replace(
+                        connection, ready, planned, known, backup, in_turn
+                    ):
                         if reason is None:
                             done.append(planned[path])
                         else:
@@ -324,6 +327,7 @@ def _replace(
     connection: Connection,
     ready: Sequence[tuple[Retag, Retagged]],
     planned: Mapping[Path, TagChange],
+    known: dict[str, Written],
     backup: Backup,
     in_turn: InTurn,
 ) -> Iterator[tuple[Path, str | None]]:
@@ -332,7 +336,8 @@ def _replace(
         (planned[request.path].song, str(outcome.after), outcome.genres)
         for request, outcome in ready
     ]
-    refused = in_turn(lambda: connection.write(note_contents, rows)) if rows else set()
+    refused = in_turn(lambda: connection.write(note_contents, rows, known)) if rows else {}
+    known |= {content: Written(song, ()) for song, content, _ in rows if content not in refused}
     going = [(request, it) for request, it in ready if it.after not in refused]
     backup.keep(
         Kept(
@@ -349,7 +354,7 @@ def _replace(
     )
     for request, outcome in ready:
         if outcome.after in refused:
-            yield request.path, "would be, byte by byte, the file of another song of the library"
+            yield request.path, refused[outcome.after]
             continue
         assert request.target is not None
         try:

@@ -135,6 +135,26 @@ def test_undo_beside_and_another_genre(kg: Kg, keys: Keys, mine: Path) -> None:
     assert genres(kg, path) == [SECOND]
 
 
+def test_what_becomes_of_the_other_genres(
+    kg: Kg, keys: Keys, ids: list[str], server: Settings, mine: Path
+) -> None:
+    """An audit may miss a genre, or find one too many."""
+    with Library(server) as library:
+        library.accept(ids[1], SECOND, replaces=())
+        disputes = [
+            Dispute(ids[0], SECOND, 0.9, (), 0.6, "audit", "sounds like both"),
+            Dispute(ids[1], SECOND, 0.8, (FIRST,), 0.1, "audit"),
+        ]
+        write_disputes(library.connection, disputes)
+    printed = keys("g", THIRD.upper(), "y", "s")
+    assert f"proposed: {SECOND} beside {FIRST}\n" in printed.err
+    assert "the audit takes it for 90% probable: sounds like both\n" in printed.err
+    assert f"proposed: {SECOND} alone, without {FIRST}\n" in printed.err
+    assert genres(kg, mine / FIRST / f"{FIRST}-0.flac") == sorted([FIRST, THIRD.upper()])
+    keys("a", "a")
+    assert genres(kg, mine / FIRST / f"{FIRST}-0.flac") == sorted([FIRST, SECOND, THIRD.upper()])
+
+
 def test_two_reviewers_at_once(
     kg: Kg, keys: Keys, ids: list[str], server: Settings, mine: Path
 ) -> None:

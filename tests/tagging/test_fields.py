@@ -8,7 +8,8 @@ from random import Random
 import av
 import numpy as np
 import pytest
-from mutagen.id3 import ID3
+from mutagen.apev2 import APEv2
+from mutagen.id3 import ID3, TCON, TIT2
 
 from kg.audio.child import perform
 from kg.audio.decode import decode
@@ -204,3 +205,27 @@ def test_a_long_song_needs_a_small_backup(tmp_path: Path) -> None:
     assert asked.backup.stat().st_size < MOST_KEPT + 1000 < path.stat().st_size / 4
     assert asked.target is not None
     assert np.array_equal(decode(path).samples, decode(asked.target).samples)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_mp3_with_apev2_says_one_thing(data_dir: Path, tmp_path: Path, both: bool) -> None:
+    """Some players read APEv2, some ID3: no genre of old stays in either."""
+    path = tmp_path / "song.mp3"
+    shutil.copyfile(data_dir / "audio_formats/pedalboard/sample_mono_22050Hz.mp3", path)
+    ID3().save(path)  # type: ignore[no-untyped-call]
+    if both:
+        tags = ID3()  # type: ignore[no-untyped-call]
+        tags.add(TIT2(encoding=3, text="Title"))  # type: ignore[no-untyped-call]
+        tags.add(TCON(encoding=3, text="Old"))  # type: ignore[no-untyped-call]
+        tags.save(path)
+    ape = APEv2()  # type: ignore[no-untyped-call]
+    ape["Genre"], ape["Title"] = "Old", "Title"
+    ape.save(path)
+    asked = request(path)
+    outcome = perform(asked)
+    assert isinstance(outcome, Retagged), outcome
+    assert asked.target is not None
+    assert list(APEv2(asked.target)["Genre"]) == list(NEW)  # type: ignore[no-untyped-call]
+    assert b"Old" not in asked.target.read_bytes()
+    said = read_tags(asked.target)
+    assert (said.title, said.genres) == ("Title", NEW)
