@@ -256,7 +256,7 @@ def _in_words(told: _Told) -> str:
     if told.kind == "speed":
         faster = told.speed > 1
         share = abs(100 * (told.speed - 1))
-        return f"the other is {share:.0f} % {'faster' if faster else 'slower'}, {alike}"
+        return f"the other is about {share:.0f} % {'faster' if faster else 'slower'}, {alike}"
     if told.kind == "pitch":
         count = abs(told.semitones)
         steps = "a semitone" if count == 1 else f"{count} semitones"
