@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from cli.auditing import _print
+from cli.options import App
 from kg import Library
 from kg.audio.synth import GENRES
+from kg.audit.audit import SCARCE, AuditReport, LabelAudit
+from kg.audit.evidence import DisputedSong
+from kg.audit.labels import Kind
 from tests.cli.conftest import Kg
 
 ONE, OTHER, THIRD, LAST = GENRES[:4]
@@ -67,3 +72,37 @@ def test_songs_of_an_older_kg_are_listened_to(kg: Kg, planted: Path) -> None:
     assert printed.code == 0
     assert "Songs whose files are gone or can't be heard: 1." in printed.err
     assert json.loads(kg("audit", "--json").out)["unheard"] == 1
+
+
+def disputed(number: int, kind: Kind, replaces: tuple[str, ...]) -> DisputedSong:
+    title = f"Song {number}\x1b[31m"
+    cypher = f"RETURN {number}"
+    filed = ("jazz", "rock")
+    return DisputedSong(
+        f"id{number}", title, "Who", None, kind, filed, replaces, "pop", 0.95, 0.01, "why", cypher
+    )
+
+
+def test_disputes_of_every_kind_are_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    songs = [
+        disputed(1, "wrong", ("rock",)),
+        disputed(2, "missing", ()),
+        disputed(3, "extra", ("rock",)),
+        disputed(4, "wrong", ("rock",)),
+    ]
+    labels = LabelAudit("a model", 90, {SCARCE: 7}, 0.8, 2, 5, songs, (), "RETURN 0")
+    report = AuditReport(100, 97, labels, None, [], [], [], [], unheard=0)
+    _print(App(), report, 3)
+    printed = capsys.readouterr()
+    assert "Labels that are probably wrong: 4" in printed.out
+    for words in ("pop, 95%", "pop as well, 95%", "not rock, 95%", "jazz, rock", "RETURN 1"):
+        assert words in printed.out
+    assert "Song 4" not in printed.out
+    assert "\x1b[31m" not in printed.out
+    assert "The first 3 of 4 are shown" in printed.err
+    assert f"Songs {SCARCE} couldn't be judged: 7." in printed.err
+    assert "Songs whose label you kept before, or changed meanwhile: 5." in printed.err
+    bare = AuditReport(100, 0, None, "No label can be judged.", [], [], [], [], unheard=0)
+    _print(App(), bare, 3)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "No label can be judged.\n")
