@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from cli.asking import query
+from cli.auditing import audit
 from cli.comparing import compare
 from cli.demo import demo
 from cli.experiments import experiments
@@ -40,7 +41,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres", "report"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "report", "audit"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -86,7 +87,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, report),
+    *(experiments, models, query, explain, similar, suggest_genres, report, audit),
     *(server, export, dump, load),
 ):
     cli.add_command(command)

@@ -195,6 +195,7 @@ def hear(
             float(beats[row]),
             vectors[id],
             tags.get(id, ()),
+            None if np.isnan(heard.sound[row, 0]) else heard.sound[row],
         )
         for row, id in enumerate(heard.ids)
         if len(vectors[id]) == len(ears.networks)
@@ -236,7 +237,7 @@ def hear_others(
     deaf: set[str] = set()
     for embedding, opened in ears.networks:
         there = store.songs_without(embedding)
-        files = [(id, file) for id, paths in there.items() if (file := _file_of(id, paths))]
+        files = [(id, file) for id, paths in there.items() if (file := file_of(id, paths))]
         told = embed(
             files,
             embedding,
@@ -259,7 +260,7 @@ def hear_others(
     return len(deaf)
 
 
-def _file_of(id: str, paths: Sequence[str]) -> Path | None:
+def file_of(id: str, paths: Sequence[str]) -> Path | None:
     """Where a song still lies as it was when it came in."""
     for path in paths:
         file = Path(unstored(path))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from kg.audit.audit import AuditReport
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
@@ -939,6 +940,20 @@ class Library:
         from kg.suggesting import forget_suggestions
 
         self._in_turn(lambda: forget_suggestions(self.store))
+
+    def audit(self) -> "AuditReport":
+        """Look for what is probably wrong: labels, and artists spread over genres.
+
+        Labels that are probably wrong wait in `proposals` afterwards; no label changes.
+
+        Raises:
+            NotReadyError: nothing was ingested, or the graph isn't finished.
+        """
+        from kg.audit.audit import audit
+
+        self._require_songs()
+        self._require_build()
+        return audit(self.store, self.progress, in_turn=self._in_turn)
 
     # --- deciding --------------------------------------------------------------------------------
 

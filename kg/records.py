@@ -64,6 +64,8 @@ class NewSong:
         vectors: Of its embeddings, by family, float32 [width]; a family that the song lacks is
             left out.
         tags: What a network calls it, (tag, weight), the strongest first.
+        sound: What may be wrong with its sound, and its print: float32, a row of `kg.audio.sound`;
+            None where nobody looked.
     """
 
     record: SongRecord
@@ -73,6 +75,7 @@ class NewSong:
     tempo: float | None = None
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     tags: Sequence[tuple[str, float]] = ()
+    sound: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

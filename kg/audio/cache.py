@@ -41,11 +41,15 @@ _STALE_SECONDS: Final = 3600.0  # a temporary file this old was left by a run th
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What is kept of a song: its features and what decoding told of the file."""
+    """What is kept of a song: its features and what decoding told of the file.
+
+    `sound` goes into a cache of its own (`kg.audio.sound`), so that features outlive it.
+    """
 
     features: Matrix
     duration: float
     sample_rate: int
+    sound: Matrix | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

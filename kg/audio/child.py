@@ -78,7 +78,8 @@ def _hear(request: Request) -> Outcome:
     # Imported here: whoever only reads tags need not wait for it.
     from kg.audio.cache import Row
     from kg.audio.decode import decode
-    from kg.audio.features import features
+    from kg.audio.features import cut, features_of
+    from kg.audio.sound import sound_of
 
     audio = decode(request.path, request.excerpt)
     if request.form is not None:
@@ -86,7 +87,9 @@ def _hear(request: Request) -> Outcome:
 
         return Formed(in_form(request.form, audio.samples))
     if request.sequence is None:
-        return Row(features(audio.samples), audio.duration, audio.sample_rate)
+        frames = cut(audio.samples)
+        sound = sound_of(audio, frames, request.path).row()
+        return Row(features_of(frames), audio.duration, audio.sample_rate, sound)
     return _write_sequence(request, audio)
 
 

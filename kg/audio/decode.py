@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kg.audio.levels import Meter
 from kg.audio.suspects import LOCKED, encrypted, explain
 from kg.errors import AudioError
 from kg.excerpt import EXCERPT, MOST
@@ -54,11 +55,17 @@ class Audio:
         samples: float32 [n], mono, at `SAMPLE_RATE`, finite, not silent, at least `SHORTEST`.
         duration: Seconds of the whole file.
         sample_rate: Hz of the file itself.
+        clipping: Share of the decoded part's samples that are cut off at its peak, 0 to 1.
+        imbalance: By how many dB one of two channels is louder.
+        moved: Whether the middle is silent, so that this is the beginning.
     """
 
     samples: Samples
     duration: float
     sample_rate: int
+    clipping: float = 0.0
+    imbalance: float = 0.0
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class _Wish:
     mixed: bool = True
 
 
-class _CannotReadError(Exception):
+class CannotReadError(Exception):
     """This reader makes nothing of the file, another may; the message, if any, says why."""
 
 
@@ -122,7 +129,7 @@ def _decode(file: QuietFile, excerpt: float | None) -> Audio:
             if seconds < SHORTEST:
                 raise AudioError(f"only {1000 * seconds:.0f} ms of sound: too short for a song")
             if heard.high - heard.low > SILENCE:
-                return _audio(heard)
+                return _audio(heard, moved=where != 0.5)
             if excerpt is None or heard.duration <= excerpt:
                 break
         if heard.channels == 1:
@@ -130,12 +137,13 @@ def _decode(file: QuietFile, excerpt: float | None) -> Audio:
     raise AudioError("silent: there is no sound in it")
 
 
-def _audio(heard: "_Heard") -> Audio:
+def _audio(heard: "_Heard", *, moved: bool) -> Audio:
     samples = heard.samples()
     peak = max(-heard.low, heard.high)
     if peak > _LOUDEST:
         samples /= np.float32(peak)
-    return Audio(samples, heard.duration, heard.rate)
+    meter = heard.meter
+    return Audio(samples, heard.duration, heard.rate, meter.clipping, meter.imbalance, moved=moved)
 
 
 def _read(file: QuietFile, wish: _Wish) -> "_Heard":
@@ -160,7 +168,7 @@ def _read(file: QuietFile, wish: _Wish) -> "_Heard":
     for reader in readers:
         try:
             return reader(file, wish)
-        except _CannotReadError as error:
+        except CannotReadError as error:
             reasons.append(str(error))
         if file.error is not None:
             raise file.error
@@ -184,6 +192,7 @@ class _Heard:
         duration: Seconds of the whole file; the reader's word, else what was taken in.
         low: Lowest sample, before resampling.
         high: Highest sample, before resampling.
+        meter: What shows before channels are mixed.
     """
 
     def __init__(self, limit: float | None, expected: float | None = None) -> None:
@@ -191,6 +200,7 @@ class _Heard:
         self.channels = 1
         self.seconds = 0.0
         self.low, self.high = np.inf, -np.inf
+        self.meter = Meter()
         self._declared: float | None = None
         self._limit = limit
         self._at_rate = 0  # of the blocks that come now
@@ -214,14 +224,15 @@ class _Heard:
         left = None if self._limit is None else self._limit - self.seconds
         return left is not None and left * max(1, self._at_rate) < 1
 
-    def add(self, rate: int, block: Samples) -> None:
-        """Take in mono samples of `rate` Hz."""
+    def add(self, rate: int, values: NDArray[Any], *, mixed: bool) -> None:
+        """Take in samples [channels, n] of `rate` Hz, averaged or the first channel of them."""
         if not _RATES[0] <= rate <= _RATES[1]:
-            raise _CannotReadError(f"its header claims {rate} samples a second: damaged")
+            raise CannotReadError(f"its header claims {rate} samples a second: damaged")
         if self._limit is not None:
-            block = block[: max(0, round((self._limit - self.seconds) * rate))]
-        if not len(block):
+            values = values[:, : max(0, round((self._limit - self.seconds) * rate))]
+        if not values.shape[1]:
             return
+        block = _mono(values, mixed)
         self.rate = self.rate or rate
         if rate != self._at_rate:
             self._flush()
@@ -236,6 +247,7 @@ class _Heard:
         self.high = max(self.high, float(block.max()))
         if not (np.isfinite(self.low) and np.isfinite(self.high)):
             self.low = self.high = np.nan
+        self.meter.add(values)
         self._append(block if self._resampler is None else self._resampler.resample_chunk(block))
 
     def samples(self) -> Samples:
@@ -304,9 +316,9 @@ def _read_soundfile(file: QuietFile, wish: _Wish) -> _Heard:
                     heard = _heard(sound, int(max(0, frames - wanted) * wish.where), wish)
                 heard.duration = frames / rate
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, ValueError) as error:
-        raise _CannotReadError from error
+        raise CannotReadError from error
     if not heard.seconds:
-        raise _CannotReadError
+        raise CannotReadError
     return heard
 
 
@@ -315,7 +327,7 @@ def _heard(sound: "soundfile.SoundFile", start: int, wish: _Wish) -> _Heard:
     heard.channels = sound.channels
     sound.seek(start)
     for block in _blocks(sound):
-        heard.add(sound.samplerate, _mono(block.T, wish.mixed))
+        heard.add(sound.samplerate, block.T, mixed=wish.mixed)
         if heard.full:
             break
     return heard
@@ -335,10 +347,10 @@ def _read_av(file: QuietFile, wish: _Wish) -> _Heard:
     import av
 
     try:
-        with _container(file) as container:
+        with opened(file) as container:
             known = _duration(container)
             heard, bit_rate = _take(container, known, wish)
-            guessed = container.format.name in _GUESSED and not _says_length(file)
+            guessed = container.format.name in _GUESSED and not says_length(file)
             doubtful = guessed and _differ(bit_rate, container.bit_rate)
         if wish.seconds is None:
             return _with_sound(heard)
@@ -349,28 +361,34 @@ def _read_av(file: QuietFile, wish: _Wish) -> _Heard:
         else:
             wrong = heard.full
         if wrong:
-            with _container(file) as container:
+            with opened(file) as container:
                 known = _count(container)
-            with _container(file) as container:
+            with opened(file) as container:
                 again, _ = _take(container, known, wish)
             heard = again if again.seconds else heard
         if known is not None and known > wish.seconds:
             heard.duration = known
         return _with_sound(heard)
     except av.error.DecoderNotFoundError as error:
-        raise _CannotReadError("a kind of audio that kg has no decoder for") from error
+        raise CannotReadError("a kind of audio that kg has no decoder for") from error
     except av.error.FFmpegError as error:
-        raise _CannotReadError from error
+        raise CannotReadError from error
 
 
 def _with_sound(heard: _Heard) -> _Heard:
     if not heard.seconds:
-        raise _CannotReadError
+        raise CannotReadError
     return heard
 
 
 @contextmanager
-def _container(file: QuietFile) -> Iterator["av.container.InputContainer"]:
+def opened(file: QuietFile) -> Iterator["av.container.InputContainer"]:
+    """Open a file as a container with audio in it; nobody else may move in the file meanwhile.
+
+    Raises:
+        av.error.FFmpegError: FFmpeg can't make anything of it.
+        CannotReadError: there is no audio in it that can be decoded.
+    """
     import av
 
     file.seek(0)
@@ -378,14 +396,14 @@ def _container(file: QuietFile) -> Iterator["av.container.InputContainer"]:
     options = {"protocol_whitelist": "none"}
     with av.open(file, "r", metadata_errors="replace", options=options) as container:
         if not container.streams.audio:
-            raise _CannotReadError(
+            raise CannotReadError(
                 "holds a picture or video, but no audio" if container.streams.video else ""
             )
         stream = container.streams.audio[0]
         if encrypted(stream):
-            raise _CannotReadError(LOCKED)
+            raise CannotReadError(LOCKED)
         if stream.codec_context is None:
-            raise _CannotReadError("a kind of audio that kg has no decoder for")
+            raise CannotReadError("a kind of audio that kg has no decoder for")
         stream.codec_context.thread_count = 1  # songs are read in parallel as it is
         yield container
 
@@ -400,7 +418,7 @@ def _duration(container: "av.container.InputContainer") -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _says_length(file: QuietFile) -> bool:
+def says_length(file: QuietFile) -> bool:
     """Whether the first frame of an MP3 tells how many there are, so that no length is guessed."""
     file.seek(0)
     head = file.read(10)
@@ -457,7 +475,7 @@ def _take(
     frames = _Frames(container)
     for rate, values in frames.blocks(begin):
         heard.channels = len(values)
-        heard.add(rate, _mono(values, wish.mixed))
+        heard.add(rate, values, mixed=wish.mixed)
         if heard.full:
             break
     return heard, 8 * frames.bytes / frames.seconds if frames.seconds else 0.0
@@ -513,7 +531,7 @@ class _Frames:
             except (StopIteration, av.error.FFmpegError):  # cut off: keep what came before
                 return
             if packet.has_sidedata("encryption_info"):  # decoded, it is noise now and then
-                raise _CannotReadError(LOCKED)
+                raise CannotReadError(LOCKED)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:  # one damaged packet is a crackle, not a broken song

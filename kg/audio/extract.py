@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from kg.audio.cache import FeatureCache, Row
 from kg.audio.child import FEATURES
 from kg.audio.features import columns, feature_version
 from kg.audio.requests import Outcome, Request
+from kg.audio.sound import COLUMNS, sound_version
 from kg.audio.spectrum import Matrix
 from kg.audio.table import FeatureTable
 from kg.audio.workers import cores, perform_in_workers
@@ -20,6 +22,8 @@ from kg.excerpt import EXCERPT
 from kg.files import CHANGED
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
+
+_SOME: Final = 500  # songs whose sound is handed out at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +36,7 @@ class Extraction:
             table is memory-mapped, so that a million songs don't fill the memory.
         duration: float64 [n], seconds of the whole file.
         sample_rate: int64 [n], Hz of the file.
+        sound: float32 [n, `kg.audio.sound.COLUMNS`]; a row of NaN where an older kg listened.
         rejected: The files that did not become a song, in the order they were given.
         cached: How many of the n came from the cache.
     """
@@ -40,6 +45,7 @@ class Extraction:
     features: Matrix
     duration: NDArray[np.float64]
     sample_rate: NDArray[np.int64]
+    sound: Matrix
     rejected: list[Rejected]
     cached: int
 
@@ -86,10 +92,13 @@ def extract(
     rejected: dict[str, Rejected] = {}
 
     folder = cache_dir / "features" / feature_version(excerpt)
-    with FeatureCache(folder, len(columns())) as cache:
+    with FeatureCache(folder, len(columns())) as cache, sound_cache(cache_dir, excerpt) as sounds:
         table = FeatureTable(len(order), len(columns()), folder)
         for rows in cache.find(order):
             table.put_many(rows)
+        heard = FeatureTable(len(order), COLUMNS, sounds.folder)
+        for rows in sounds.find(order):
+            heard.put_many(rows)
         cached = int(table.filled.sum())
         missing = [song for song, at in order.items() if not table.filled[at]]
         modified = modified or {}
@@ -107,20 +116,91 @@ def extract(
                     if isinstance(outcome, Row):
                         cache.add(request.song, outcome)
                         table.put(order[request.song], outcome)
+                        if (sound := sound_row(outcome)) is not None:
+                            sounds.add(request.song, sound)
+                            heard.put(order[request.song], sound)
                     elif isinstance(outcome, AudioError):
                         rejected[request.song] = Rejected(request.path, outcome.reason)
                     advance(1, rejected=isinstance(outcome, AudioError))
 
     ids = [song for song, at in order.items() if table.filled[at]]
+    heard.features[table.filled & ~heard.filled] = np.nan
+    heard.filled = table.filled.copy()
     table.close_gaps()
+    heard.close_gaps()
     return Extraction(
         ids=ids,
         features=table.features,
         duration=table.duration,
         sample_rate=table.sample_rate,
+        sound=heard.features,
         rejected=[rejected[song] for song in order if song in rejected],
         cached=cached,
     )
+
+
+def listen(
+    songs: Sequence[tuple[str, Path]],
+    cache_dir: Path,
+    *,
+    workers: int | None = None,
+    excerpt: float | None = EXCERPT,
+    progress: Progress = SILENT,
+) -> Generator[list[tuple[str, Matrix]], None, None]:
+    """Look at the sound of songs whose features are known: what is in no cache is listened to.
+
+    Args:
+        songs: Content ids and paths.
+        cache_dir: Holds the cache.
+        workers: Processes (None: one a core).
+        excerpt: Seconds decoded from the middle of each song (None: all of it).
+        progress: Told of every song that is done.
+
+    Yields:
+        Content ids and rows of `kg.audio.sound`, float32 [COLUMNS], some at a time; songs that
+        can't be listened to are left out.
+
+    Raises:
+        KgError: the cache can't be written to, or processes can't be started.
+    """
+    paths = dict(reversed(songs))
+    order = {song: at for at, song in enumerate(paths)}
+    ids = list(order)
+    with sound_cache(cache_dir, excerpt) as cache:
+        left = dict(paths)
+        with progress.stage("Listening to sound", len(paths)) as advance:
+            for rows in cache.find(order):
+                known = [(ids[at], row) for at, row in zip(rows.at, rows.features, strict=True)]
+                new = [(id, row) for id, row in known if left.pop(id, None) is not None]
+                advance(len(new))
+                yield new
+            requests = [Request(song, path, excerpt) for song, path in left.items()]
+            some: list[tuple[str, Matrix]] = []
+            with closing(outcomes_of(requests, len(requests), workers, None)) as outcomes:
+                for request, outcome in outcomes:
+                    heard = sound_row(outcome) if isinstance(outcome, Row) else None
+                    if heard is not None:
+                        cache.add(request.song, heard)
+                        some.append((request.song, heard.features))
+                    advance(1, rejected=heard is None)
+                    if len(some) >= _SOME:
+                        yield some
+                        some = []
+            yield some
+
+
+def sound_cache(cache_dir: Path, excerpt: float | None) -> FeatureCache:
+    """Where rows of `kg.audio.sound` are kept.
+
+    Raises:
+        KgError: the cache can't be written to.
+    """
+    return FeatureCache(cache_dir / "sound" / sound_version(excerpt), COLUMNS)
+
+
+def sound_row(row: Row) -> Row | None:
+    """What goes into that cache; None where nobody looked: a Dask worker of an older kg."""
+    return None if row.sound is None else Row(row.sound, row.duration, row.sample_rate)
 
 
 def outcomes_of(

@@ -220,9 +220,16 @@ def features(samples: Samples) -> Matrix:
     Args:
         samples: Mono, at `SAMPLE_RATE`, as `kg.audio.decode.decode` gives them.
     """
-    frames = Frames(
-        samples, {f.name: f.measure for f in FAMILIES.values() if f.measure is not None}
-    )
+    return features_of(cut(samples))
+
+
+def cut(samples: Samples) -> Frames:
+    """Cut a song into frames, with all that families measure in them."""
+    return Frames(samples, {f.name: f.measure for f in FAMILIES.values() if f.measure is not None})
+
+
+def features_of(frames: Frames) -> Matrix:
+    """Compute every family of a song that is `cut` already."""
     values = np.concatenate([family.compute(frames) for family in FAMILIES.values()])
     return np.nan_to_num(values.astype(np.float32, copy=False))
 

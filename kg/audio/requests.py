@@ -172,7 +172,9 @@ def receive_outcome(pipe: IO[bytes]) -> Outcome:
             return Tracks(said, reply["seconds"], features)
         if "shape" in reply:
             return Formed(np.frombuffer(values, np.float32).reshape(reply["shape"]))
-        return Row(np.frombuffer(values, np.float32), reply["duration"], reply["sample_rate"])
+        numbers, width = np.frombuffer(values, np.float32), reply["width"]
+        sound = numbers[width:] if len(numbers) > width else None
+        return Row(numbers[:width], reply["duration"], reply["sample_rate"], sound)
     except (KeyError, TypeError) as error:
         raise ValueError(f"a reply of another kind: {line!r}") from error
 
@@ -197,12 +199,14 @@ def send_outcome(pipe: IO[bytes], outcome: Outcome) -> None:
     elif isinstance(outcome, Tags):
         send(pipe, {"tags": asdict(outcome)})
     else:
+        parts = [outcome.features, *([] if outcome.sound is None else [outcome.sound])]
         reply = {
             "duration": outcome.duration,
             "sample_rate": outcome.sample_rate,
-            "size": len(outcome.features),
+            "width": len(outcome.features),
+            "size": sum(map(len, parts)),
         }
-        send(pipe, reply, outcome.features.tobytes())
+        send(pipe, reply, b"".join(part.tobytes() for part in parts))
 
 
 def read_request(line: bytes) -> tuple[AnyRequest, float]:

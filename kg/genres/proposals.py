@@ -31,6 +31,10 @@ def shown_proposals(
 ) -> "Iterator[Proposal]":
     """What waits for the owner, as a policy lets it be proposed."""
     for each in proposals:
+        if each.genre in each.filed:  # another one would go
+            if not policy.keep:
+                yield each
+            continue
         told = [(each.genre, each.strength), *each.others]
         certain = each.kind != "suggestion"
         left = policy.proposed(told, each.filed, tree, probabilities=certain)

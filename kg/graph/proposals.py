@@ -38,6 +38,7 @@ class Dispute:
         replaces: Labels that would go; the song's other ones would stay.
         filed_strength: How probable it takes these for, from 0 to 1.
         model: By whose word: a model's id, or what the audit learned.
+        evidence: Why, in words.
     """
 
     song: str
@@ -46,6 +47,7 @@ class Dispute:
     replaces: tuple[str, ...]
     filed_strength: float
     model: str
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Proposal:
         strength: A probability; of a suggestion the strength of the tag, from 0 to 1.
         filed_strength: How probable an audit takes the labels for that would go; None otherwise.
         others: What else is said of the song, the strongest first: genre and strength.
+        evidence: Why an audit says so, in words; None otherwise.
     """
 
     song: str
@@ -79,6 +82,7 @@ class Proposal:
     strength: float
     filed_strength: float | None = None
     others: tuple[tuple[str, float], ...] = ()
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def _write_disputes(
                 "filedStrength": each.filed_strength,
                 "replaces": list(each.replaces),
                 "model": each.model,
+                "evidence": each.evidence,
                 "createdAt": created_at,
             },
         }
@@ -168,17 +173,22 @@ def open_proposals(connection: Connection) -> Iterator[Proposal]:
     songs without a genre; of each the surest first. What was rejected isn't proposed again.
     """
     for row in read_rows(connection, queries.OPEN_LABELS):
-        if row["genre"] in row["filed"]:
-            continue
         own = row["properties"]
+        disputed = own.get("replaces") or ()
+        # Its owner named another genre meanwhile: what it disputes isn't there any more. A genre
+        # that is there may be proposed as the only one, so that another one goes.
+        settled = {*disputed}.isdisjoint({*row["filed"]} - {row["genre"]})
+        if settled if disputed else row["genre"] in row["filed"]:
+            continue
         yield Proposal(
             **_song_of(row),
             genre=row["genre"],
             filed=tuple(sorted(row["filed"])),
-            replaces=tuple(own.get("replaces") or ()),
+            replaces=tuple(disputed),
             kind="label",
             strength=row["strength"],
             filed_strength=own.get("filedStrength"),
+            evidence=own.get("evidence"),
         )
     kinds: tuple[tuple[Kind, str], ...] = (
         ("prediction", queries.OPEN_PREDICTIONS),
@@ -259,8 +269,11 @@ def decide(
                 f"{_listed(seen)}: look at it again. Nothing was changed."
             )
         )
+    proposed = there.get("replaces") or ()
     if replaces is None:
-        replaces = there.get("replaces") or before
+        # An audit may miss a genre and replace none.
+        stays = there.get("kind") == "label" and (not proposed or {*proposed} & {*before})
+        replaces = proposed if stays else before
     going = sorted({*replaces, spelled} & {*before}) if accept else []
     properties = {"kind": kind, "strength": strength} | there
     properties |= {
@@ -268,7 +281,7 @@ def decide(
         "decidedAt": datetime.now(UTC),
         "was": list(before),
         "wasSources": [row["source"] for row in labels],
-        "replaces": going,
+        "replaces": going if accept else list(proposed),
     }
     run(tx, queries.MERGE_GENRES, names=[spelled])
     row = {"id": song, "genre": spelled, "properties": properties}
@@ -327,7 +340,8 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
         run(tx, queries.CREATE_LABELS, id=id, rows=coming)
     if own["kind"] == "label":
         kept = {k: v for k, v in own.items() if k not in ("decidedAt", "was", "wasSources")}
-        row = {"id": id, "genre": genre, "properties": kept | {"state": "open"}}
+        again = {"state": "open", "replaces": [name for name in own["replaces"] if name != genre]}
+        row = {"id": id, "genre": genre, "properties": kept | again}
         run(tx, queries.MERGE_PROPOSALS, rows=[row])
     else:
         run(tx, queries.DELETE_PROPOSAL, id=id, genre=genre)

@@ -829,6 +829,116 @@ RETURN {_OF_PROPOSED}, p.weight AS strength, {_REJECTED} AS rejected,
 ORDER BY strength DESC, id
 """
 
+# --- what an audit looks at ----------------------------------------------------------------------
+
+# Songs whose genre is their owner's own word: no audit disputes it.
+SONGS_DECIDED: Final = """
+MATCH (s:Song)-[r:IN_GENRE]->(:Genre)
+WHERE r.source = 'user'
+RETURN DISTINCT s.id AS id
+"""
+DISPUTED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       coalesce(s.path, s.sourceKey) AS path,
+       [(s)-[:SIMILAR_TO]->(o:Song)-[:IN_GENRE]->(g:Genre) | [o.id, g.name]] AS near
+"""
+# The last ones are printed, with values written in: see kg.graph.literals.
+DISPUTE: Final = """
+MATCH (s:Song {id: $song})-[p:PROPOSED_GENRE]->(g:Genre)
+RETURN s.title AS title, p.state AS state, [(s)-[:IN_GENRE]->(f:Genre) | f.name] AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability,
+       [(s)-[:SIMILAR_TO]->(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS similarSongs,
+       [(s)-[:BY]->(:Artist)<-[:BY]-(:Song)-[:IN_GENRE]->(n:Genre) | n.name] AS artistsOtherSongs
+"""
+ALL_DISPUTES: Final = """
+MATCH (s:Song)-[p:PROPOSED_GENRE {kind: 'label', state: 'open'}]->(g:Genre)
+RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, p.replaces AS filed,
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability
+ORDER BY filedProbability, title
+"""
+ARTISTS_GENRES: Final = """
+MATCH (:Artist {id: $artist})<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)
+RETURN g.name AS genre, count(s) AS songs,
+       collect(coalesce(s.title, s.path, s.sourceKey)) AS titles
+ORDER BY songs DESC, genre
+"""
+
+# --- what is wrong with songs' sound, and which are one recording ---------------------------------
+
+UNHEARD_SONGS: Final = """
+MATCH (s:Song)
+WHERE s.clipping IS NULL AND s.path IS NOT NULL
+RETURN s.id AS id, coalesce(s.paths, [s.path]) AS paths
+"""
+COUNT_UNHEARD: Final = """
+MATCH (s:Song)
+WHERE s.clipping IS NULL AND s.path IS NOT NULL
+RETURN count(s) AS n
+"""
+FAULTY_SONGS: Final = """
+MATCH (s:Song)
+WHERE s.missing >= $missing OR s.silence >= $silence OR s.clipping >= $clipping
+  OR s.imbalance >= $imbalance
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path,
+       s.missing AS missing, s.silence AS silence, s.clipping AS clipping,
+       s.imbalance AS imbalance
+"""
+SONG_PRINTS: Final = """
+MATCH (s:Song)
+WHERE s.soundPrint IS NOT NULL
+RETURN s.id AS id, s.duration AS duration, s.soundPrint AS print
+"""
+# Songs that were found to be one recording by their features, where some have no print.
+SONGS_OF_RECORDINGS: Final = """
+MATCH (s:Song)
+WHERE s.recording IS NOT NULL
+RETURN s.id AS id, s.recording AS recording, s.soundPrint IS NULL AS bare
+"""
+SONGS_OF_SEVERAL_FILES: Final = """
+MATCH (s:Song)
+WHERE size(s.paths) > 1
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.paths AS paths
+ORDER BY id
+"""
+SONGS_WITH_COPIES: Final = """
+MATCH (s:Song)
+WHERE EXISTS { (s)-[:SAME_RECORDING]->(:Song) }
+RETURN s.id AS id
+"""
+DELETE_COPIES_OF: Final = """
+UNWIND $ids AS id
+MATCH (:Song {id: id})-[r:SAME_RECORDING]->(:Song)
+DELETE r
+"""
+CREATE_COPIES: Final = """
+UNWIND $rows AS row
+MATCH (s:Song {id: row.song})
+MATCH (o:Song {id: row.other})
+CREATE (s)-[r:SAME_RECORDING]->(o)
+SET r = row.properties
+"""
+COPIES: Final = """
+MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song)
+RETURN s.id AS song, o.id AS other, s.title AS title, o.title AS otherTitle, s.path AS path,
+       o.path AS otherPath, properties(r) AS properties
+ORDER BY song, other
+"""
+# These are printed too, with values written in: see kg.graph.literals.
+SOUND_OF_SONG: Final = """
+MATCH (s:Song {id: $song})
+RETURN s.title AS title, s.path AS path, s.duration AS duration, s.clipping AS clipping,
+       s.silence AS silence, s.missing AS missing, s.imbalance AS imbalance
+"""
+COPIES_SHOWN: Final = """
+MATCH (s:Song {id: $song})-[r:SAME_RECORDING]->(o:Song {id: $other})
+RETURN s.title AS title, s.path AS path, o.title AS otherTitle, o.path AS otherPath,
+       r.kind AS kind, r.distance AS distance, r.later AS later, r.semitones AS semitones,
+       r.speed AS speed
+"""
+FILES_SHOWN: Final = "MATCH (s:Song {id: $song}) RETURN s.title AS title, s.paths AS paths"
+
 # --- comparisons ---------------------------------------------------------------------------------
 
 MERGE_EXPERIMENTS: Final = """

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from kg.audio.sound import MEASURES, Sound
 from kg.credits import Credit, album_of, artist_of
 from kg.errors import RebuiltError
 from kg.genres.names import genre_key
@@ -368,6 +369,22 @@ def song_properties(song: NewSong) -> dict[str, Any]:
         "sourceKey": indexable(record.key) or None,
         "features": pack(song.features),
         **{vector_property(family): pack(own) for family, own in song.vectors.items()},
+        **({} if song.sound is None else sound_properties(song.sound)),
+    }
+
+
+def sound_properties(row: Floats) -> dict[str, Any]:
+    """What a song's node carries of its sound; see `kg.audio.sound.Sound`.
+
+    Args:
+        row: As the cache keeps it.
+    """
+    sound = Sound.of_row(row)
+    if sound is None:
+        return {}
+    return {
+        **{name: getattr(sound, name) for name in MEASURES},
+        "soundPrint": sound.print.tobytes(),
     }
 
 

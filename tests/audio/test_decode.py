@@ -474,10 +474,10 @@ def test_what_is_too_long_is_not_decoded_to_its_end(
     taken = 0.0
     real = decode_module._Heard.add
 
-    def add(self: decode_module._Heard, rate: int, block: Samples) -> None:
+    def add(self: decode_module._Heard, rate: int, values: Samples, *, mixed: bool) -> None:
         nonlocal taken
-        taken += len(block) / rate
-        real(self, rate, block)
+        taken += values.shape[1] / rate
+        real(self, rate, values, mixed=mixed)
 
     monkeypatch.setattr(decode_module._Heard, "add", add)
     monkeypatch.setattr(decode_module, "LONGEST", 10.0)
