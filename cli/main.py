@@ -18,6 +18,7 @@ from cli.comparing import compare
 from cli.demo import demo
 from cli.experiments import experiments
 from cli.explaining import explain, similar
+from cli.exploring import explore
 from cli.genres import genres
 from cli.ingesting import ingest
 from cli.inspecting import inspect
@@ -41,7 +42,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres", "report", "audit"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "report", "audit", "explore"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -88,6 +89,7 @@ for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
     *(experiments, models, query, explain, similar, suggest_genres, report, audit),
+    explore,
     *(server, export, dump, load),
 ):
     cli.add_command(command)
