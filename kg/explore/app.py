@@ -46,10 +46,7 @@ _KEPT: Final = 16
 def explorer(library: "Library", token: str, port: int) -> Starlette:
     """The explorer of a library, for whoever has the token, at 127.0.0.1:port."""
     own = Explorer(library)
-    static = {
-        name: StaticFiles(directory=str(files(name) / "static"))
-        for name in ("kg.explore", "kg.report")
-    }
+    static = StaticFiles(directory=str(files("kg.explore") / "static"))
     song = "/song/{id:str}"
     return Starlette(
         routes=[
@@ -65,8 +62,7 @@ def explorer(library: "Library", token: str, port: int) -> Starlette:
             Route("/review", own.review),
             Route("/ask", own.ask),
             Route("/decide", own.decide, methods=["POST"]),
-            Mount("/static", static["kg.explore"]),
-            Mount("/plotly", static["kg.report"]),
+            Mount("/static", static),
         ],
         middleware=[Middleware(Guard, token=token, port=port)],
         exception_handlers={KgError: own.failed, HTTPException: own.failed},
@@ -87,6 +83,7 @@ class Explorer:
         self._kept = lru_cache(_KEPT)(self._listen)
         # What the next page says first: the outcome of a decision, and whether it went wrong.
         self._notice: tuple[str, bool] | None = None
+        threading.Thread(target=self._warm, daemon=True, name="warm").start()
 
     # --- pages -----------------------------------------------------------------------------------
 
@@ -248,6 +245,12 @@ class Explorer:
 
     def _shown(self, request: Request) -> songs.Shown:
         return songs.show(self._library, request.path_params["id"])
+
+    def _warm(self) -> None:
+        """Import what the second page needs while the first one is looked at; draw the map."""
+        import models.attribution  # noqa: F401
+
+        self._map.points()
 
     def _part(self, shown: songs.Shown) -> tuple[float, float]:
         """Seconds into a song where that begins which kg listens to, and how many they are."""

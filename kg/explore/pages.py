@@ -28,6 +28,10 @@ def _environment() -> "Environment":
         """A sentence of ours, in which `...` is code."""
         return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))
 
+    def lines(text: str) -> Markup:
+        """Text of several lines, which stay apart."""
+        return Markup("\n").join(escape(printable(line)) for line in text.splitlines())
+
     environment = Environment(
         autoescape=True,
         loader=FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
@@ -36,6 +40,6 @@ def _environment() -> "Environment":
         undefined=StrictUndefined,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"code": code, "percent": percent}
+    environment.filters |= {"code": code, "lines": lines, "percent": percent}
     environment.globals |= {"count": count}
     return environment

@@ -13,7 +13,8 @@ from kg.explore.songs import called
 from kg.graph import queries
 from kg.graph.transactions import read_rows
 from kg.maps import song_map
-from kg.report.charts import COLOURS, plain, shortened
+from kg.report.charts import COLOURS, shortened
+from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.library import Library
@@ -86,7 +87,7 @@ def _document(library: "Library") -> bytes:
     number = {name: at for at, name in enumerate(names)}
     others = len(coloured)
     document = {
-        "names": [plain(shortened(name, 24)) for name in names],
+        "names": [printable(shortened(name)) for name in names],
         "coloured": len(coloured),
         "ids": [song["id"] for song in songs],
         "x": [round(float(drawn.x[row]), 4) for row in rows],
@@ -108,11 +109,11 @@ def _coloured(names: Sequence[str]) -> list[str]:
 
 
 def _text(song: Mapping[str, Any]) -> str:
-    """Lines as Plotly shows them: it reads tags, so names must have none."""
+    """What is shown of a song that is pointed at, in lines."""
     lines = [
         called(song["title"], song["path"], song["id"]),
         song["artist"],
         ", ".join(sorted(song["genres"])) or NO_GENRE,
         *(f"heard as {name}" for name in song["told"]),
     ]
-    return "<br>".join(plain(shortened(line, 70)) for line in lines if line)
+    return "\n".join(printable(shortened(line, 70)) for line in lines if line)

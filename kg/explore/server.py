@@ -40,7 +40,7 @@ def serve(
         raise KgError(
             f"Exploring needs {error.name}: install it with pip install 'kg-music[explore]'."
         ) from error
-    listening = _listen(port)
+    listening = listen(port)
     try:
         port = listening.getsockname()[1]
         token = secrets.token_urlsafe(24)
@@ -61,7 +61,7 @@ def serve(
         listening.close()
 
 
-def _listen(port: int | None) -> socket.socket:
+def listen(port: int | None) -> socket.socket:
     """A socket that listens on loopback."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # A port whose last owner has just left is free.
@@ -72,7 +72,7 @@ def _listen(port: int | None) -> socket.socket:
     except OSError as error:
         listening.close()
         if port is None:
-            return _listen(0)
+            return listen(0)
         taken = error.errno == errno.EADDRINUSE
         why = "is in use by another program" if taken else f"can't be used ({error.strerror})"
         raise WrongUsageError(

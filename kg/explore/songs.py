@@ -46,6 +46,7 @@ class Listed:
         album: None where unknown.
         genres: The owner's, sorted.
         told: What the model says first, in words; empty where it says nothing.
+        unknown: Whether the model calls the song unknown.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Listed:
     album: str | None
     genres: Sequence[str]
     told: str
+    unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ def _listed(row: dict[str, Any]) -> Listed:
         row["album"],
         sorted(row["genres"]),
         "" if row["doubt"] is not None else guesses_in_words(row["told"]),
+        row["doubt"] is not None,
     )
 
 
