@@ -3,6 +3,8 @@
 import json
 import math
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +68,7 @@ def explorer(library: "Library", token: str, port: int) -> Starlette:
         ],
         middleware=[Middleware(Guard, token=token, port=port)],
         exception_handlers={KgError: own.failed, HTTPException: own.failed},
+        lifespan=own.lifespan,
     )
 
 
@@ -83,7 +86,13 @@ class Explorer:
         self._kept = lru_cache(_KEPT)(self._listen)
         # What the next page says first: the outcome of a decision, and whether it went wrong.
         self._notice: tuple[str, bool] | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Get ready beside the first answers, and begin nothing more at the end."""
         threading.Thread(target=self._warm, daemon=True, name="warm").start()
+        yield
+        self._map.close()
 
     # --- pages -----------------------------------------------------------------------------------
 

@@ -47,11 +47,18 @@ class MapMaker:
         self._points = Points(None)
         self._made = -_BELIEVED
         self._busy = False
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin no other; what one of them does on a closed connection fails, and nobody minds."""
+        with self._lock:
+            self._closed = True
 
     def points(self) -> Points:
         """The map as it is; an old one while a new one is made. Never waits."""
         with self._lock:
-            if not self._busy and time.monotonic() - self._made >= _BELIEVED:
+            stale = time.monotonic() - self._made >= _BELIEVED
+            if stale and not self._busy and not self._closed:
                 self._busy = True
                 threading.Thread(target=self._make, daemon=True, name="map").start()
             return self._points
@@ -76,8 +83,9 @@ class MapMaker:
 
 def _document(library: "Library") -> bytes:
     """Where each song lies, what is shown of it, and its genres as numbers."""
+    connection = library.connection  # a closed library would open another
     drawn = song_map(library)
-    of = {row["id"]: row for row in read_rows(library.connection, queries.MAPPED_SONGS)}
+    of = {row["id"]: row for row in read_rows(connection, queries.MAPPED_SONGS)}
     rows = [row for row, id in enumerate(drawn.ids) if id in of]
     songs = [of[drawn.ids[row]] for row in rows]
     filed = [min(song["genres"], default=NO_GENRE) for song in songs]
