@@ -117,9 +117,7 @@ def make(home: Path, count: int) -> None:
         x = data[SONG_NODE].x
         judge = doubt.settle(rows, Labelled(rows), scores, x, precision=doubt.PRECISION, seed=0)
         about = saved_models.description(model, maps, 0) | judge.description()
-        saved_models.save_checkpoint(
-            folder, result.model, layers, about, maps.songs, judge.tensors()
-        )
+        saved_models.save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
         said(f"  {count} songs: writing predictions")
         learning._write_back(store, model, maps, judge, scores, x, library.progress)
     folder = library.settings.cache_dir / "features" / feature_version()

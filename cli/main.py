@@ -42,7 +42,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres", "report", "audit", "explore"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit", "report", "explore"],
     "Moving": ["server", "export", "dump", "load"],
 }
 
@@ -88,7 +88,7 @@ def cli(ctx: click.Context, home: Path | None, quiet: bool, verbose: bool) -> No
 for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
-    *(experiments, models, query, explain, similar, suggest_genres, report, audit),
+    *(experiments, models, query, explain, similar, suggest_genres, audit, report),
     explore,
     *(server, export, dump, load),
 ):

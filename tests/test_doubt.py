@@ -90,6 +90,8 @@ def test_the_model_node_says_what_it_is_worth(library: Library, music: Path) -> 
     (kept,) = library.store.read_models()
     curve = kept.metrics["riskCoverage"]
     assert [point[0] for point in curve] == [n / 8 for n in range(1, 9)]
+    assert kept.metrics["doubtSongs"] == 8
+    assert kept.metrics["reliability"] == [] == report.reliability  # too few at a point
     looks = library.ask("MATCH (t:TestSplit) RETURN size(t.looks)").rows
     assert looks == [[1]]
 

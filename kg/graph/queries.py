@@ -987,11 +987,6 @@ COUNT_FURTHER: Final = {
     "albums": "MATCH (a:Album) RETURN count(a) AS n",
     "playlists": "MATCH (p:Playlist) RETURN count(p) AS n",
 }
-SAME_RECORDINGS: Final = """
-MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song)
-RETURN s.id AS id, o.id AS other, r.kind AS kind, r.distance AS distance
-ORDER BY distance, id, other
-"""
 # The rows of the newest comparison.
 LAST_EXPERIMENT: Final = """
 MATCH (e:Experiment)

@@ -72,6 +72,7 @@ def _table(rows: list[Row], several: bool) -> Part:
         ],
         numbers=range(len(columns), len(columns) + len(numbers)),
         more="p: how likely such a difference is by chance (paired randomisation, after Holm).",
+        cards=True,
     )
 
 

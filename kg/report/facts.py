@@ -15,6 +15,9 @@ from kg.rejects import read_rejects
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:
+    from kg.audit.copies import Copy
+    from kg.audit.faults import Faults
+    from kg.audit.spread import SpreadArtist
     from kg.genres.tree import Tree
     from kg.graph.proposals import Proposal
     from kg.graph.rows import Looks
@@ -79,7 +82,9 @@ class Facts:
         experiment: Rows of the last comparison, as they are in the graph.
         disputes: Labels that an audit takes for wrong, the surest first.
         tree: What is a kind of what among genres.
-        copies: Pairs of one recording that an audit found: ids, kind, distance.
+        copies: Pairs of one recording that an audit found.
+        faults: Songs whose sound is broken, and how many nobody looked at.
+        spread: Artists whose songs have no genre in common, the most spread first.
     """
 
     songs: Sequence[ReportSong]
@@ -95,7 +100,9 @@ class Facts:
     experiment: Sequence[Mapping[str, Any]]
     disputes: "Sequence[Proposal]"
     tree: "Tree"
-    copies: Sequence[tuple[str, str, str, float | None]]
+    copies: "Sequence[Copy]"
+    faults: "Faults"
+    spread: "Sequence[SpreadArtist]"
 
 
 def gather(library: "Library") -> Facts:
@@ -105,8 +112,12 @@ def gather(library: "Library") -> Facts:
         NotReadyError: there are no songs.
         GraphError: the server doesn't answer.
     """
+    from kg.audit.copies import read_copies
+    from kg.audit.faults import find_faults
+    from kg.audit.spread import spread_artists
+
     store, connection = library.store, library.connection
-    status = library.status()
+    status, keys, tree = library.status(), store.read_keys(), store.tree()
     with library.progress.stage("Reading songs", None):
         songs = [_song(row) for row in read_rows(connection, queries.REPORTED_SONGS)]
     drawn, undrawn = None, ""
@@ -119,7 +130,7 @@ def gather(library: "Library") -> Facts:
     return Facts(
         songs=sorted(songs, key=lambda song: song.id),
         status=status,
-        keys=store.read_keys(),
+        keys=keys,
         counts={
             name: read_rows(connection, text)[0]["n"]
             for name, text in queries.COUNT_FURTHER.items()
@@ -138,11 +149,15 @@ def gather(library: "Library") -> Facts:
         undrawn=undrawn,
         experiment=[row["properties"] for row in read_rows(connection, queries.LAST_EXPERIMENT)],
         disputes=[each for each in library.proposals() if each.kind == "label"],
-        tree=store.tree(),
-        copies=[
-            (row["id"], row["other"], row["kind"] or "", row["distance"])
-            for row in read_rows(connection, queries.SAME_RECORDINGS)
-        ],
+        tree=tree,
+        copies=read_copies(connection),
+        faults=find_faults(connection),
+        spread=spread_artists(
+            [song.id for song in keys],
+            [song.artist for song in keys],
+            [song.genres for song in keys],
+            tree,
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from kg.report.parts import (
+    CODE,
     Bar,
     Beside,
     Cell,
@@ -29,6 +30,8 @@ def markdown(report: Report) -> str:
         "",
         f"{report.made}. {_sentence(report.summary)}",
     ]
+    for remark in report.remarks:
+        lines += ["", f"> {_sentence(remark)}"]
     for section in report.sections:
         lines += ["", *_section(section)]
     return "\n".join([*lines, "", "---", "", _sentence(report.about), ""])
@@ -89,10 +92,9 @@ def _text(text: str) -> str:
 
 def _sentence(text: str) -> str:
     """A sentence of ours, in which `...` is code."""
-    parts = re.split(r"(`[^`]+`)", printable(text))
-    return "".join(
-        p if p.startswith("`") and p.endswith("`") and p != "`" else _text(p) for p in parts
-    )
+    parts = re.split(CODE, printable(text))
+    # Every other one is code.
+    return "".join(part if at % 2 else _text(part) for at, part in enumerate(parts))
 
 
 def _cell(cell: Cell) -> str:

@@ -121,6 +121,7 @@ def _scores(measured: Measured) -> Part:
             for score in measured.scores
         ],
         numbers=(1, 2, 3, 4),
+        cards=True,
     )
 
 
@@ -222,7 +223,7 @@ def by_genre(facts: Facts) -> Section:
         parts.append(_unmeasured(facts.model))
     else:
         several = bool(measured.several)
-        columns = ["genre", "test songs", "precision", "recall", "F1"]
+        columns = ["genre", "songs", "precision", "recall", "F1"]
         columns += ["AP", "ROC-AUC"] if several else []
         ranked = sorted(measured.genres, key=lambda each: (-each.f1, each.genre))
         parts.append(

@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-from kg.report.parts import Cell, Chart, Matrix, Report
+from kg.report.parts import CODE, Cell, Chart, Matrix, Report
 from kg.text import printable
 
 # Of a matrix's fullest cell: text on it stays readable.
@@ -24,7 +24,12 @@ def page(report: Report) -> str:
 
     def code(text: str) -> Markup:
         """A sentence of ours, in which `...` is code."""
-        return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))
+        parts = re.split(CODE, printable(text))
+        # Every other one is code.
+        return Markup("").join(
+            Markup("<code>{}</code>").format(part.strip("`")) if at % 2 else escape(part)
+            for at, part in enumerate(parts)
+        )
 
     environment = Environment(
         autoescape=True,

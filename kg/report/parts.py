@@ -6,7 +6,10 @@ makes it harmless there. In sentences of our own, `...` is code.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+CODE: Final = r"(`[\w .|-]+`)"
+"""What is code in a sentence: commands of ours. A name may hold backticks too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Table:
         rows: As many cells each.
         numbers: Which columns are numbers, by place.
         more: What isn't in it, in a sentence; empty where all is.
+        cards: Whether a row is a card of its own on a narrow screen: it says much.
     """
 
     caption: str
@@ -56,6 +60,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     numbers: Collection[int] = ()
     more: str = ""
+    cards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,11 @@ class Report:
         summary: In a sentence or two.
         sections: In their order.
         about: What made it and where from, in small print.
+        remarks: What is out of date, each with the command that mends it.
     """
 
     made: str
     summary: str
     sections: Sequence[Section] = field(default_factory=tuple)
     about: str = ""
+    remarks: Sequence[str] = ()

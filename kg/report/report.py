@@ -42,7 +42,9 @@ SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     compared.compared,
     songs.doubted,
     songs.disputed,
+    songs.artists,
     songs.copies,
+    songs.sound,
 )
 
 
@@ -112,6 +114,7 @@ def compose(facts: Facts) -> Report:
         sections=[section(facts) for section in SECTIONS],
         about=f"Made by kg {__version__} from {server.kind} {server.version}, features of version "
         f"{facts.status.feature_version}. All numbers are in the graph, where Cypher shows them.",
+        remarks=_remarks(facts),
     )
 
 
@@ -140,6 +143,13 @@ def _summary(facts: Facts) -> str:
         f"{count(measured.songs, 'song')} that it never heard (95 % interval: {percent(found.low)} "
         f"to {percent(found.high)})."
     )
+
+
+def _remarks(facts: Facts) -> list[str]:
+    """What is out of date; that nothing was learned the summary says already."""
+    busy = ["Another command wrote to the graph meanwhile: make the report again when it is done."]
+    stale = [] if facts.model is None else facts.status.stale
+    return [*(busy if facts.status.busy else []), *stale]
 
 
 def _missing(report: Report) -> list[str]:

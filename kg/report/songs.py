@@ -1,7 +1,7 @@
 """The songs themselves: their map, those that the model doubts, disputed labels, copies."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kg.report import charts
 from kg.report.facts import Facts, ReportSong
@@ -132,21 +132,20 @@ def disputed(facts: Facts) -> Section:
         of = {song.id: song for song in facts.songs}
         rows = [
             (
-                of[each.song].name if each.song in of else each.title or each.song[:12],
-                ", ".join(each.filed),
-                each.genre,
+                *(_name(each.song, of), ", ".join(each.filed), each.genre),
                 percent(each.strength),
-                "" if each.filed_strength is None else percent(each.filed_strength),
+                each.evidence or "",
             )
             for each in facts.disputes[:LISTED]
         ]
         parts += [
             Table(
                 f"Labels that `kg audit` takes for wrong: {count(len(facts.disputes), 'song')}",
-                ["song", "filed under", "rather", "probability", "of what it is filed under"],
+                ["song", "filed under", "rather", "strength", "evidence"],
                 rows,
-                numbers=(3, 4),
+                numbers=(3,),
                 more=_more(len(facts.disputes)),
+                cards=True,
             ),
             Words("Decide about them with `kg review`; nothing changes until you do."),
         ]
@@ -215,29 +214,29 @@ def copies(facts: Facts) -> Section:
                 ],
                 numbers=(1,),
                 more=_more(len(exact)),
+                cards=True,
             )
         )
-    pairs = [each for each in facts.copies if each[0] in of and each[1] in of]
-    if pairs:
+    if facts.copies:
         parts.append(
             Table(
-                f"The same recording, found by `kg audit`: {count(len(pairs), 'pair')}",
-                ["song", "the same as", "difference", "distance"],
+                f"The same recording, found by `kg audit`: {count(len(facts.copies), 'pair')}",
+                ["song", "the same as", "evidence"],
                 [
-                    (of[a].name, of[b].name, kind, "" if apart is None else f"{apart:.3f}")
-                    for a, b, kind, apart in pairs[:LISTED]
+                    (_name(each.song, of), _name(each.other, of), each.evidence)
+                    for each in facts.copies[:LISTED]
                 ],
-                numbers=(3,),
-                more=_more(len(pairs)),
+                more=_more(len(facts.copies)),
+                cards=True,
             )
         )
     else:
         parts += _recordings(facts)
     if not parts:
         parts.append(Words("No song is there twice, as far as is known."))
-    if not pairs:
+    if not facts.copies and any(song.paths for song in facts.songs):
         parts.append(
-            Missing("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
+            Words("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
         )
     return Section(
         "copies",
@@ -245,6 +244,72 @@ def copies(facts: Facts) -> Section:
         parts,
         cypher="MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song) RETURN s.title, o.title, r.kind",
     )
+
+
+def sound(facts: Facts) -> Section:
+    """Songs whose sound is broken."""
+    of = {song.id: song for song in facts.songs}
+    faults = facts.faults
+    parts: list[Part] = []
+    if faults.found:
+        parts.append(
+            Table(
+                f"Clipped, silent, cut off or one-sided: {count(len(faults.found), 'finding')}",
+                ["song", "what it is", "evidence", "file"],
+                [
+                    (_name(each.song, of), each.kind, each.evidence, each.path or "")
+                    for each in faults.found[:LISTED]
+                ],
+                more=_more(len(faults.found)),
+                cards=True,
+            )
+        )
+    elif not any(song.paths for song in facts.songs):
+        parts.append(Words("These songs come from a table: there is no sound to look at."))
+    else:
+        parts.append(Words("Nothing was found in what was listened to."))
+    if faults.unheard:
+        parts.append(
+            Missing(
+                f"Of {count(faults.unheard, 'song')} nobody looked at the sound: `kg audit "
+                "--listen` does."
+            )
+        )
+    return Section(
+        "sound",
+        "Broken sound",
+        parts,
+        "Found in the part of each song that was listened to." if faults.found else "",
+        "MATCH (s:Song) RETURN s.title, s.missing, s.silence, s.clipping, s.imbalance",
+    )
+
+
+def artists(facts: Facts) -> Section:
+    """Artists whose songs have no genre in common."""
+    found = facts.spread
+    parts: list[Part] = []
+    if found:
+        parts.append(
+            Table(
+                f"The most spread first: {count(len(found), 'artist')}",
+                ["artist", "songs by genre"],
+                [(each.artist, each.words) for each in found[:LISTED]],
+                more=_more(len(found)),
+            )
+        )
+    else:
+        parts.append(Words("Every artist with three songs or more has a genre that all share."))
+    return Section(
+        "artists",
+        "Artists over several genres",
+        parts,
+        cypher="MATCH (a:Artist)<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)\n"
+        "RETURN a.name, g.name, count(s) AS songs ORDER BY a.name, songs DESC",
+    )
+
+
+def _name(id: str, of: Mapping[str, ReportSong]) -> str:
+    return of[id].name if id in of else id[:12]
 
 
 def _recordings(facts: Facts) -> list[Part]:

@@ -14,6 +14,7 @@ from models.calibration import (
     expected_calibration_error,
     fit,
     reliability,
+    reliability_curve,
 )
 
 
@@ -117,3 +118,17 @@ def test_brier_score_by_hand() -> None:
 def test_values_that_make_no_probabilities_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         Calibration(False, **values)
+
+
+def test_a_reliability_diagram_has_bins_of_equal_mass() -> None:
+    confidence = torch.linspace(0.2, 0.9, 95)
+    correct = torch.arange(95) >= 48
+    points = reliability_curve(confidence, correct)
+    assert [songs for _, _, songs in points] == [11] * 5 + [10] * 4
+    assert [said for said, _, _ in points] == sorted(said for said, _, _ in points)
+    assert points[0][1] == 0
+    assert points[-1] == (pytest.approx(float(confidence[-10:].mean())), 1.0, 10)
+    shuffled = torch.randperm(95, generator=torch.Generator().manual_seed(0))
+    again = reliability_curve(confidence[shuffled], correct[shuffled])
+    assert again == [pytest.approx(point) for point in points]
+    assert reliability_curve(confidence[:9], correct[:9]) == []

@@ -51,7 +51,7 @@ def test_training_is_clearly_better_than_chance(loss: dict[str, Any]) -> None:
     assert result.selected_by == "validation"
     assert result.validation_score is not None
     assert result.validation_score > 0.6
-    assert 1 <= result.best_epoch <= result.epochs == len(result.losses)
+    assert 1 <= result.best_epoch <= result.epochs == len(result.losses) == len(result.scores)
     assert result.losses[-1] < result.losses[0]
 
 
