@@ -132,6 +132,8 @@ def search(
 ) -> tuple[list[Listed], bool]:
     """Songs that say all words of a text in title, artist, album or path; by title.
 
+    All songs of the library are listed as they came.
+
     Args:
         connection: To the graph.
         text: Words in any letter case; none: all songs.
@@ -142,14 +144,14 @@ def search(
         The page's songs, and whether there are more.
     """
     words = [str(storable(word)) for word in unicodedata.normalize("NFC", text.lower()).split()]
-    rows = read_rows(
-        connection,
-        queries.FOUND_SONGS if genre is None else queries.FOUND_IN_GENRE,
-        words=words,
-        skip=page * PAGE,
-        most=PAGE + 1,
-        **({} if genre is None else {"genre": storable(genre)}),
-    )
+    asked: dict[str, object] = {"skip": page * PAGE, "most": PAGE + 1}
+    if genre is not None:
+        text, asked = queries.FOUND_IN_GENRE, asked | {"words": words, "genre": storable(genre)}
+    elif words:
+        text, asked = queries.FOUND_SONGS, asked | {"words": words}
+    else:
+        text = queries.ALL_SONGS
+    rows = read_rows(connection, text, **asked)
     return [_listed(row) for row in rows[:PAGE]], len(rows) > PAGE
 
 

@@ -71,7 +71,12 @@ def test_a_port_in_use_is_said(kg: Kg, music: Path, monkeypatch: pytest.MonkeyPa
             assert own.getsockname()[1] != port
 
 
-def test_without_songs_or_without_the_extra(kg: Kg, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_songs_or_the_extra(kg: Kg, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = kg("explore", "--no-browser")
     assert printed.code == 1
     assert "run `kg ingest FOLDER` first" in printed.err
+    kg("ingest", music)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    printed = kg("explore", "--no-browser")
+    assert printed.code == 1
+    assert "install it with pip install 'kg-music[explore]'" in printed.err

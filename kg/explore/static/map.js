@@ -6,11 +6,11 @@
   const wait = document.getElementById("wait"), tip = document.getElementById("tip");
   const legend = document.getElementById("legend"), chosen = document.getElementById("chosen");
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  // Twelve that stand out from the page and from each other, as in a report.
+  // Twelve that stand out from the page and from each other, also without red or green.
   const COLOURS = {
-    light: ["#0072b2", "#d55e00", "#00875f", "#b5478b", "#a67500", "#2b83ba", "#6a51a3",
+    light: ["#0072b2", "#d55e00", "#00875f", "#b5478b", "#a67500", "#111111", "#6a51a3",
             "#a50f15", "#4d7f17", "#00838f", "#7f5539", "#e0218a"],
-    dark: ["#56b4e9", "#ff8c42", "#2fcb9a", "#f49ac9", "#f0c419", "#9ecae1", "#b39dff",
+    dark: ["#56b4e9", "#ff8c42", "#2fcb9a", "#f49ac9", "#f0c419", "#ffffff", "#b39dff",
            "#ff6b6b", "#b5e550", "#4dd0e1", "#d7a97a", "#ff5fb7"],
   };
   // Pixels within which a song is pointed at.
