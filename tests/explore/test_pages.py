@@ -237,12 +237,27 @@ def test_before_training_pages_say_what_is_missing(filed: Library, visitor: Visi
     assert "Nothing waits for your word" in visitor.ask("/review").text
 
 
+def test_a_map_that_cannot_be_drawn_says_why(filed: Library, visitor: Visitor) -> None:
+    def work(tx: Any) -> None:
+        tx.run("MATCH (f:FeatureSpace) SET f.state = 'building'").consume()
+
+    until(lambda: points_of(visitor))
+    filed.connection.write(work)
+    (filed.settings.map_file).unlink()
+    with explored(filed) as another:
+        asked = until(lambda: None if (a := another.ask("/map/points")).status == 202 else a)
+    assert asked.status == 409
+    assert "kg ingest" in asked.json()["error"]
+
+
 def test_an_empty_library_is_no_library_to_explore(library: Library) -> None:
     with pytest.raises(KgError, match="run `kg ingest FOLDER` first"):
         library.explore(0)
 
 
-def test_in_a_browser(filed: Library, visitor: Visitor, look_at: Any) -> None:
+def test_in_a_browser(
+    filed: Library, visitor: Visitor, look_at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filed.train(TrainOptions(epochs=5))
     one = songs_of(filed)[0]
     write_disputes(
@@ -287,6 +302,14 @@ def test_in_a_browser(filed: Library, visitor: Visitor, look_at: Any) -> None:
             page.click("text=Undo the last decision")
             page.wait_for_selector("text=again.")
             page.wait_for_selector(".evidence", timeout=120_000)
+
+    # In a large library nothing reads the whole graph unasked.
+    monkeypatch.setattr("kg.explore.app.MANY", 0)
+    trained = filed.ask("MATCH (s:Song {split: 'train'})-[:IN_GENRE]->() RETURN s.id").rows[0][0]
+    with look_at(visitor.address(f"/song/{trained}")) as page:
+        assert page.locator(".evidence").count() == 0
+        page.click("[data-load]")
+        page.wait_for_selector(".evidence", timeout=120_000)
 
 
 def seen(page: Any, what: str) -> None:
