@@ -19,6 +19,7 @@ from cli.deciding import accept, decisions, reject, undo
 from cli.demo import demo
 from cli.experiments import experiments
 from cli.explaining import explain, similar
+from cli.exploring import explore
 from cli.genres import genres
 from cli.ingesting import ingest
 from cli.inspecting import inspect
@@ -44,7 +45,7 @@ SECTIONS = {
     "First steps": ["demo"],
     "Library": ["ingest", "add", "watch", "forget", "playlists", "genres", "status", "inspect"],
     "Learning": ["train", "predict", "evaluate", "compare", "experiments", "tune", "models"],
-    "Asking": ["query", "explain", "similar", "suggest-genres", "audit", "report"],
+    "Asking": ["query", "explain", "similar", "suggest-genres", "audit", "report", "explore"],
     "Deciding": ["review", "accept", "reject", "undo", "decisions", "write-tags"],
     "Moving": ["server", "export", "dump", "load"],
 }
@@ -92,6 +93,7 @@ for command in (
     *(demo, ingest, add, watch, forget, playlists, genres, status, inspect),
     *(train, predict, evaluate, compare, tune),
     *(experiments, models, query, explain, similar, suggest_genres, audit, report),
+    explore,
     *(review, accept, reject, undo, decisions, write_tags, server, export, dump, load),
 ):
     cli.add_command(command)

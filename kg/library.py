@@ -1287,6 +1287,25 @@ class Library:
 
         return write_report(self, normal(Path(file)), format, force=force)
 
+    def explore(
+        self, port: int | None = None, ready: Callable[[str], None] = lambda address: None
+    ) -> None:
+        """Serve pages to look around in, on loopback only, until Ctrl-C or SIGTERM.
+
+        Args:
+            port: Where; 0: any that is free; None: 8765, or any that is free where that is taken.
+            ready: Told the address, which holds the token of this run.
+
+        Raises:
+            NotReadyError: nothing was ingested.
+            WrongUsageError: the port is taken, or can't be used.
+            KgError: what it is made of isn't installed.
+        """
+        from kg.explore.server import serve
+
+        self._require_songs()
+        serve(self, port, ready)
+
     # --- moving ----------------------------------------------------------------------------------
 
     def hetero(self) -> "HeteroData":

@@ -5,7 +5,7 @@ here is which of them are too many. Chosen on planted faults and on the clips as
 benchmarks/copies.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -130,8 +130,17 @@ def find_faults(connection: Connection) -> Faults:
     return Faults(found, count_unheard(connection))
 
 
-def _fails(test: _Test, row: dict[str, Any]) -> bool:
-    value = row[test.property]
+def faults_in_words(properties: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a song's sound, by the properties of its node."""
+    return [
+        f"{test.kind}: {test.words(float(properties[test.property]))}"
+        for test in _TESTS
+        if _fails(test, properties)
+    ]
+
+
+def _fails(test: _Test, row: Mapping[str, Any]) -> bool:
+    value = row.get(test.property)
     return value is not None and value >= test.least
 
 

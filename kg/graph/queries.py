@@ -1024,6 +1024,70 @@ WHERE e.featureVersion IS NOT NULL
 RETURN properties(e) AS properties
 """
 
+# --- the explorer --------------------------------------------------------------------------------
+
+# Songs in which each of some words is found, in small letters; one more than a page shows.
+_SAID: Final = """toLower(coalesce(s.title, '') + ' ' + coalesce(s.artist, '') + ' '
+    + coalesce(s.albumArtist, '') + ' ' + coalesce(s.album, '') + ' ' + coalesce(s.path, ''))"""
+_LISTED: Final = """
+SKIP $skip LIMIT $most
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist,
+       s.album AS album, s.path AS path, s.doubt AS doubt,
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
+       [(s)-[r:PREDICTED_GENRE]->(g:Genre) WHERE r.rank = 1 | [g.name, r.probability]] AS told
+"""
+# As they came: sorting 100,000 takes seconds.
+ALL_SONGS: Final = f"""
+MATCH (s:Song)
+WITH s{_LISTED}"""
+FOUND_SONGS: Final = f"""
+MATCH (s:Song)
+WHERE all(word IN $words WHERE {_SAID} CONTAINS word)
+WITH s ORDER BY s.title, s.id{_LISTED}"""
+FOUND_IN_GENRE: Final = f"""
+MATCH (:Genre {{name: $genre}})<-[:IN_GENRE]-(s:Song)
+WHERE all(word IN $words WHERE {_SAID} CONTAINS word)
+WITH s ORDER BY s.title, s.id{_LISTED}"""
+GENRES_WITH_SONGS: Final = """
+MATCH (g:Genre)
+WITH g.name AS name, COUNT { (:Song)-[:IN_GENRE]->(g) } AS songs
+WHERE songs > 0
+RETURN name, songs ORDER BY songs DESC, name
+"""
+MAPPED_SONGS: Final = """
+MATCH (s:Song)
+RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist, s.path AS path,
+       [(s)-[:IN_GENRE]->(g:Genre) | g.name] AS genres,
+       [(s)-[r:PREDICTED_GENRE]->(g:Genre) WHERE r.rank = 1 | g.name] AS told
+"""
+# Both ways: whichever of two is the copy.
+RECORDINGS_OF_SONG: Final = """
+MATCH (s:Song {id: $id})-[r:SAME_RECORDING]-(o:Song)
+RETURN DISTINCT o.id AS id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
+       o.path AS path, r.kind AS kind, r.distance AS distance
+ORDER BY distance, id
+"""
+
+# What the box for the user's own queries offers to begin with.
+EXAMPLES: Final = {
+    "Songs of each genre": """
+MATCH (s:Song)-[:IN_GENRE]->(g:Genre)
+RETURN g.name AS genre, count(s) AS songs ORDER BY songs DESC
+""",
+    "Songs that the model hears otherwise than they are filed": """
+MATCH (g:Genre)<-[:IN_GENRE]-(s:Song)-[p:PREDICTED_GENRE {rank: 1}]->(h:Genre)
+WHERE g.name <> h.name
+RETURN s.title AS song, g.name AS filed, h.name AS heard, p.probability AS probability
+ORDER BY probability DESC LIMIT 50
+""",
+    "Artists of several genres": """
+MATCH (a:Artist)<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)
+WITH a.name AS artist, collect(DISTINCT g.name) AS genres, count(s) AS songs
+WHERE size(genres) > 1
+RETURN artist, genres, songs ORDER BY size(genres) DESC, artist LIMIT 50
+""",
+}
+
 # --- status ------------------------------------------------------------------------------------
 
 COUNT_NODES: Final = {

@@ -1,0 +1,132 @@
+"""What waits for the owner, and what is decided about it; one decision at a time."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from kg.errors import KgError
+from kg.graph.proposals import Decision, Kind, Proposal
+
+if TYPE_CHECKING:
+    from kg.library import Library
+
+# Seconds for which a list is believed: another command may decide, or audit.
+_BELIEVED: Final = 15.0
+
+
+class BusyError(KgError):
+    """Another command works on the graph, maybe for long: a page doesn't wait for it."""
+
+
+class Desk:
+    """The queue of proposals, as it was read last, and the decisions of this explorer."""
+
+    def __init__(self, library: "Library") -> None:
+        self._library = library
+        # Library methods that write are for one thread at a time.
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        self._waiting: list[Proposal] = []
+        self._read = -_BELIEVED
+
+    def waiting(self) -> list[Proposal]:
+        """What waits, the surest first; it may be some seconds old.
+
+        Raises:
+            GraphError: the server doesn't answer.
+        """
+        with self._reading:
+            if time.monotonic() - self._read >= _BELIEVED:
+                began = time.monotonic()
+                self._waiting = self._library.proposals()
+                self._read = began
+            return list(self._waiting)
+
+    def accept(self, song: str, genre: str, seen: Sequence[str], *, beside: bool) -> Decision:
+        """Accept a genre: proposed, or the owner's own idea.
+
+        Args:
+            song: Id.
+            genre: In any spelling.
+            seen: The song's genres on the page that was looked at.
+            beside: The song keeps its other genres.
+
+        Raises:
+            DecidedError: they are others meanwhile, or this was decided.
+            BusyError: another command works on the graph.
+        """
+        return self._decide(song, genre, seen, accept=True, beside=beside)
+
+    def reject(self, song: str, genre: str, seen: Sequence[str]) -> Decision:
+        """Never propose a genre for a song again; see `accept`."""
+        return self._decide(song, genre, seen, accept=False, beside=False)
+
+    def undo(self, song: str | None) -> Decision:
+        """Take back the last decision, of all or about a song.
+
+        Raises:
+            KgError: nothing was decided, or the song's genres have changed since.
+            BusyError: another command works on the graph.
+        """
+        with self.alone():
+            done = self._library.undo(song)
+        with self._reading:
+            self._read = -_BELIEVED
+        return done
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold other threads off from what only one may do.
+
+        Raises:
+            BusyError: another command holds the graph.
+        """
+        with self._writing:
+            _refuse_busy(self._library)
+            yield
+
+    def _decide(
+        self, song: str, genre: str, seen: Sequence[str], *, accept: bool, beside: bool
+    ) -> Decision:
+        proposal = self._looked_at(song, genre, seen)
+        try:
+            with self.alone():
+                if accept:
+                    return self._library.accept(
+                        song, genre, proposal=proposal, replaces=() if beside else None
+                    )
+                return self._library.reject(song, genre, proposal=proposal)
+        finally:
+            # Decided now or before by somebody else: it doesn't wait any more.
+            with self._reading:
+                self._waiting = [each for each in self._waiting if each.song != song]
+
+    def _looked_at(self, song: str, genre: str, seen: Sequence[str]) -> Proposal:
+        """The proposal of a page, with the genres that stood there."""
+        for each in self._waiting:
+            if (each.song, each.genre) == (song, genre):
+                return replace(each, filed=tuple(seen))
+        hand: Kind = "hand"
+        return Proposal(song, None, None, None, (), genre, tuple(seen), (), hand, 1.0)
+
+
+def _refuse_busy(library: "Library") -> None:
+    """Raise where a command of this home writes now: it may train for an hour."""
+    import sys
+
+    if sys.platform == "win32":  # no such locks
+        return
+    from kg.graph.locks import FileLock
+
+    lock = FileLock(library.settings.lock_file)
+    try:
+        if not lock.take(wait=False):
+            raise BusyError(
+                "Another kg command works on this library right now: try again when it is done. "
+                "Nothing was changed."
+            )
+    finally:
+        lock.release()

@@ -1,0 +1,337 @@
+"""What the pages say, and what they let one do."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from kg import Library
+from kg.audio.synth import GENRES
+from kg.errors import KgError
+from kg.graph.locks import FileLock
+from kg.graph.proposals import Dispute, write_disputes
+from kg.learning import TrainOptions
+from tests.explore.conftest import Visitor, explored, until
+
+FIRST, SECOND = GENRES[0], GENRES[1]
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e\x07&amp;"
+LABELS = (
+    "MATCH (s:Song)-[r:IN_GENRE]->(g:Genre) RETURN s.id, g.name, r.source ORDER BY s.id, g.name"
+)
+
+
+@pytest.fixture
+def filed(library: Library, music: Path) -> Library:
+    """A library whose songs are filed under the genres of their folders."""
+    library.ingest(music, genres_from="folder")
+    return library
+
+
+@pytest.fixture
+def visitor(filed: Library) -> Iterator[Visitor]:
+    with explored(filed) as visitor:
+        yield visitor
+
+
+def songs_of(library: Library, genre: str = FIRST) -> list[str]:
+    cypher = "MATCH (s:Song)-[:IN_GENRE]->(:Genre {name: $name}) RETURN s.id ORDER BY s.path"
+    return [str(row[0]) for row in library.ask(cypher, {"name": genre}).rows]
+
+
+def rename(library: Library, id: str, title: str) -> None:
+    def work(tx: Any) -> None:
+        tx.run("MATCH (s:Song {id: $id}) SET s.title = $title", id=id, title=title).consume()
+
+    library.connection.write(work)
+
+
+def test_songs_are_found_by_words_and_genre(filed: Library, visitor: Visitor) -> None:
+    one, two, *_ = songs_of(filed)
+    rename(filed, one, "Blue in Green")
+    rename(filed, two, "Ällt är blÅtt")
+
+    def found(query: str) -> set[str]:
+        page = visitor.ask(f"/?{query}&part=1").text
+        return {each.split('"')[0] for each in page.split('href="/song/')[1:]}
+
+    assert found("q=GREEN+bl") == {one}
+    assert found(f"q={quote('ällt BLÅTT')}") == {two}
+    assert found("q=green+yellow") == set()
+    assert found(f"genre={FIRST}") == set(songs_of(filed))
+    assert found(f"q=blue&genre={SECOND}") == set()
+    assert found(f"q={quote(Path(FIRST).name + '-3')}") == {songs_of(filed)[3]}  # of the path
+    whole = visitor.ask("/").text
+    assert "24 songs" in whole
+    assert f"{FIRST} <small>6</small>" in whole
+    for odd in ("q=%00%ff%27%22", "page=-1", "page=99999999999", "genre=none", "q=" + "a+" * 500):
+        assert visitor.ask(f"/?{odd}").status == 200
+
+
+def test_names_never_become_markup(filed: Library, visitor: Visitor, look_at: Any) -> None:
+    one = songs_of(filed)[0]
+    rename(filed, one, HOSTILE)
+    filed.accept(one, HOSTILE)
+    write_disputes(filed.connection, [Dispute(one, FIRST, 0.9, (HOSTILE,), 0.1, "a", HOSTILE)])
+    points = until(lambda: points_of(visitor))
+    assert any(HOSTILE[:20] in text for text in points["text"])
+    cypher = quote("MATCH (s:Song)-[:IN_GENRE]->(g) RETURN s.title AS `<b>t</b>`, collect(g.name)")
+    for path in ("/", f"/?q={quote(HOSTILE)}", f"/?genre={quote(HOSTILE)}", f"/song/{one}",
+                 "/review", f"/map?song={one}", f"/ask?cypher={cypher}", f"/song/{quote(HOSTILE)}",
+                 f"/map?song={quote(HOSTILE)}", f"/ask?cypher={quote(HOSTILE)}"):  # fmt: skip
+        text = visitor.ask(path).text
+        assert "<script>alert" not in text, path
+        assert "<img src=x" not in text, path
+        assert "<b>t" not in text, path
+        assert "\x07" not in text, path
+    with look_at(visitor.address(f"/map?song={one}")) as page:
+        page.wait_for_selector("#map[data-drawn]")
+        assert HOSTILE[:25] in page.inner_text("#chosen")
+        page.click("#chosen a")
+        assert HOSTILE[:25] in page.inner_text("h1")
+
+
+def points_of(visitor: Visitor) -> dict[str, Any] | None:
+    answer = visitor.ask("/map/points")
+    assert answer.status in (200, 202)
+    return answer.json() if answer.status == 200 else None
+
+
+def test_decisions_are_made_undone_and_kept(filed: Library, visitor: Visitor) -> None:
+    one, two, *_ = songs_of(filed)
+    before = filed.ask(LABELS).rows
+    write_disputes(
+        filed.connection,
+        [Dispute(id, SECOND, 0.9, (FIRST,), 0.05, "audit", "Its neighbours.") for id in (one, two)],
+    )
+    page = visitor.ask("/review").text
+    assert "2 songs wait" in page
+    assert "Its neighbours." in page
+    form = {"song": one, "genre": SECOND, "seen": FIRST, "back": f"/song/{one}"}
+    page = visitor.send(**form, action="accept").text
+    assert f"is filed under {SECOND} now." in page
+    assert f"You accepted <b>{SECOND}</b> in the place of {FIRST}" in page
+    assert [one, SECOND, "user"] in filed.ask(LABELS).rows
+    assert "1 song waits" in visitor.ask("/review").text
+    # Somebody who looks at the old page yet decides nothing.
+    assert "Nothing was changed." in visitor.send(**form, action="reject").text
+    page = visitor.send(song=one, action="undo", back=f"/song/{one}").text
+    assert f"is filed under {FIRST} again." in page
+    assert filed.ask(LABELS).rows == before
+    visitor.send(song=two, genre=SECOND, seen=FIRST, action="reject")
+    assert [each.song for each in filed.proposals()] == [one]
+    page = visitor.send(song=two, genre="my own", seen=FIRST, action="beside").text
+    assert f"is filed under {FIRST}, my own now." in page
+    for wrong in ({"action": "eat"}, {"song": "none", "genre": "x", "action": "accept"},
+                  {"song": one, "genre": " ", "action": "accept"}):  # fmt: skip
+        assert 'class="notice wrong"' in visitor.send(**wrong).text
+    too_much = visitor.ask("/decide", "POST", "a=" + "b" * 70_000, origin=visitor.origin)
+    assert too_much.status == 413
+
+
+def test_two_reviewers_at_once(filed: Library, visitor: Visitor) -> None:
+    one = songs_of(filed)[0]
+    write_disputes(filed.connection, [Dispute(one, SECOND, 0.9, (FIRST,), 0.05, "audit")])
+    assert one in visitor.ask("/review").text
+    with Library(filed.settings) as other:
+        other.accept(one, "something else")
+    page = visitor.send(song=one, genre=SECOND, seen=FIRST, action="accept").text
+    assert "is filed under something else meanwhile" in page
+    assert [name for id, name, _ in filed.ask(LABELS).rows if id == one] == ["something else"]
+    # While another command writes, which may take an hour, a page says so and doesn't wait.
+    before = filed.ask(LABELS).rows
+    with FileLock(filed.settings.lock_file):
+        page = visitor.send(song=one, genre=SECOND, seen="something else", action="accept").text
+    assert "Another kg command works on this library" in page
+    assert filed.ask(LABELS).rows == before
+
+
+def test_a_form_leads_back_to_our_own_pages_only(visitor: Visitor) -> None:
+    for back in (
+        "http://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/ask",
+        "",
+        "\r\nX: y",
+    ):
+        sent = visitor.ask(
+            "/decide", "POST", f"action=undo&back={quote(back)}", origin=visitor.origin
+        )
+        assert sent.headers["location"] == "/review"
+
+
+def test_sound_is_served_in_ranges_and_as_kg_heard_it(filed: Library, visitor: Visitor) -> None:
+    from matplotlib.image import imread
+
+    one = songs_of(filed)[0]
+    path = Path(filed.ask("MATCH (s:Song {id: $id}) RETURN s.path", {"id": one}).rows[0][0])
+    whole = visitor.ask(f"/song/{one}/audio")
+    assert (whole.status, whole.body) == (200, path.read_bytes())
+    assert whole.headers["content-type"] == "audio/flac"
+    part = visitor.ask(f"/song/{one}/audio", range="bytes=100-199")
+    assert (part.status, part.body) == (206, path.read_bytes()[100:200])
+    wave = visitor.ask(f"/song/{one}/heard.wav")
+    assert (wave.body[:4], wave.body[8:12]) == (b"RIFF", b"WAVE")
+    assert len(wave.body) == 44 + 2 * round(2.0 * 22_050)
+    picture = imread(io.BytesIO(visitor.ask(f"/song/{one}/spectrogram.png").body))
+    assert picture.shape[0] == 2 * 128
+    light = picture[:, :, :3].mean(axis=2)
+    assert light.max() > 0.8
+    assert light[-64:].mean() > light[:64].mean()  # low notes are louder, and below
+
+
+def test_what_is_gone_or_no_audio_is_said(filed: Library, visitor: Visitor, tmp_path: Path) -> None:
+    one = songs_of(filed)[0]
+
+    def place(path: str) -> None:
+        def work(tx: Any) -> None:
+            text = "MATCH (s:Song {id: $id}) SET s.path = $path, s.paths = [$path]"
+            tx.run(text, id=one, path=path).consume()
+
+        filed.connection.write(work)
+
+    place(str(tmp_path / "gone.mp3"))
+    assert "file is gone" in visitor.ask(f"/song/{one}").text
+    assert visitor.ask(f"/song/{one}/audio").status == 404
+    assert visitor.ask(f"/song/{one}/spectrogram.png").status == 404
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a secret")
+    os.mkfifo(tmp_path / "pipe.mp3")
+    # Whatever a graph says: only what is called like audio is handed out.
+    for path in (secret, tmp_path / "pipe.mp3", tmp_path):
+        place(str(path))
+        for part in ("audio", "heard.wav", "spectrogram.png"):
+            answer = visitor.ask(f"/song/{one}/{part}")
+            assert answer.status == 404
+            assert "a secret" not in answer.text
+    for path in ("/song/none", "/song/none/audio", "/nothing", "/static/../app.py"):
+        answer = visitor.ask(path)
+        assert answer.status == 404
+        assert "Traceback" not in answer.text
+
+
+def test_queries_only_read(filed: Library, visitor: Visitor) -> None:
+    def ask(cypher: str) -> str:
+        return visitor.ask(f"/ask?cypher={quote(cypher)}").text
+
+    page = ask("MATCH (s:Song) RETURN count(s) AS n, [1, null] AS list, 1.5 AS x, true AS yes")
+    for cell in ("<td>24</td>", "<td>[1, null]</td>", "<td>1.5</td>", "<td>true</td>", "1 row"):
+        assert cell in page
+    assert "the first 500 are shown" in ask("UNWIND range(1, 501) AS n RETURN n")
+    for wrong in ("MATCH (s:Song) DETACH DELETE s", "CREATE (:Song {id: 'x'})", "MATCH nonsense"):
+        assert 'class="missing"' in ask(wrong), wrong
+    assert filed.ask("MATCH (s:Song) RETURN count(s)").rows == [[24]]
+    assert "To begin with" in ask("  ")
+
+
+def test_before_training_pages_say_what_is_missing(filed: Library, visitor: Visitor) -> None:
+    one = songs_of(filed)[0]
+    page = visitor.ask(f"/song/{one}").text
+    assert "The model has said nothing of this song yet" in page
+    assert "run <code>kg train</code>" in visitor.ask(f"/song/{one}/evidence").text
+    assert "By sound alone" in visitor.ask(f"/song/{one}/neighbours").text
+    assert "Nothing waits for your word" in visitor.ask("/review").text
+
+
+def test_a_map_that_cannot_be_drawn_says_why(filed: Library, visitor: Visitor) -> None:
+    def work(tx: Any) -> None:
+        tx.run("MATCH (f:FeatureSpace) SET f.state = 'building'").consume()
+
+    until(lambda: points_of(visitor))
+    filed.connection.write(work)
+    (filed.settings.map_file).unlink()
+    with explored(filed) as another:
+        asked = until(lambda: None if (a := another.ask("/map/points")).status == 202 else a)
+    assert asked.status == 409
+    assert "kg ingest" in asked.json()["error"]
+
+
+def test_an_empty_library_is_no_library_to_explore(library: Library) -> None:
+    with pytest.raises(KgError, match="run `kg ingest FOLDER` first"):
+        library.explore(0)
+
+
+def test_in_a_browser(
+    filed: Library, visitor: Visitor, look_at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed.train(TrainOptions(epochs=5))
+    one = songs_of(filed)[0]
+    write_disputes(
+        filed.connection,
+        [Dispute(id, SECOND, 0.9, (FIRST,), 0.05, "audit", "Why.") for id in songs_of(filed)[:2]],
+    )
+    for size, scheme in (((390, 844), "light"), ((1280, 900), "dark")):
+        with look_at(visitor.address("/"), size, scheme) as page:
+            page.fill("#q", f"{FIRST}-3")
+            seen(page, "document.querySelectorAll('.songs li').length == 1")
+            page.click(".songs a")
+            page.wait_for_selector(".evidence", timeout=120_000)
+            page.wait_for_selector(".like")
+            seen(page, "document.querySelector('.picture img').naturalWidth > 50")
+            seen(page, "document.querySelector('audio').duration > 1.9")
+        with look_at(visitor.address("/map"), size, scheme) as page:
+            page.wait_for_selector("#map[data-drawn='24']")
+            ((left, top),) = page.evaluate(PLACES)[:1]
+            page.mouse.move(left, top)
+            assert page.is_visible("#tip")
+            page.mouse.click(left, top)
+            assert page.get_attribute("#chosen a", "href").startswith("/song/")
+            page.click("#legend button:first-child")
+            assert page.get_attribute("#legend button:first-child", "aria-pressed") == "false"
+            page.click("#nearer")
+        with look_at(
+            visitor.address("/ask?cypher=MATCH+(s:Song)+RETURN+s.path,+s.id"), size, scheme
+        ):
+            pass
+        with look_at(visitor.address("/review"), size, scheme) as page:
+            assert page.locator("[data-card]").count() == 2
+            page.keyboard.press("j")
+            page.keyboard.press("a")
+            page.wait_for_selector(".notice")
+            assert page.locator("[data-card]").count() == 1
+            page.keyboard.press("u")
+            page.wait_for_selector("[data-card] >> nth=1")
+        with look_at(visitor.address(f"/song/{one}"), size, scheme) as page:
+            page.fill("#genre", "my own")
+            page.click("button[value=accept]:has-text('Replace')")
+            page.wait_for_selector(".notice")
+            page.click("text=Undo the last decision")
+            page.wait_for_selector("text=again.")
+            page.wait_for_selector(".evidence", timeout=120_000)
+
+    # In a large library nothing reads the whole graph unasked.
+    monkeypatch.setattr("kg.explore.app.MANY", 0)
+    trained = filed.ask("MATCH (s:Song {split: 'train'})-[:IN_GENRE]->() RETURN s.id").rows[0][0]
+    with look_at(visitor.address(f"/song/{trained}")) as page:
+        assert page.locator(".evidence").count() == 0
+        page.click("[data-load]")
+        page.wait_for_selector(".evidence", timeout=120_000)
+
+
+def seen(page: Any, what: str) -> None:
+    """Wait for what a page comes to; its policy keeps the browser from waiting by itself."""
+    until(lambda: page.evaluate(what) or None)
+
+
+# Where a song lies in the window: what isn't clear on the canvas is one.
+PLACES = """
+() => {
+  const canvas = document.querySelector("#map canvas"), pen = canvas.getContext("2d");
+  const {width, height} = canvas, where = canvas.getBoundingClientRect(), found = [];
+  const data = pen.getImageData(0, 0, width, height).data;
+  for (let y = 60; y < height && !found.length; y++) {
+    for (let x = 20; x < width - 70; x++) {
+      if (data[4 * (y * width + x) + 3] > 150) {
+        const left = where.left + x * where.width / width;
+        found.push([left, where.top + (y + 3) * where.height / height]);
+        break;
+      }
+    }
+  }
+  return found;
+}
+"""
