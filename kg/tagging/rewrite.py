@@ -72,7 +72,10 @@ def give(copy: Path, status: os.stat_result) -> None:
 
 
 def _require_alike(old: Path, new: Path, genres: Sequence[str]) -> None:
-    if read_tags(new) != replace(read_tags(old), genres=split_genres(genres)):
+    said = read_tags(new)
+    if said.genres != split_genres(genres):
+        raise AudioError("its genres would not read as they are meant")
+    if said != replace(read_tags(old), genres=said.genres):
         raise AudioError("its other tags would not stay as they are")
     if not _same_sound(old, new):
         raise AudioError("its sound would not stay as it is")

@@ -202,6 +202,9 @@ def undo_tags(backups: Path, progress: Progress = SILENT) -> UndoReport | None:
         left_out: list[Rejected] = []
         found = None
         for backup in runs(backups):
+            if not backup.files():  # a full disk let none be noted, so none was written
+                backup.drop(())
+                continue
             found, lost = _undo(backup, progress)
             left_out += found.left_out
             if not lost:
@@ -356,7 +359,7 @@ def _replace(
     refused = in_turn(lambda: connection.write(note_contents, rows, known)) if rows else {}
     known |= {content: Written(song, ()) for song, content, _ in rows if content not in refused}
     going = [(request, it) for request, it in ready if it.after not in refused]
-    backup.keep(
+    kept = [
         Kept(
             os.fspath(request.path),
             planned[request.path].song,
@@ -368,7 +371,9 @@ def _replace(
         )
         for request, outcome in going
         if request.backup is not None
-    )
+    ]
+    if kept:
+        backup.keep(kept)
     for request, outcome in ready:
         if outcome.after in refused:
             yield request.path, refused[outcome.after]

@@ -405,6 +405,29 @@ def test_what_desktops_note_beside_a_file_stays(told: Library, mine: Path) -> No
     assert os.getxattr(one, "user.note") == b"dear"
 
 
+def test_a_run_that_noted_nothing_is_no_run(
+    told: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No copy could be made, or the backup's disk was full as the first file was to be noted."""
+    one, two = song(mine), song(mine, 1)
+    was = one.read_bytes()
+    told.accept(one, SECOND)
+    told.write_tags(dry_run=False)
+    told.accept(two, SECOND)
+    with monkeypatch.context() as full:
+        full.setattr(writing, "_copy_of", lambda path: mine / "nowhere" / path.name)
+        report = told.write_tags(dry_run=False)
+    assert (report.changes, report.backup) == ([], None)
+    assert len(list(told.settings.tags_dir.glob("*/"))) == 1
+    later = told.settings.tags_dir / "9"
+    later.mkdir()
+    (later / LISTING).write_text('{"path": "/cut/o')
+    undone = told.undo_tags()
+    assert undone is not None
+    assert (undone.restored, one.read_bytes()) == ([one], was)
+    assert not later.exists()
+
+
 def test_one_at_a_time_and_damaged_backups(told: Library, mine: Path) -> None:
     one = song(mine)
     told.accept(one, SECOND)
