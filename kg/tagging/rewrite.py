@@ -14,7 +14,7 @@ from kg.audio.tags import read_tags, split_genres
 from kg.errors import AudioError
 from kg.files import content_id
 from kg.tagging.difference import restored, write_difference
-from kg.tagging.fields import require_field, write_genres
+from kg.tagging.fields import other_fields, require_field, write_genres
 
 CHANGED = "has changed since kg took it in: run `kg ingest` on its folder first"
 
@@ -75,7 +75,8 @@ def _require_alike(old: Path, new: Path, genres: Sequence[str]) -> None:
     said = read_tags(new)
     if said.genres != split_genres(genres):
         raise AudioError("its genres would not read as they are meant")
-    if said != replace(read_tags(old), genres=said.genres):
+    same = said == replace(read_tags(old), genres=said.genres)
+    if not same or other_fields(new) != other_fields(old):
         raise AudioError("its other tags would not stay as they are")
     if not _same_sound(old, new):
         raise AudioError("its sound would not stay as it is")
