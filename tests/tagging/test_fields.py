@@ -250,6 +250,20 @@ def test_an_mp3_with_apev2_says_one_thing(data_dir: Path, tmp_path: Path, both: 
     assert (said.title, said.genres) == ("Title", NEW)
 
 
+def test_a_dry_run_sees_what_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_song(tmp_path / "song.flac", GENRES[0], seconds=1.0, seed=0)
+    look = Retag(path, (content_id(path),), NEW)
+    assert isinstance(perform(look), Retagged)
+    # Asked of the system, whose answer to root is always yes.
+    for denied, words in ((path, "is read-only"), (path.parent, "its folder is read-only")):
+        monkeypatch.setattr("os.access", lambda at, _, denied=denied: at != denied)
+        outcome = perform(look)
+        assert isinstance(outcome, AudioError)
+        assert words in outcome.reason
+
+
 def test_a_copy_that_lost_a_field_is_refused(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
