@@ -189,11 +189,18 @@ def write_tags(
     )
 
 
-def undo_tags(backups: Path, progress: Progress = SILENT) -> UndoReport | None:
+def undo_tags(
+    backups: Path, places: Callable[[str], Sequence[Path]], progress: Progress = SILENT
+) -> UndoReport | None:
     """Make the files of the last run what they were, byte by byte; None: there was no run.
 
     A file that has changed since stays as it is, and is kept in the backup. Where only such ones
     are left of the last run, the one before it is undone.
+
+    Args:
+        backups: Folder of what files were.
+        places: Where a song lies now, for files that have moved.
+        progress: Told of every file that is done.
 
     Raises:
         KgError: the backup can't be read.
@@ -205,26 +212,32 @@ def undo_tags(backups: Path, progress: Progress = SILENT) -> UndoReport | None:
             if not backup.files():  # a full disk let none be noted, so none was written
                 backup.drop(())
                 continue
-            found, lost = _undo(backup, progress)
+            found, lost = _undo(backup, places, progress)
             left_out += found.left_out
             if not lost:
                 break
         return found and UndoReport(found.restored, left_out)
 
 
-def _undo(backup: Backup, progress: Progress) -> tuple[UndoReport, bool]:
+def _undo(
+    backup: Backup, places: Callable[[str], Sequence[Path]], progress: Progress
+) -> tuple[UndoReport, bool]:
     """Undo a run; and whether nothing of it can be undone, now or later."""
     done: list[Kept] = []
     back: list[Path] = []
     left_out: list[Rejected] = []
     lost = 0
     files = backup.files()
+    listed = {file.path for file in files}
     with suppress(KgError):  # a full disk is no reason to leave files as they are
         backup.announce(_copy_of(Path(file.path)) for file in files)
     try:
         with progress.stage("Restoring tags", len(files)) as advance:
             for file in files:
                 path = Path(file.path)
+                if is_gone(file.path):
+                    others = (each for each in places(file.song) if os.fspath(each) not in listed)
+                    path = next((each for each in others if _is_now(each, file.after)), path)
                 try:
                     if _restore(path, file, backup.folder / file.difference):
                         back.append(path)
@@ -423,6 +436,20 @@ def _restore(path: Path, file: Kept, difference: Path) -> bool:
     finally:
         copy.unlink(missing_ok=True)
     return True
+
+
+def _is_now(path: Path, content: str) -> bool:
+    try:
+        return content_id(path) == content
+    except OSError:
+        return False
+
+
+def places_of(connection: Connection, song: str) -> list[Path]:
+    """Where a song lies; nowhere if it left the library."""
+    return [
+        Path(as_named(path)) for row in _rows(connection, [song]) for path in row["paths"] if path
+    ]
 
 
 def _put(copy: Path, path: Path) -> None:

@@ -352,6 +352,23 @@ def test_a_file_that_can_not_be_restored_blocks_no_earlier_run(told: Library, mi
     assert undone.restored == [three]
 
 
+def test_a_file_that_moved_is_found_where_the_library_has_it(told: Library, mine: Path) -> None:
+    one = song(mine)
+    was, copy = one.read_bytes(), one.with_name("copy.flac")
+    shutil.copyfile(one, copy)
+    told.ingest(mine / "told", genres_from="folder")
+    told.accept(one, SECOND)
+    assert len(told.write_tags(dry_run=False).changes) == 2
+    moved = mine / "told" / SECOND / "moved.flac"
+    one.rename(moved)
+    told.ingest(mine / "told", genres_from="folder")
+    undone = told.undo_tags()
+    assert undone is not None
+    assert ({*undone.restored}, undone.left_out) == ({moved, copy}, [])
+    assert moved.read_bytes() == copy.read_bytes() == was
+    assert told.undo_tags() is None
+
+
 def test_a_disk_that_is_not_there_is_waited_for(told: Library, mine: Path) -> None:
     one, two = song(mine), mine / "told" / SECOND / f"{SECOND}-0.flac"
     for path, genre in ((one, SECOND), (two, FIRST)):
