@@ -216,7 +216,12 @@ def undo_tags(
             left_out += found.left_out
             if not lost:
                 break
-        return found and UndoReport(found.restored, left_out)
+        if found is None:
+            return None
+        return UndoReport(
+            sorted(found.restored, key=os.fsencode),
+            sorted(left_out, key=lambda each: os.fsencode(each.path)),
+        )
 
 
 def _undo(
