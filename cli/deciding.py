@@ -1,5 +1,6 @@
 """`kg accept`, `kg reject`, `kg undo` and `kg decisions`: deciding in scripts."""
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,8 @@ def _asked(song: str, genre: str | None = None) -> "list[Asked]":
         return [Asked(song, genre)]
     if sys.stdin.isatty():
         click.echo("Reading songs from the terminal, one a line; Ctrl-D ends.", err=True)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # paths may hold any bytes
     return read_asked(sys.stdin, genre)
 
 

@@ -116,6 +116,8 @@ def _undo(app: App, report: "UndoReport | None", as_json: bool) -> None:
         print_json(found)
     elif report is None:
         app.remark("There is nothing to undo: no tags were written, or all were undone.")
+    elif not found.restored and not found.left_out:
+        app.remark("The files of the last run are what they were before it already.")
     else:
         for path in found.restored:
             click.echo(f"restored: {printable(path)}")

@@ -48,12 +48,12 @@ class DecisionsReport:
 def read_asked(lines: Iterable[str], genre: str | None = None) -> list[Asked]:
     """Songs one a line, each with its genre behind a tab where it has one of its own.
 
-    Empty lines, and those that begin with `#`, are left out.
+    Empty lines are left out.
     """
     found = []
     for number, line in enumerate(lines, start=1):
         song, _, own = line.strip("\r\n").partition("\t")
-        if song.strip() and not song.startswith("#"):
+        if song.strip():  # a title may begin with # too
             found.append(Asked(song.strip(), own.strip() or genre, number))
     return found
 

@@ -1181,9 +1181,11 @@ class Library:
         Raises:
             KgError: the backup can't be read.
         """
-        from kg.tagging.writing import undo_tags
+        from kg.tagging.writing import places_of, undo_tags
 
-        return undo_tags(self.settings.tags_dir, self.progress)
+        return undo_tags(
+            self.settings.tags_dir, lambda song: places_of(self.connection, song), self.progress
+        )
 
     # --- asking ----------------------------------------------------------------------------------
 

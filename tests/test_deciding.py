@@ -261,3 +261,16 @@ def test_of_two_reviewers_one_decides(filed: Library) -> None:
     assert len(refused) == 1
     assert "Nothing was changed." in str(refused[0])
     assert [name for name, _ in genres_of(filed, one)] == [*done.after]
+
+
+def test_names_fit_for_tags_of_files(filed: Library) -> None:
+    """What is typed may hold anything; a genre that is there is meant as it is called."""
+    one, odd = song(filed), "dub\x1b  <b>"
+    assert filed.accept(one, " acid\n\x1b[31m jazz ").after == ("acid [31m jazz",)
+    filed.undo()
+    with pytest.raises(WrongUsageError, match="needs a name"):
+        filed.accept(one, "\x1b\n")
+    write_disputes(filed.connection, [dispute(one, genre=odd)])
+    (waiting,) = filed.proposals()
+    filed.reject(one, waiting.genre, proposal=waiting)
+    assert filed.proposals() == []

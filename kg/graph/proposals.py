@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from kg.audio.tags import clean
 from kg.errors import KgError, WrongUsageError
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -253,7 +254,7 @@ def decide(
         WrongUsageError: there is no such song, or the genre has no name.
         DecidedError: its genres are others than `seen`, or this genre was decided about already.
     """
-    name = str(indexable(genre.strip()))
+    name = _meant(tx, genre)
     if not name:
         raise WrongUsageError("A genre needs a name: give one that isn't empty.")
     title = _lock(tx, song)
@@ -350,6 +351,13 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
         run(tx, queries.DELETE_PROPOSAL, id=id, genre=genre)
         run(tx, queries.DELETE_BARE_GENRES, names=[genre])
     return Decision(id, title, genre, "open", now, after)
+
+
+def _meant(tx: neo4j.ManagedTransaction, genre: str) -> str:
+    """A genre's name: as it is where it is there, else fit for files' tags."""
+    exact = str(indexable(genre.strip()))
+    there = fetch(tx, queries.GENRES_CALLED, {"names": [exact]})
+    return exact if there else str(indexable(clean(genre)))
 
 
 def _lock(tx: neo4j.ManagedTransaction, song: str) -> str | None:

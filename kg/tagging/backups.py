@@ -2,7 +2,9 @@
 
 `files.jsonl` has a line of JSON for every file, written before the file is: `path`, `song`,
 `before` and `after` (content ids), `genres_before`, `genres_after`, and `difference`, the name of
-the file beside it that leads from the new bytes back to the old ones.
+the file beside it that leads from the new bytes back to the old ones. While a run is at work,
+`copies.json` names the copies that it makes beside the user's files: what a run that was killed
+leaves of them is removed by the next one.
 """
 
 import json
@@ -23,6 +25,9 @@ from kg.outputs import appearing
 from kg.text import printable
 
 LISTING: Final = "files.jsonl"
+COPIES: Final = "copies.json"
+COPY: Final = ".kg-tags-"
+"""What names of copies begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,18 @@ class Backup:
             raise cannot_write(f"The backups {backups}", error) from error
         return cls(backups / name)
 
+    def announce(self, copies: Iterable[Path]) -> None:
+        """Note copies that are to be made, so that none stays for good.
+
+        Raises:
+            KgError: they can't be noted.
+        """
+        try:
+            with appearing(self.folder / COPIES) as noted:
+                noted.write(json.dumps([os.fspath(copy) for copy in copies]).encode())
+        except OSError as error:
+            raise cannot_write(f"The backup {self.folder}", error) from error
+
     def keep(self, files: Iterable[Kept]) -> None:
         """Note files, before they are written; on the disk when this returns.
 
@@ -82,6 +99,8 @@ class Backup:
                         os.fsync(difference.fileno())
                 listing.flush()
                 os.fsync(listing.fileno())
+            for folder in (self.folder, self.folder.parent):
+                _sync(folder)
         except OSError as error:
             raise cannot_write(f"The backup {self.folder}", error) from error
 
@@ -119,17 +138,39 @@ class Backup:
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove the folder where nothing is kept in it."""
+        """Remove copies that were announced, and the folder where nothing is kept in it."""
+        for copy in self._announced():
+            with suppress(OSError):
+                copy.unlink(missing_ok=True)
+        (self.folder / COPIES).unlink(missing_ok=True)
         if not (self.folder / LISTING).exists():
             for leftover in self.folder.glob("*.difference"):
                 leftover.unlink(missing_ok=True)
             with suppress(OSError):
                 self.folder.rmdir()
 
+    def _announced(self) -> list[Path]:
+        try:
+            copies = [Path(copy) for copy in json.loads((self.folder / COPIES).read_text("ascii"))]
+        except (OSError, ValueError, TypeError):
+            return []
+        return [copy for copy in copies if copy.name.startswith(COPY)]
+
+
+def _sync(folder: Path) -> None:
+    """Let names that came into a folder outlive a power cut."""
+    if sys.platform == "win32":  # can't open folders
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
 
 @contextmanager
 def alone(backups: Path) -> Iterator[None]:
-    """Let one run at a time write tags and backups.
+    """Let one run at a time write tags and backups; what killed ones left is removed first.
 
     Raises:
         KgError: another one does, or the folder can't be made.
@@ -140,17 +181,23 @@ def alone(backups: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(f"The backups {backups}", error) from error
     if lock is None:
+        _tidy(backups)
         yield
         return
     try:
         if not lock.take(wait=False):
             raise KgError("Another `kg write-tags` is at work: wait until it is done.")
+        _tidy(backups)
         yield
     finally:
         lock.release()
 
 
-def last_backup(backups: Path) -> Backup | None:
-    """The last run that wrote something and wasn't undone; None: there is none."""
-    runs = sorted(backups.glob(f"*/{LISTING}"))
-    return Backup(runs[-1].parent) if runs else None
+def _tidy(backups: Path) -> None:
+    for left in backups.glob(f"*/{COPIES}"):
+        Backup(left.parent).tidy()
+
+
+def runs(backups: Path) -> list[Backup]:
+    """Runs that wrote something and weren't undone, or not wholly; the last one first."""
+    return [Backup(each.parent) for each in sorted(backups.glob(f"*/{LISTING}"), reverse=True)]

@@ -8,6 +8,7 @@ from typing import Any
 from kg.errors import AudioError
 
 NO_FIELD = "its format has no genre tag that kg can write"
+_GENRES = frozenset({"tcon", "\xa9gen", "wm/genre", "genre"})
 
 
 def require_field(path: Path) -> None:
@@ -49,6 +50,43 @@ def write_genres(path: Path, genres: Sequence[str]) -> None:
     else:  # Vorbis comments
         tags["genre"] = names
     _saved(file)
+
+
+def other_fields(path: Path) -> dict[str, str]:
+    """All that a file's tags say but genres and what is empty: fields of any name, and pictures.
+
+    Raises:
+        AudioError: its format has no such tags, or they are damaged.
+    """
+    from mutagen.apev2 import APENoHeaderError, APEv2
+
+    file = _opened(path)
+    found = {
+        f"{name}": said
+        for name, value in file.tags.items()
+        if name.lower() not in _GENRES and (said := _said(value))
+    }
+    with suppress(APENoHeaderError):  # it may stand beside ID3
+        beside = APEv2(path)  # type: ignore[no-untyped-call]
+        found |= {f"APE {name}": str(beside[name]) for name in beside if name.lower() != "genre"}
+    found[""] = repr(
+        (
+            sorted(getattr(file.tags, "unknown_frames", ())),
+            [each.write() for each in getattr(file, "pictures", ())],
+        )
+    )
+    return found
+
+
+def _said(value: Any) -> str:
+    from mutagen.id3 import Frame
+
+    if not isinstance(value, Frame):
+        return repr(value)
+    if hasattr(value, "text") and not str(value):
+        return ""  # is left out where it is written
+    # The encoding of the same text may be another one.
+    return repr([each for each in sorted(vars(value).items()) if each[0] != "encoding"])
 
 
 def _write_id3(path: Path, file: Any, names: list[str]) -> None:

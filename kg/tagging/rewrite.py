@@ -14,7 +14,7 @@ from kg.audio.tags import read_tags, split_genres
 from kg.errors import AudioError
 from kg.files import content_id
 from kg.tagging.difference import restored, write_difference
-from kg.tagging.fields import require_field, write_genres
+from kg.tagging.fields import other_fields, require_field, write_genres
 
 CHANGED = "has changed since kg took it in: run `kg ingest` on its folder first"
 
@@ -34,8 +34,12 @@ def retag(request: Retag) -> Retagged:
     before = content_id(path)
     if before not in request.contents:
         raise AudioError(CHANGED)
-    if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+    # Root may write what nobody may.
+    nobody = not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    if nobody or not os.access(path, os.W_OK):
         raise AudioError("is read-only: make it writable first")
+    if not os.access(Path(os.path.realpath(path)).parent, os.W_OK):
+        raise AudioError("can't be written: its folder is read-only")
     said = read_tags(path)
     require_field(path)
     after = None
@@ -72,7 +76,11 @@ def give(copy: Path, status: os.stat_result) -> None:
 
 
 def _require_alike(old: Path, new: Path, genres: Sequence[str]) -> None:
-    if read_tags(new) != replace(read_tags(old), genres=split_genres(genres)):
+    said = read_tags(new)
+    if said.genres != split_genres(genres):
+        raise AudioError("its genres would not read as they are meant")
+    same = said == replace(read_tags(old), genres=said.genres)
+    if not same or other_fields(new) != other_fields(old):
         raise AudioError("its other tags would not stay as they are")
     if not _same_sound(old, new):
         raise AudioError("its sound would not stay as it is")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal
 from kg.audio.requests import Retag, Retagged
 from kg.audio.tags import split_genres
 from kg.audio.workers import cores, perform_in_workers
-from kg.errors import AudioError
+from kg.errors import AudioError, KgError
 from kg.files import content_id, why_unreadable
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -19,7 +20,8 @@ from kg.graph.transactions import batches, read_rows
 from kg.graph.tree import BY_HAND
 from kg.progress import SILENT, Progress
 from kg.records import Rejected
-from kg.tagging.backups import Backup, Kept, alone, last_backup
+from kg.removal import is_gone, unmounted
+from kg.tagging.backups import COPY, Backup, Kept, alone, runs
 from kg.tagging.contents import Written, known_contents, note_contents
 from kg.tagging.difference import restored
 from kg.tagging.rewrite import CHANGED, give
@@ -187,40 +189,75 @@ def write_tags(
     )
 
 
-def undo_tags(backups: Path, progress: Progress = SILENT) -> UndoReport | None:
+def undo_tags(
+    backups: Path, places: Callable[[str], Sequence[Path]], progress: Progress = SILENT
+) -> UndoReport | None:
     """Make the files of the last run what they were, byte by byte; None: there was no run.
 
-    A file that has changed since stays as it is, and is kept in the backup.
+    A file that has changed since stays as it is, and is kept in the backup. Where only such ones
+    are left of the last run, the one before it is undone.
+
+    Args:
+        backups: Folder of what files were.
+        places: Where a song lies now, for files that have moved.
+        progress: Told of every file that is done.
 
     Raises:
         KgError: the backup can't be read.
     """
     with alone(backups):
-        backup = last_backup(backups)
-        return None if backup is None else _undo(backup, progress)
+        left_out: list[Rejected] = []
+        found = None
+        for backup in runs(backups):
+            if not backup.files():  # a full disk let none be noted, so none was written
+                backup.drop(())
+                continue
+            found, lost = _undo(backup, places, progress)
+            left_out += found.left_out
+            if not lost:
+                break
+        if found is None:
+            return None
+        return UndoReport(
+            sorted(found.restored, key=os.fsencode),
+            sorted(left_out, key=lambda each: os.fsencode(each.path)),
+        )
 
 
-def _undo(backup: Backup, progress: Progress) -> UndoReport:
+def _undo(
+    backup: Backup, places: Callable[[str], Sequence[Path]], progress: Progress
+) -> tuple[UndoReport, bool]:
+    """Undo a run; and whether nothing of it can be undone, now or later."""
     done: list[Kept] = []
     back: list[Path] = []
     left_out: list[Rejected] = []
+    lost = 0
     files = backup.files()
+    listed = {file.path for file in files}
+    with suppress(KgError):  # a full disk is no reason to leave files as they are
+        backup.announce(_copy_of(Path(file.path)) for file in files)
     try:
         with progress.stage("Restoring tags", len(files)) as advance:
             for file in files:
                 path = Path(file.path)
+                if is_gone(file.path):
+                    others = (each for each in places(file.song) if os.fspath(each) not in listed)
+                    path = next((each for each in others if _is_now(each, file.after)), path)
                 try:
                     if _restore(path, file, backup.folder / file.difference):
                         back.append(path)
                     done.append(file)
                 except AudioError as error:
                     left_out.append(Rejected(path, error.reason))
+                    lost += 1
                 except OSError as error:
                     left_out.append(Rejected(path, _why(error)))
+                    # On a disk that isn't there now it may be as it was.
+                    lost += is_gone(file.path) and unmounted(file.path) is None
                 advance(1, rejected=bool(left_out) and left_out[-1].path == path)
     finally:
         backup.drop(done)
-    return UndoReport(back, left_out)
+    return UndoReport(back, left_out), lost == len(files)
 
 
 def _rows(connection: Connection, ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -242,7 +279,7 @@ def _look(wishes: Sequence[Wish], progress: Progress) -> _Looked:
     """What is in the files now; nothing is written."""
     found = _Looked(without_file=sum(not wish.paths for wish in wishes))
     # Of several links to one file, the first.
-    files = {path.resolve(): (path, wish) for wish in wishes for path in reversed(wish.paths)}
+    files = {_real(path): (path, wish) for wish in wishes for path in reversed(wish.paths)}
     wanted = dict(files.values())
     requests = [Retag(path, wish.contents, wish.genres) for path, wish in wanted.items()]
     changes: dict[Path, tuple[Retag, TagChange]] = {}
@@ -295,6 +332,7 @@ def _write(
     ]
     done: list[TagChange] = []
     known = known_contents(connection)
+    backup.announce(request.target for request in requests if request.target is not None)
     with progress.stage("Writing tags", len(requests)) as advance:
         try:
             outcomes = perform_in_workers(requests, _workers(len(requests)), warm=None)
@@ -339,7 +377,7 @@ def _replace(
     refused = in_turn(lambda: connection.write(note_contents, rows, known)) if rows else {}
     known |= {content: Written(song, ()) for song, content, _ in rows if content not in refused}
     going = [(request, it) for request, it in ready if it.after not in refused]
-    backup.keep(
+    kept = [
         Kept(
             os.fspath(request.path),
             planned[request.path].song,
@@ -351,14 +389,17 @@ def _replace(
         )
         for request, outcome in going
         if request.backup is not None
-    )
+    ]
+    if kept:
+        backup.keep(kept)
     for request, outcome in ready:
         if outcome.after in refused:
             yield request.path, refused[outcome.after]
             continue
         assert request.target is not None
         try:
-            if request.path.stat().st_mtime_ns != outcome.modified:
+            # By its bytes: some programs keep the time when they change a file.
+            if content_id(request.path) != outcome.before:
                 yield request.path, CHANGED
                 continue
             _put(request.target, request.path)
@@ -383,6 +424,7 @@ def _restore(path: Path, file: Kept, difference: Path) -> bool:
         raise AudioError(f"has changed since kg wrote its tags (its genres were: {genres})")
     copy, digest = _copy_of(path), hashlib.blake2b(digest_size=16)
     status = path.stat()
+    copy.unlink(missing_ok=True)  # left by a run that was killed
     try:
         with copy.open("wb") as written:
             for part in restored(path, difference):
@@ -390,6 +432,8 @@ def _restore(path: Path, file: Kept, difference: Path) -> bool:
                 digest.update(part)
         if digest.hexdigest() != file.before:
             raise AudioError("its backup is damaged")
+        shutil.copystat(path, copy)  # what the system and desktops note beside a file
+        os.utime(copy)
         give(copy, status)
         _put(copy, path)
     except ValueError as error:
@@ -399,18 +443,36 @@ def _restore(path: Path, file: Kept, difference: Path) -> bool:
     return True
 
 
+def _is_now(path: Path, content: str) -> bool:
+    try:
+        return content_id(path) == content
+    except OSError:
+        return False
+
+
+def places_of(connection: Connection, song: str) -> list[Path]:
+    """Where a song lies; nowhere if it left the library."""
+    return [
+        Path(as_named(path)) for row in _rows(connection, [song]) for path in row["paths"] if path
+    ]
+
+
 def _put(copy: Path, path: Path) -> None:
     """Let a copy take a file's name, when all of it is on the disk."""
     with copy.open("rb+") as written:
         os.fsync(written.fileno())
-    copy.replace(path.resolve())  # what a link leads to is replaced, and the link stays
+    copy.replace(_real(path))  # what a link leads to is replaced, and the link stays
 
 
 def _copy_of(path: Path) -> Path:
     """Where a file's copy is made: beside it, hidden, of the same kind by its name."""
-    real = path.resolve()
+    real = _real(path)
     name = hashlib.blake2b(os.fsencode(real.name), digest_size=8).hexdigest()
-    return real.with_name(f".kg-tags-{name}{real.suffix}")
+    return real.with_name(f"{COPY}{name}{real.suffix}")
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises where links go round
 
 
 def _workers(files: int) -> int:

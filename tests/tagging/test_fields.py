@@ -4,12 +4,15 @@ import shutil
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import av
+import mutagen
 import numpy as np
 import pytest
 from mutagen.apev2 import APEv2
-from mutagen.id3 import ID3, TCON, TIT2
+from mutagen.flac import FLAC, Picture
+from mutagen.id3 import COMM, ID3, TCON, TIT2
 
 from kg.audio.child import perform
 from kg.audio.decode import decode
@@ -77,7 +80,7 @@ def test_what_can_not_be_written_says_why(data_dir: Path, tmp_path: Path) -> Non
     for name, words in (
         ("mutagen/silence-44-s.eac3", NO_FIELD),
         ("essentia_generated/multistream1.mka", NO_FIELD),
-        ("tinytag/test-riff-tags.wav", "its other tags would not stay"),
+        ("tinytag/test-riff-tags.wav", "its genres would not read as"),
         ("mutagen/bad-TYER-frame.mp3", "its tags can't be written"),
         ("tinytag/empty_file.mp3", ""),
     ):
@@ -165,13 +168,29 @@ def test_a_copy_that_sounds_otherwise_is_refused(
     path = write_song(tmp_path / "song.flac", GENRES[0], seconds=1.0, seed=0)
     other = write_song(tmp_path / "other.flac", GENRES[1], seconds=1.0, seed=1)
 
+    write = rewrite.write_genres
+    write(other, NEW)
+
     def damage(copy: Path, genres: object) -> None:
         copy.write_bytes(other.read_bytes())
 
-    monkeypatch.setattr(rewrite, "write_genres", damage)
-    outcome = perform(request(path))
-    assert isinstance(outcome, AudioError)
-    assert "would not stay" in outcome.reason
+    def damage_sound(copy: Path, genres: Any) -> None:
+        write(copy, genres)
+        tags = FLAC(copy).tags
+        damage(copy, genres)
+        file = FLAC(copy)  # type: ignore[no-untyped-call]
+        file.clear()  # type: ignore[no-untyped-call]
+        file.update(tags)
+        file.save()
+
+    for damaging, reason in (
+        (damage, "its other tags would not stay as they are"),
+        (damage_sound, "its sound would not stay as it is"),
+    ):
+        monkeypatch.setattr(rewrite, "write_genres", damaging)
+        outcome = perform(request(path))
+        assert isinstance(outcome, AudioError)
+        assert outcome.reason == reason
 
 
 def test_differences(tmp_path: Path) -> None:
@@ -229,3 +248,62 @@ def test_an_mp3_with_apev2_says_one_thing(data_dir: Path, tmp_path: Path, both: 
     assert b"Old" not in asked.target.read_bytes()
     said = read_tags(asked.target)
     assert (said.title, said.genres) == ("Title", NEW)
+
+
+def test_a_dry_run_sees_what_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_song(tmp_path / "song.flac", GENRES[0], seconds=1.0, seed=0)
+    look = Retag(path, (content_id(path),), NEW)
+    assert isinstance(perform(look), Retagged)
+    # Asked of the system, whose answer to root is always yes.
+    for denied, words in ((path, "is read-only"), (path.parent, "its folder is read-only")):
+        monkeypatch.setattr("os.access", lambda at, _, denied=denied: at != denied)
+        outcome = perform(look)
+        assert isinstance(outcome, AudioError)
+        assert words in outcome.reason
+
+
+def test_a_copy_that_lost_a_field_is_refused(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if mutagen had lost what kg itself never reads: a comment, a picture, a foreign frame."""
+    mp3 = tmp_path / "song.mp3"
+    shutil.copyfile(data_dir / "audio_formats/mutagen/silence-44-s.mp3", mp3)
+    write_sound(mp3)
+    flac = write_song(tmp_path / "song.flac", GENRES[0], seconds=1.0, seed=0)
+    comments = FLAC(flac)  # type: ignore[no-untyped-call]
+    comments["comment"] = "dear"
+    picture = Picture()  # type: ignore[no-untyped-call]
+    picture.data = b"P"
+    comments.add_picture(picture)  # type: ignore[no-untyped-call]
+    comments.save()
+    frames = ID3(mp3)  # type: ignore[no-untyped-call]
+    frames.add(COMM(lang="eng", text="dear"))  # type: ignore[no-untyped-call]
+    frames.save()  # type: ignore[no-untyped-call]
+
+    def without_comment(file: Any) -> None:
+        del file["comment"]
+
+    def without_picture(file: Any) -> None:
+        file.clear_pictures()
+
+    def without_frame(file: Any) -> None:
+        file.tags.delall("COMM")
+
+    write = rewrite.write_genres
+    for path, lose in ((flac, without_comment), (flac, without_picture), (mp3, without_frame)):
+        outcome = perform(request(path))
+        assert isinstance(outcome, Retagged), outcome
+
+        def forgetful(copy: Path, genres: Any, lose: Any = lose) -> None:
+            write(copy, genres)
+            file: Any = mutagen.File(copy)
+            lose(file)
+            file.save()
+
+        with monkeypatch.context() as forgetting:
+            forgetting.setattr(rewrite, "write_genres", forgetful)
+            outcome = perform(request(path))
+        assert isinstance(outcome, AudioError)
+        assert outcome.reason == "its other tags would not stay as they are"

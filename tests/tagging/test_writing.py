@@ -179,8 +179,8 @@ def test_songs_without_a_network_s_ear_get_it_after_writing(told: Library, mine:
     told.accept(one, SECOND)
     told.write_tags(dry_run=False)
     known = known_contents(told.connection)
-    assert intake._file_of(id, [str(one)], known) == one
-    assert intake._file_of(id, [str(one)], {}) is None
+    assert intake.file_of(id, [str(one)], known) == one
+    assert intake.file_of(id, [str(one)], {}) is None
 
 
 def test_files_that_stay_as_they_are(told: Library, mine: Path) -> None:
@@ -284,6 +284,165 @@ def test_killed_at_any_point(told: Library, mine: Path, monkeypatch: pytest.Monk
     assert len(undone.restored) == 1
     assert [path.read_bytes() for path in paths] == was
     assert len(told.write_tags(dry_run=False).changes) == 3
+
+
+def test_what_a_killed_run_left_is_removed(
+    told: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing cleans up when a process is killed: the next run does."""
+    for number in range(3):
+        told.accept(song(mine, number), SECOND)
+    there, tags = listing(mine), told.settings.tags_dir
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        # What is on the disk now is what a kill leaves.
+        shutil.copytree(mine, mine.with_name("left"))
+        shutil.copytree(tags, tags.with_name("left"), dirs_exist_ok=True)
+        raise KilledError
+
+    def leave(when: str) -> None:
+        monkeypatch.setattr(writing, "_put", killed)
+        with pytest.raises(KilledError):
+            told.undo_tags() if when == "undo" else told.write_tags(dry_run=False)
+        monkeypatch.undo()
+        for now, then in ((mine, mine.with_name("left")), (tags, tags.with_name("left"))):
+            shutil.rmtree(now)
+            then.rename(now)
+        assert listing(mine) != there
+
+    leave("write")
+    assert len(told.write_tags(dry_run=False).changes) == 3
+    assert listing(mine) == there
+    leave("undo")
+    undone = told.undo_tags()
+    assert undone is not None
+    assert len(undone.restored) == 3
+    assert listing(mine) == there
+    leave("write")
+    # Two runs wrote nothing: nothing is restored, and no earlier run is touched with them.
+    for _ in range(2):
+        assert told.undo_tags() == writing.UndoReport([], [])
+        assert listing(mine) == there
+    assert told.undo_tags() is None
+    assert [each.name for each in tags.iterdir()] == ["lock"]
+
+
+def test_a_file_that_can_not_be_restored_blocks_no_earlier_run(told: Library, mine: Path) -> None:
+    one, two, three = (song(mine, number) for number in range(3))
+    was = one.read_bytes()
+    told.accept(one, SECOND)
+    told.write_tags(dry_run=False)
+    for path in (two, three):
+        told.accept(path, SECOND)
+    told.write_tags(dry_run=False)
+    write_genres(two, ["Mine"])
+    three.rename(three.with_suffix(".moved"))
+    undone = told.undo_tags()
+    assert undone is not None
+    assert undone.restored == [one]
+    assert [each.path for each in undone.left_out] == [two, three]
+    assert one.read_bytes() == was
+    # What comes back is restored still.
+    three.with_suffix(".moved").rename(three)
+    undone = told.undo_tags()
+    assert undone is not None
+    assert undone.restored == [three]
+
+
+def test_a_file_that_moved_is_found_where_the_library_has_it(told: Library, mine: Path) -> None:
+    one = song(mine)
+    was, copy = one.read_bytes(), one.with_name("copy.flac")
+    shutil.copyfile(one, copy)
+    told.ingest(mine / "told", genres_from="folder")
+    told.accept(one, SECOND)
+    assert len(told.write_tags(dry_run=False).changes) == 2
+    moved = mine / "told" / SECOND / "moved.flac"
+    one.rename(moved)
+    told.ingest(mine / "told", genres_from="folder")
+    undone = told.undo_tags()
+    assert undone is not None
+    assert ({*undone.restored}, undone.left_out) == ({moved, copy}, [])
+    assert moved.read_bytes() == copy.read_bytes() == was
+    assert told.undo_tags() is None
+
+
+def test_a_disk_that_is_not_there_is_waited_for(told: Library, mine: Path) -> None:
+    one, two = song(mine), mine / "told" / SECOND / f"{SECOND}-0.flac"
+    for path, genre in ((one, SECOND), (two, FIRST)):
+        told.accept(path, genre)
+        told.write_tags(dry_run=False)
+    disk, away = two.parent, mine / "away"
+    disk.rename(away)
+    disk.mkdir()  # as where a disk isn't mounted
+    undone = told.undo_tags()
+    assert undone is not None
+    assert undone.restored == []
+    disk.rmdir()
+    away.rename(disk)
+    undone = told.undo_tags()
+    assert undone is not None
+    assert undone.restored == [two]
+
+
+def test_a_file_that_changes_while_its_copy_is_made(
+    told: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its bytes, as some programs keep the time of files that they change."""
+    one = song(mine)
+    told.accept(one, SECOND)
+    keep = writing.Backup.keep
+
+    def changing(self: Any, files: Any) -> None:
+        keep(self, files)
+        status = one.stat()
+        one.write_bytes(one.read_bytes() + b"\0")
+        os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    monkeypatch.setattr(writing.Backup, "keep", changing)
+    report = told.write_tags(dry_run=False)
+    assert report.changes == []
+    assert "has changed since" in report.left_out[0].reason
+    assert one.read_bytes().endswith(b"\0")
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system knows no such attributes")
+def test_what_desktops_note_beside_a_file_stays(told: Library, mine: Path) -> None:
+    one = song(mine)
+    try:
+        os.setxattr(one, "user.note", b"dear")
+    except OSError:
+        pytest.skip("this disk keeps no attributes")
+    told.accept(one, SECOND)
+    told.write_tags(dry_run=False)
+    assert os.getxattr(one, "user.note") == b"dear"
+    told.undo_tags()
+    assert os.getxattr(one, "user.note") == b"dear"
+
+
+def test_a_run_that_noted_nothing_is_no_run(
+    told: Library, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No copy could be made, or the backup's disk was full as the first file was to be noted."""
+    one, two = song(mine), song(mine, 1)
+    was = one.read_bytes()
+    told.accept(one, SECOND)
+    told.write_tags(dry_run=False)
+    told.accept(two, SECOND)
+    with monkeypatch.context() as full:
+        full.setattr(writing, "_copy_of", lambda path: mine / "nowhere" / path.name)
+        report = told.write_tags(dry_run=False)
+    assert (report.changes, report.backup) == ([], None)
+    assert len(list(told.settings.tags_dir.glob("*/"))) == 1
+    later = told.settings.tags_dir / "9"
+    later.mkdir()
+    (later / LISTING).write_text('{"path": "/cut/o')
+    undone = told.undo_tags()
+    assert undone is not None
+    assert (undone.restored, one.read_bytes()) == ([one], was)
+    assert not later.exists()
 
 
 def test_one_at_a_time_and_damaged_backups(told: Library, mine: Path) -> None:
