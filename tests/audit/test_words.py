@@ -1,5 +1,6 @@
 """Evidence in words, for every kind of copy and fault."""
 
+import numpy as np
 import pytest
 
 from kg.audio.ending import NO_END
@@ -15,6 +16,8 @@ from kg.audit.copies import CopyKind
         ("silent", 0.25, "25 % of what was listened to is silent"),
         ("cut off", 6.04, "the file breaks off: 6.0 s that it says it has are missing"),
         ("cut off", NO_END, "the file breaks off: its stream has no end"),
+        # As the cache keeps it.
+        ("cut off", float(np.float32(NO_END)), "the file breaks off: its stream has no end"),
         ("one-sided", 120.0, "one of its two channels is silent"),
         ("one-sided", 44.0, "one of its two channels is 44 dB fainter than the other"),
     ],
