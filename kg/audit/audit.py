@@ -31,6 +31,10 @@ CHAINED: Final = "whose recordings chain many artists together"
 SCARCE: Final = f"whose genre has songs by fewer than {FEWEST_GROUPS} artists"
 """Why songs can't be judged."""
 
+SEVERAL: Final = 0.02
+"""Share of songs with several genres from which on any song may have several: a file that lies in
+two folders says nothing of all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -213,7 +217,7 @@ def _disputed(
         )
     names = [genres[column] for column in columns]
     truth = truth[np.ix_(rows, columns)]
-    several = bool((truth.sum(axis=1) > 1).any())
+    several = bool((truth.sum(axis=1) > 1).mean() >= SEVERAL)
     x = there.space.inputs(there.space.standardise(songs.features[rows]))
     heard = out_of_fold(x, truth, group[rows], several=several, seed=seed, progress=progress)
     said = with_others(heard, truth, group[rows], several=several)

@@ -127,6 +127,16 @@ def test_several_genres_a_song(empty: Library) -> None:
     assert again[records[8].id].replaces == ("rock",)
 
 
+def test_a_song_in_two_folders_makes_no_library_of_several_genres(empty: Library) -> None:
+    records = planted()
+    records[100] = replace(records[100], genres=("blues", "rock"))
+    taken_in(empty, records)
+    report = empty.audit()
+    assert report.labels is not None
+    assert {each.title for each in report.labels.songs} == {f"Song {row}" for row in PLANTED}
+    assert {each.kind for each in report.labels.songs} == {"wrong"}
+
+
 def test_libraries_without_anything_to_judge(empty: Library) -> None:
     with pytest.raises(NotReadyError, match="run `kg ingest"):
         empty.audit()
