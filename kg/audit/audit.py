@@ -25,7 +25,7 @@ from kg.graph.store import GraphStore
 from kg.graph.transactions import read_rows
 from kg.learning import InTurn, at_once
 from kg.progress import SILENT, Progress
-from kg.splits import SplitSong
+from kg.splits import SplitSong, artist_key
 
 CHAINED: Final = "whose recordings chain many artists together"
 SCARCE: Final = f"whose genre has songs by fewer than {FEWEST_GROUPS} artists"
@@ -52,6 +52,7 @@ class LabelAudit:
     Attributes:
         model: What told the songs, none of which was told by its artist's other songs' sound.
         judged: Songs with a genre that could be judged.
+        nameless: Those whose artist isn't known: their artists' other songs may have told them.
         unjudged: Songs that couldn't, by reason.
         agreeing: Share of those judged whose likeliest genre by sound is theirs, or a kind of it.
         decided: Songs whose genre is their owner's own word: these aren't disputed.
@@ -64,6 +65,7 @@ class LabelAudit:
 
     model: str
     judged: int
+    nameless: int
     unjudged: dict[str, int]
     agreeing: float
     decided: int
@@ -206,13 +208,15 @@ def _disputed(
     truth = _truth(songs, genres)
     labelled = truth.any(axis=1)
     rows, columns = judgeable(truth, group)
+    if not labelled.any():
+        return [], None, "No song has a genre: there is no label to judge."
     if len(columns) < 2:
         return (
             [],
             None,
             (
                 "No label can be judged: that needs two genres with songs by "
-                f"{FEWEST_GROUPS} artists each, or without one."
+                f"{FEWEST_GROUPS} artists each, where a song by nobody known counts as an artist."
             ),
         )
     names = [genres[column] for column in columns]
@@ -248,6 +252,7 @@ def _disputed(
     report = LabelAudit(
         model=MODEL,
         judged=len(rows),
+        nameless=sum(1 for row in rows if artist_key(songs.artists[row]) is None),
         unjudged={why: count for why, count in unjudged.items() if count},
         agreeing=float(agree.mean()),
         decided=len(there.decided),

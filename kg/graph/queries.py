@@ -843,7 +843,8 @@ RETURN s.title AS title, p.state AS state, [(s)-[:IN_GENRE]->(f:Genre) | f.name]
 ALL_DISPUTES: Final = """
 MATCH (s:Song)-[p:PROPOSED_GENRE {kind: 'label', state: 'open'}]->(g:Genre)
 RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, p.replaces AS filed,
-       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability,
+       p.evidence AS evidence
 ORDER BY filedProbability, title
 """
 ARTISTS_GENRES: Final = """
@@ -878,11 +879,11 @@ MATCH (s:Song)
 WHERE s.soundPrint IS NOT NULL
 RETURN s.id AS id, s.duration AS duration, s.soundPrint AS print
 """
-# Songs that were found to be one recording by their features, where some have no print.
+# Songs that were found to be one recording by their features.
 SONGS_OF_RECORDINGS: Final = """
 MATCH (s:Song)
 WHERE s.recording IS NOT NULL
-RETURN s.id AS id, s.recording AS recording, s.soundPrint IS NULL AS bare
+RETURN s.id AS id, s.recording AS recording
 """
 SONGS_OF_SEVERAL_FILES: Final = """
 MATCH (s:Song)

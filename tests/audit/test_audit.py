@@ -146,6 +146,7 @@ def test_libraries_without_anything_to_judge(empty: Library) -> None:
     assert "two genres with songs by 3 artists" in str(report.why_not_labels)
     assert empty.proposals() == []
     # One more artist of three genres: the fourth one can't be judged.
+    assert "a song by nobody known counts as an artist" in str(report.why_not_labels)
     more = [each for each in made_up(36)[0] if each.genres != ("techno",) or each in records]
     features = made_up(36)[1][[row for row, r in enumerate(made_up(36)[0]) if r in more]]
     empty.ingest_table(table_of(more, features))
@@ -153,3 +154,19 @@ def test_libraries_without_anything_to_judge(empty: Library) -> None:
     assert labels is not None
     assert labels.unjudged == {SCARCE: 6}
     assert labels.judged == 27
+
+
+def test_no_label_at_all(empty: Library) -> None:
+    taken_in(empty, [replace(each, genres=()) for each in made_up(24)[0]])
+    assert empty.audit().why_not_labels == "No song has a genre: there is no label to judge."
+
+
+def test_songs_by_nobody_known_are_counted(empty: Library) -> None:
+    names = {1: None, 2: "Various Artists", 3: None}
+    records = [
+        replace(each, artist=names.get(row, each.artist)) for row, each in enumerate(planted())
+    ]
+    taken_in(empty, records)
+    labels = empty.audit().labels
+    assert labels is not None
+    assert (labels.judged, labels.nameless) == (160, 3)

@@ -143,6 +143,7 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         # What the build found by features stands in for prints.
         (found,) = find_copies(library.connection).found
         assert {named(path) for path in found.paths} == {"fine.flac", "again.wav"}
+        assert (found.printed, found.evidence) == (False, "sounds the same by its features")
         # What the cache knows isn't listened to again.
         gone = files / "gap.flac"
         content = gone.read_bytes()
@@ -162,6 +163,21 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         assert (told.looked, told.deaf) == (9, 0)
         assert find_faults(library.connection) == before
         assert library.ask("MATCH (s:Song) RETURN s.id, s.features ORDER BY s.id").rows == features
+
+
+def test_what_is_too_short_to_be_laid_over_is_compared_by_features(
+    server: Settings, tmp_path: Path
+) -> None:
+    short = tune(6)[: 8 * RATE]
+    for seed in (7, 8, 9):
+        write(tmp_path / f"{seed}.flac", tune(seed))
+    write(tmp_path / "short.flac", short)
+    write(tmp_path / "short.wav", 0.5 * short)
+    with Library(server) as library:
+        library.ingest(tmp_path, genres_from="none", embeddings=["none"])
+        (found,) = find_copies(library.connection).found
+    assert {named(path) for path in found.paths} == {"short.flac", "short.wav"}
+    assert not found.printed
 
 
 def test_an_ingest_forgets_no_sound_that_its_cache_lacks(broken: Library, files: Path) -> None:
