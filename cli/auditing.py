@@ -43,7 +43,7 @@ F = TypeVar("F", bound=_Finding)
 @json_option
 @pass_app
 def audit(app: App, listen: bool, workers: int | None, top: int, as_json: bool) -> None:
-    """Find what is probably wrong: labels, artists all over genres, copies, broken sound.
+    """Find what may be wrong: labels, artists all over genres, copies, broken sound.
 
     Every song with a genre is told by a model that learned none of its artist's songs, and weighed
     against the artist's other songs. Where another genre is 20 times as probable as what a song is
@@ -109,7 +109,7 @@ def _print(app: App, report: "AuditReport", top: int) -> None:
     )
     _print_found(
         app,
-        "Songs whose sound is broken",
+        "Songs whose sound may be broken",
         ("song", "", "evidence", "file"),
         report.faults,
         lambda each: (
@@ -142,8 +142,8 @@ def _print_labels(app: App, labels: "LabelAudit", top: int) -> None:
         )
     _print_found(
         app,
-        "Labels that are probably wrong",
-        ("song", "filed under", "probably", "evidence"),
+        "Labels in doubt",
+        ("song", "filed under", "proposed", "evidence"),
         labels.songs,
         lambda each: (
             _title(each.title, each.artist, each.path or each.id),
@@ -155,7 +155,7 @@ def _print_labels(app: App, labels: "LabelAudit", top: int) -> None:
         labels.cypher,
     )
     if not labels.songs:
-        click.echo("No label is probably wrong.")
+        click.echo("No label is in doubt.")
     for why, count in labels.unjudged.items():
         app.remark(f"Songs {why} couldn't be judged: {count}.")
     if labels.kept:

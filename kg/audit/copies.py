@@ -35,7 +35,7 @@ class Copy:
         song: Id.
         other: Id of the other one.
         titles: Of both, None where unknown.
-        paths: Where both lie, None where nowhere.
+        paths: Where both lie, or what their tables call them; None where neither is known.
         kind: What is different: `encoding` (nothing that can be heard), `cut` (one begins or ends
             elsewhere), `pitch`, or `speed`.
         distance: 0 (alike) to 1: 1 less the correlation of their prints where they overlap.
@@ -233,7 +233,7 @@ def _named(connection: Connection, pairs: dict[tuple[str, str], _Told]) -> list[
     known: dict[str, dict[str, Any]] = {
         row["id"]: row
         for batch in batches(ids)
-        for row in connection.read(fetch, queries.KNOWN_SONGS, {"ids": batch})
+        for row in connection.read(fetch, queries.COPIED_SONGS, {"ids": batch})
     }
     return [
         _copy(

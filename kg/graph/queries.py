@@ -908,10 +908,16 @@ MATCH (o:Song {id: row.other})
 CREATE (s)-[r:SAME_RECORDING]->(o)
 SET r = row.properties
 """
+COPIED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.title AS title, coalesce(s.path, s.sourceKey) AS path
+"""
 COPIES: Final = """
 MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song)
-RETURN s.id AS song, o.id AS other, s.title AS title, o.title AS otherTitle, s.path AS path,
-       o.path AS otherPath, properties(r) AS properties
+RETURN s.id AS song, o.id AS other, s.title AS title, o.title AS otherTitle,
+       coalesce(s.path, s.sourceKey) AS path, coalesce(o.path, o.sourceKey) AS otherPath,
+       properties(r) AS properties
 ORDER BY song, other
 """
 # These are printed too, with values written in: see kg.graph.literals.
@@ -922,9 +928,9 @@ RETURN s.title AS title, s.path AS path, s.duration AS duration, s.clipping AS c
 """
 COPIES_SHOWN: Final = """
 MATCH (s:Song {id: $song})-[r:SAME_RECORDING]->(o:Song {id: $other})
-RETURN s.title AS title, s.path AS path, o.title AS otherTitle, o.path AS otherPath,
-       r.kind AS kind, r.distance AS distance, r.later AS later, r.semitones AS semitones,
-       r.speed AS speed
+RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, o.title AS otherTitle,
+       coalesce(o.path, o.sourceKey) AS otherPath, r.kind AS kind, r.distance AS distance,
+       r.later AS later, r.semitones AS semitones, r.speed AS speed
 """
 FILES_SHOWN: Final = "MATCH (s:Song {id: $song}) RETURN s.title AS title, s.paths AS paths"
 

@@ -170,3 +170,14 @@ def test_songs_by_nobody_known_are_counted(empty: Library) -> None:
     labels = empty.audit().labels
     assert labels is not None
     assert (labels.judged, labels.nameless) == (160, 3)
+
+
+def test_copies_of_a_table_are_called_by_its_keys(empty: Library) -> None:
+    records, features = made_up(48)
+    features[7] = features[3]
+    empty.ingest_table(table_of(records, features))
+    (copy,) = empty.audit().copies
+    assert {*copy.paths} == {"T3", "T7"}
+    assert not copy.printed
+    ((_, path, _, other, *_),) = empty.ask(copy.cypher).rows
+    assert (path, other) == copy.paths
