@@ -1,7 +1,10 @@
 """Broken audio and copies are found by what is on songs, each with evidence and its Cypher."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ from kg.audit.copies import find_copies, read_copies, same_files, write_copies
 from kg.audit.faults import find_faults
 from kg.audit.listening import listen_to_unheard
 from kg.graph.dump import write_dump
+from kg.progress import Advance
 from kg.settings import Settings
 from tests.audit.tunes import RATE, faster, tune
+
+T = TypeVar("T")
 
 FORGET = """
 MATCH (s:Song)
@@ -25,6 +31,30 @@ def write(path: Path, samples: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE)
     return path
+
+
+class Turns:
+    """Counts turns, and notes whether one is taken whenever a song has been heard."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.heard: set[bool] = set()
+        self._mine = False
+
+    def take(self, step: Callable[[], T]) -> T:
+        self.taken += 1
+        self._mine = True
+        try:
+            return step()
+        finally:
+            self._mine = False
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        yield lambda steps, rejected=0, note=None: self.heard.add(self._mine)
+
+    def say(self, message: str) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +189,18 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         assert list(after.found) == left
         # And where nothing knows, files are listened to; features stay as they are.
         library.connection.write(lambda tx: tx.run(FORGET).consume())
-        told = listen_to_unheard(library.connection, tmp_path / "empty", 30.0, workers=2)
+        turns = Turns()
+        told = listen_to_unheard(
+            library.connection,
+            tmp_path / "empty",
+            30.0,
+            workers=2,
+            progress=turns,
+            in_turn=turns.take,
+        )
+        # Nobody else waits while it listens.
+        assert turns.taken > 1
+        assert turns.heard == {False}
         assert (told.looked, told.deaf) == (9, 0)
         assert find_faults(library.connection) == before
         assert library.ask("MATCH (s:Song) RETURN s.id, s.features ORDER BY s.id").rows == features
