@@ -43,7 +43,7 @@ F = TypeVar("F", bound=_Finding)
 @json_option
 @pass_app
 def audit(app: App, listen: bool, workers: int | None, top: int, as_json: bool) -> None:
-    """Find what is probably wrong: labels, artists all over genres, copies, broken sound.
+    """Find what may be wrong: labels, artists all over genres, copies, broken sound.
 
     Every song with a genre is told by a model that learned none of its artist's songs, and weighed
     against the artist's other songs. Where another genre is 20 times as probable as what a song is
@@ -53,7 +53,8 @@ def audit(app: App, listen: bool, workers: int | None, top: int, as_json: bool) 
     was found before, but not what you decided.
 
     Many a disputed label is right all the same, and an artist may play many genres: a finding is a
-    reason to look. The Cypher below each table shows it in the graph.
+    reason to look. The Cypher below a table shows its first finding in the graph, and that below
+    the labels all of them; --json has one of each.
 
     \b
     Example:
@@ -90,9 +91,10 @@ def _print(app: App, report: "AuditReport", top: int) -> None:
         "Songs that are one recording",
         ("song", "other song", "evidence"),
         report.copies,
+        # Copies have the same title mostly: their files tell them apart.
         lambda each: (
-            each.titles[0] or each.paths[0] or each.song,
-            each.titles[1] or each.paths[1] or each.other,
+            each.paths[0] or each.titles[0] or each.song,
+            each.paths[1] or each.titles[1] or each.other,
             each.evidence,
         ),
         top,
@@ -107,7 +109,7 @@ def _print(app: App, report: "AuditReport", top: int) -> None:
     )
     _print_found(
         app,
-        "Songs whose sound is broken",
+        "Songs whose sound may be broken",
         ("song", "", "evidence", "file"),
         report.faults,
         lambda each: (
@@ -128,14 +130,20 @@ def _print(app: App, report: "AuditReport", top: int) -> None:
 
 
 def _print_labels(app: App, labels: "LabelAudit", top: int) -> None:
+    others = "the other songs" if labels.nameless == labels.judged else "other artists' songs"
     app.remark(
-        f"{labels.judged} songs told by {labels.model} on other artists' songs: it agrees with "
-        f"the labels of {100 * labels.agreeing:.0f} %."
+        f"{labels.judged} songs told by {labels.model} on {others}: it agrees with the labels of "
+        f"{100 * labels.agreeing:.0f} %."
     )
+    if labels.nameless:
+        app.remark(
+            f"Nobody knows who {labels.nameless} of them are by: their own artists' songs may have "
+            "told these."
+        )
     _print_found(
         app,
-        "Labels that are probably wrong",
-        ("song", "filed under", "probably", "evidence"),
+        "Labels in doubt",
+        ("song", "filed under", "proposed", "evidence"),
         labels.songs,
         lambda each: (
             _title(each.title, each.artist, each.path or each.id),
@@ -144,9 +152,10 @@ def _print_labels(app: App, labels: "LabelAudit", top: int) -> None:
             each.evidence,
         ),
         top,
+        labels.cypher,
     )
     if not labels.songs:
-        click.echo("No label is probably wrong.")
+        click.echo("No label is in doubt.")
     for why, count in labels.unjudged.items():
         app.remark(f"Songs {why} couldn't be judged: {count}.")
     if labels.kept:
@@ -160,14 +169,15 @@ def _print_found(
     found: Sequence[F],
     row: Callable[[F], Sequence[Any]],
     top: int,
+    cypher: str | None = None,
 ) -> None:
-    """A table of the first findings of a kind and the Cypher of the very first; nothing of none."""
+    """A table of the first findings of a kind, and Cypher: that of the very first unless given."""
     from cli.output import print_table
 
     if not found:
         return
     print_table(columns, [row(each) for each in found[:top]], title=f"{what}: {len(found)}")
-    click.echo(f"{found[0].cypher}\n")
+    click.echo(f"{cypher or found[0].cypher}\n")
     if len(found) > top:
         app.remark(f"The first {top} of {len(found)} are shown; --top shows more, --json all.")
 

@@ -70,7 +70,7 @@ def review(
             print_json(waiting)
         elif not waiting:
             app.remark(
-                "No genre waits for your word. `kg audit` looks for labels that are probably "
+                "No genre waits for your word. `kg audit` looks for labels that may be "
                 "wrong; `kg train` tells genres of songs without one."
             )
         elif sys.stdin.isatty() and sys.stderr.isatty():

@@ -1012,14 +1012,13 @@ class Library:
         self._require_build()
         deaf = 0
         if listen:
-            listened = self._in_turn(
-                lambda: listen_to_unheard(
-                    self.connection,
-                    self.settings.cache_dir,
-                    kinds.excerpt,
-                    workers=workers,
-                    progress=self.progress,
-                )
+            listened = listen_to_unheard(
+                self.connection,
+                self.settings.cache_dir,
+                kinds.excerpt,
+                workers=workers,
+                progress=self.progress,
+                in_turn=self._in_turn,
             )
             deaf = listened.deaf
         report = audit(self.store, self.progress, in_turn=self._in_turn)

@@ -420,17 +420,21 @@ def _duration(container: "av.container.InputContainer") -> float | None:
 
 def says_length(file: QuietFile) -> bool:
     """Whether the first frame of an MP3 tells how many there are, so that no length is guessed."""
+    frame_after_tag(file)
+    frame = file.read(4096)
+    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def frame_after_tag(file: QuietFile) -> int:
+    """Go to where an MP3's first frame begins, behind an ID3v2 tag: its place in bytes."""
     file.seek(0)
     head = file.read(10)
     if head.startswith(b"ID3") and len(head) == 10:
         size = sum(
             (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
         )
-        file.seek(10 + size)
-    else:
-        file.seek(0)
-    frame = file.read(4096)
-    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+        return file.seek(10 + size)
+    return file.seek(0)
 
 
 def _differ(bit_rate: float, guess: int | None) -> bool:

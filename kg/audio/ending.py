@@ -6,7 +6,7 @@ Only what a file says of itself counts: a raw MP3 or AAC stream says nothing.
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kg.audio.decode import SHORTEST, CannotReadError, opened, says_length
+from kg.audio.decode import SHORTEST, CannotReadError, frame_after_tag, opened, says_length
 from kg.files import QuietFile, open_file
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _TAIL: Final = 1.0  # seconds before the end from which on packets are looked fo
 _PAGES: Final = 1 << 17  # bytes that hold an Ogg page at least, whatever its size
 _LAST_PAGE: Final = 4
 _STREAMED: Final = 0x7FFF_0000  # sizes from here on were written by who didn't know the size yet
-_FIRST_FRAME: Final = 4096  # bytes that `says_length` reads of it
+_FIRST_FRAME: Final = 4096  # bytes, as many as `says_length` reads
 _SAY_NOTHING: Final = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas"})
 
 
@@ -103,14 +103,14 @@ def _may_lack_frames(file: QuietFile) -> bool:
     """Whether an MP3 is shorter than the bytes that its first frame says, or doesn't say them."""
     if not says_length(file):
         return False
-    start = file.tell()
-    file.seek(max(0, start - _FIRST_FRAME))
+    begin = frame_after_tag(file)
     frame = file.read(_FIRST_FRAME)
     for mark in (b"Xing", b"Info"):
         at = frame.find(mark)
         if at >= 0 and len(frame) >= at + 16 and frame[at + 7] & 3 == 3:  # frames and bytes
             said = int.from_bytes(frame[at + 12 : at + 16], "big")
-            return file.seek(0, 2) < said
+            # What a tag before it takes up, a cover mostly, is none of them.
+            return file.seek(0, 2) - begin < said
     return True
 
 

@@ -25,11 +25,15 @@ from kg.graph.store import GraphStore
 from kg.graph.transactions import read_rows
 from kg.learning import InTurn, at_once
 from kg.progress import SILENT, Progress
-from kg.splits import SplitSong
+from kg.splits import SplitSong, artist_key
 
 CHAINED: Final = "whose recordings chain many artists together"
 SCARCE: Final = f"whose genre has songs by fewer than {FEWEST_GROUPS} artists"
 """Why songs can't be judged."""
+
+SEVERAL: Final = 0.02
+"""Share of songs with several genres from which on any song may have several: a file that lies in
+two folders says nothing of all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class LabelAudit:
     Attributes:
         model: What told the songs, none of which was told by its artist's other songs' sound.
         judged: Songs with a genre that could be judged.
+        nameless: Those whose artist isn't known: their artists' other songs may have told them.
         unjudged: Songs that couldn't, by reason.
         agreeing: Share of those judged whose likeliest genre by sound is theirs, or a kind of it.
         decided: Songs whose genre is their owner's own word: these aren't disputed.
@@ -60,6 +65,7 @@ class LabelAudit:
 
     model: str
     judged: int
+    nameless: int
     unjudged: dict[str, int]
     agreeing: float
     decided: int
@@ -202,18 +208,20 @@ def _disputed(
     truth = _truth(songs, genres)
     labelled = truth.any(axis=1)
     rows, columns = judgeable(truth, group)
+    if not labelled.any():
+        return [], None, "No song has a genre: there is no label to judge."
     if len(columns) < 2:
         return (
             [],
             None,
             (
                 "No label can be judged: that needs two genres with songs by "
-                f"{FEWEST_GROUPS} artists each, or without one."
+                f"{FEWEST_GROUPS} artists each, where a song by nobody known counts as an artist."
             ),
         )
     names = [genres[column] for column in columns]
     truth = truth[np.ix_(rows, columns)]
-    several = bool((truth.sum(axis=1) > 1).any())
+    several = bool((truth.sum(axis=1) > 1).mean() >= SEVERAL)
     x = there.space.inputs(there.space.standardise(songs.features[rows]))
     heard = out_of_fold(x, truth, group[rows], several=several, seed=seed, progress=progress)
     said = with_others(heard, truth, group[rows], several=several)
@@ -244,6 +252,7 @@ def _disputed(
     report = LabelAudit(
         model=MODEL,
         judged=len(rows),
+        nameless=sum(1 for row in rows if artist_key(songs.artists[row]) is None),
         unjudged={why: count for why, count in unjudged.items() if count},
         agreeing=float(agree.mean()),
         decided=len(there.decided),

@@ -6,11 +6,14 @@ none, as an older kg listened to it or a table gave its features, by what the bu
 (`kg.splits.duplicates`). What is found becomes `(:Song)-[:SAME_RECORDING]->(:Song)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from kg.audit.matching import Match, Prints, matches
+import numpy as np
+
+from kg.audio.prints import SECONDS
+from kg.audit.matching import LEAST_STEPS, Match, Prints, matches
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.literals import with_literals
@@ -21,7 +24,7 @@ from kg.progress import SILENT, Progress
 CopyKind = Literal["encoding", "cut", "pitch", "speed"]
 
 _SAME_LENGTH: Final = 1.0  # seconds: encoders add silence at both ends
-_SAME_PLACE: Final = 0.8  # seconds that prints may be shifted against each other for that
+_SAME_PLACE: Final = 0.8  # seconds by which one may begin later for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,16 @@ class Copy:
         song: Id.
         other: Id of the other one.
         titles: Of both, None where unknown.
-        paths: Where both lie, None where nowhere.
+        paths: Where both lie, or what their tables call them; None where neither is known.
         kind: What is different: `encoding` (nothing that can be heard), `cut` (one begins or ends
             elsewhere), `pitch`, or `speed`.
         distance: 0 (alike) to 1: 1 less the correlation of their prints where they overlap.
-        later: Seconds by which what was listened to of the other one begins later in the recording.
+        later: Seconds by which the other one begins later in the recording, give or take a step of
+            a print; where the middle of one is silent this isn't known so well.
         semitones: How much higher the other one is, -5 to 6.
         speed: How many times as fast the other one is.
+        printed: Whether their prints were compared; else the build found them by their features,
+            and how different they are isn't known.
         evidence: The same in words.
         cypher: Shows it, once `write_copies` has written it.
     """
@@ -52,6 +58,7 @@ class Copy:
     later: float
     semitones: int
     speed: float
+    printed: bool
     evidence: str
     cypher: str
 
@@ -108,8 +115,13 @@ def find_copies(connection: Connection, progress: Progress = SILENT) -> Copies:
         (printed.ids[match.first], printed.ids[match.second]): _told(match, printed)
         for match in found
     }
-    for pair in _by_features(connection):
-        pairs.setdefault(pair, _Told("encoding", 0.0))
+    compared = {
+        id
+        for id, length in zip(printed.ids, printed.lengths.tolist(), strict=True)
+        if length >= LEAST_STEPS
+    }
+    for pair in _by_features(connection, compared):
+        pairs.setdefault(pair, _Told("encoding", 0.0, printed=False))
     copies = _named(connection, pairs)
     copies.sort(key=lambda copy: (copy.distance, copy.song, copy.other))
     return Copies(same_files(connection), copies, count_unheard(connection))
@@ -150,6 +162,7 @@ def write_copies(connection: Connection, copies: Sequence[Copy]) -> None:
                 "later": copy.later,
                 "semitones": copy.semitones,
                 "speed": copy.speed,
+                "printed": copy.printed,
             },
         }
         for copy in copies
@@ -182,30 +195,36 @@ class _Told:
     later: float = 0.0
     semitones: int = 0
     speed: float = 1.0
+    printed: bool = True
 
 
 def _told(match: Match, printed: Printed) -> _Told:
-    first, second = printed.durations[[match.first, match.second]]
+    pair = [match.first, match.second]
+    first, second = printed.durations[pair]
+    # Prints are of the middles: what is cut off at one end of a long song shifts them by half.
+    before = (printed.durations[pair] - SECONDS * printed.lengths[pair]).clip(min=0) / 2
+    apart = float(before[0] - before[1])
+    later = match.later + (0.0 if np.isnan(apart) else apart)
     kind: CopyKind = "encoding"
     if match.speed != 1.0:
         kind = "speed"
     elif match.semitones:
         kind = "pitch"
-    elif abs(match.later) > _SAME_PLACE or abs(first - second) > _SAME_LENGTH:
+    elif abs(later) > _SAME_PLACE or abs(first - second) > _SAME_LENGTH:
         kind = "cut"
     distance = max(0.0, 1.0 - match.similarity)
-    return _Told(kind, distance, match.later, match.semitones, match.speed)
+    return _Told(kind, distance, later, match.semitones, match.speed)
 
 
-def _by_features(connection: Connection) -> list[tuple[str, str]]:
-    """Pairs that the build found, where one of them has no print to be compared by."""
-    groups: dict[str, list[tuple[str, bool]]] = {}
+def _by_features(connection: Connection, compared: Set[str]) -> list[tuple[str, str]]:
+    """Pairs that the build found, where one of them has no print, or too short a one."""
+    groups: dict[str, list[str]] = {}
     for row in read_rows(connection, queries.SONGS_OF_RECORDINGS):
-        groups.setdefault(row["recording"], []).append((row["id"], row["bare"]))
+        groups.setdefault(row["recording"], []).append(row["id"])
     pairs = []
     for songs in groups.values():
         first, *others = sorted(songs)
-        pairs += [(first[0], id) for id, bare in others if bare or first[1]]
+        pairs += [(first, id) for id in others if not {first, id} <= compared]
     return pairs
 
 
@@ -214,7 +233,7 @@ def _named(connection: Connection, pairs: dict[tuple[str, str], _Told]) -> list[
     known: dict[str, dict[str, Any]] = {
         row["id"]: row
         for batch in batches(ids)
-        for row in connection.read(fetch, queries.KNOWN_SONGS, {"ids": batch})
+        for row in connection.read(fetch, queries.COPIED_SONGS, {"ids": batch})
     }
     return [
         _copy(
@@ -246,12 +265,15 @@ def _copy(
         later=told.later,
         semitones=told.semitones,
         speed=told.speed,
+        printed=told.printed,
         evidence=_in_words(told),
         cypher=with_literals(queries.COPIES_SHOWN, song=song, other=other),
     )
 
 
 def _in_words(told: _Told) -> str:
+    if not told.printed:
+        return "sounds the same by its features"
     alike = f"{100 * (1 - told.distance):.0f} % alike"
     if told.kind == "speed":
         faster = told.speed > 1
@@ -265,6 +287,5 @@ def _in_words(told: _Told) -> str:
         if abs(told.later) <= _SAME_PLACE:
             return f"one is longer than the other, {alike}"
         when = "later" if told.later > 0 else "earlier"
-        # Middles are compared: what is cut off at one end shifts them by half.
-        return f"cut otherwise: the other's middle is {abs(told.later):.1f} s {when}, {alike}"
+        return f"the other begins about {abs(told.later):.0f} s {when}, {alike}"
     return f"sounds the same, {alike}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from kg.audio.ending import NO_END
+from kg.audio.ending import LEAST, NO_END
 from kg.audio.levels import QUIETEST
 from kg.graph import queries
 from kg.graph.connection import Connection
@@ -90,7 +90,7 @@ def _silent(value: float) -> str:
 
 
 def _cut_off(value: float) -> str:
-    if value <= NO_END:
+    if value < LEAST:  # `NO_END`, which the cache keeps in single precision
         return "the file breaks off: its stream has no end"
     return f"the file breaks off: {value:.1f} s that it says it has are missing"
 

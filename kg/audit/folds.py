@@ -1,7 +1,7 @@
 """What tells every labelled song: parts of a library that share no artist and no recording."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,27 +16,56 @@ def groups_of(
     """Number of what each song shares an artist or a recording with, int64 [n].
 
     -1 for a song that can't be held apart from others: recordings that several artists claim chain
-    these together (`kg.splits.assign`); and for one without a genre.
+    these together (`kg.splits.assign`), or copies do; and for one without a genre.
 
     Args:
         ids: Of the songs, n of them.
         keys: What a split knows of them.
-        copies: Pairs of songs that are one recording beside those that the keys tell.
+        copies: Pairs of songs that are one recording beside those that the keys tell; songs without
+            a genre link two others as well.
     """
     row_of = {id: row for row, id in enumerate(ids)}
     group: Rows = np.full(len(ids), -1, dtype=np.int64)
     for number, members in enumerate(group_songs([key for key in keys if key.genres])):
         group[[row_of[song.id] for song in members if song.id in row_of]] = number
-    sizes = Counter(group.tolist())
-    for one, other in copies:
-        if one not in row_of or other not in row_of:
-            continue
-        stays, goes = sorted((int(group[row_of[one]]), int(group[row_of[other]])))
-        # A chain of copies must not make one group of a library.
-        if stays not in (-1, goes) and sizes[stays] + sizes[goes] <= CHAIN_SONGS:
-            group[group == goes] = stays
-            sizes[stays] += sizes.pop(goes)
+    rows_of: dict[int, set[int]] = defaultdict(set)
+    for row, number in enumerate(group.tolist()):
+        rows_of[number].add(row)
+    joined: Counter[int] = Counter()
+    for rows in _connected(copies, row_of):
+        numbers = {int(group[row]) for row in rows} - {-1}
+        stays, *others = sorted(numbers, key=lambda at: (-len(rows_of[at]), at)) or [-1]
+        for other in others:
+            more = joined[other] + len(rows_of[other])
+            if joined[stays] + more <= CHAIN_SONGS:
+                group[list(rows_of[other])] = stays
+                rows_of[stays] |= rows_of.pop(other)
+                joined[stays] += more
+        # A chain of copies must not make one group of a library: the rest can't be held apart.
+        for row in rows:
+            if group[row] != stays:
+                rows_of[int(group[row])].discard(row)
+                group[row] = -1
     return group
+
+
+def _connected(pairs: Iterable[tuple[str, str]], row_of: Mapping[str, int]) -> list[list[int]]:
+    """Rows that pairs connect, directly or through others, together."""
+    parent: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        parent.setdefault(row, row)
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for one, other in pairs:
+        if one in row_of and other in row_of:
+            parent[root(row_of[one])] = root(row_of[other])
+    found: dict[int, list[int]] = defaultdict(list)
+    for row in sorted(parent):
+        found[root(row)].append(row)
+    return list(found.values())
 
 
 def deal(truth: Bools, group: Rows, count: int, seed: int = 0) -> Rows:

@@ -848,7 +848,8 @@ RETURN s.title AS title, p.state AS state, [(s)-[:IN_GENRE]->(f:Genre) | f.name]
 ALL_DISPUTES: Final = """
 MATCH (s:Song)-[p:PROPOSED_GENRE {kind: 'label', state: 'open'}]->(g:Genre)
 RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, p.replaces AS filed,
-       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability
+       p.filedStrength AS filedProbability, g.name AS proposed, p.strength AS probability,
+       p.evidence AS evidence
 ORDER BY filedProbability, title
 """
 ARTISTS_GENRES: Final = """
@@ -883,11 +884,11 @@ MATCH (s:Song)
 WHERE s.soundPrint IS NOT NULL
 RETURN s.id AS id, s.duration AS duration, s.soundPrint AS print
 """
-# Songs that were found to be one recording by their features, where some have no print.
+# Songs that were found to be one recording by their features.
 SONGS_OF_RECORDINGS: Final = """
 MATCH (s:Song)
 WHERE s.recording IS NOT NULL
-RETURN s.id AS id, s.recording AS recording, s.soundPrint IS NULL AS bare
+RETURN s.id AS id, s.recording AS recording
 """
 SONGS_OF_SEVERAL_FILES: Final = """
 MATCH (s:Song)
@@ -912,10 +913,16 @@ MATCH (o:Song {id: row.other})
 CREATE (s)-[r:SAME_RECORDING]->(o)
 SET r = row.properties
 """
+COPIED_SONGS: Final = """
+UNWIND $ids AS id
+MATCH (s:Song {id: id})
+RETURN s.id AS id, s.title AS title, coalesce(s.path, s.sourceKey) AS path
+"""
 COPIES: Final = """
 MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song)
-RETURN s.id AS song, o.id AS other, s.title AS title, o.title AS otherTitle, s.path AS path,
-       o.path AS otherPath, properties(r) AS properties
+RETURN s.id AS song, o.id AS other, s.title AS title, o.title AS otherTitle,
+       coalesce(s.path, s.sourceKey) AS path, coalesce(o.path, o.sourceKey) AS otherPath,
+       properties(r) AS properties
 ORDER BY song, other
 """
 # These are printed too, with values written in: see kg.graph.literals.
@@ -926,9 +933,9 @@ RETURN s.title AS title, s.path AS path, s.duration AS duration, s.clipping AS c
 """
 COPIES_SHOWN: Final = """
 MATCH (s:Song {id: $song})-[r:SAME_RECORDING]->(o:Song {id: $other})
-RETURN s.title AS title, s.path AS path, o.title AS otherTitle, o.path AS otherPath,
-       r.kind AS kind, r.distance AS distance, r.later AS later, r.semitones AS semitones,
-       r.speed AS speed
+RETURN s.title AS title, coalesce(s.path, s.sourceKey) AS path, o.title AS otherTitle,
+       coalesce(o.path, o.sourceKey) AS otherPath, r.kind AS kind, r.distance AS distance,
+       r.later AS later, r.semitones AS semitones, r.speed AS speed
 """
 FILES_SHOWN: Final = "MATCH (s:Song {id: $song}) RETURN s.title AS title, s.paths AS paths"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutagen.id3 import APIC, ID3
 
 from kg.audio.decode import decode
 from kg.audio.ending import NO_END, missing_seconds
@@ -37,6 +38,17 @@ def test_how_much_is_missing(tmp_path: Path, name: str, codec: str | None, rate:
     # A packet of TTA is a second, and counts if it begins.
     assert missing_seconds(path) == pytest.approx(SECONDS - there, abs=1.2)
     assert missing_seconds(path) == pytest.approx(0.3 * SECONDS, abs=1.2)
+
+
+def test_an_mp3_behind_a_large_cover(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp3", noise(SECONDS), "libmp3lame")
+    tag = ID3()
+    tag.add(APIC(encoding=3, mime="image/jpeg", type=3, desc="", data=bytes(500_000)))
+    tag.save(path)
+    assert missing_seconds(path) == 0.0
+    content = path.read_bytes()
+    path.write_bytes(content[: -(len(content) - 500_000) // 2])
+    assert missing_seconds(path) == pytest.approx(SECONDS / 2, abs=1.0)
 
 
 def test_an_mp4_whose_index_comes_first(tmp_path: Path) -> None:

@@ -127,6 +127,16 @@ def test_several_genres_a_song(empty: Library) -> None:
     assert again[records[8].id].replaces == ("rock",)
 
 
+def test_a_song_in_two_folders_makes_no_library_of_several_genres(empty: Library) -> None:
+    records = planted()
+    records[100] = replace(records[100], genres=("blues", "rock"))
+    taken_in(empty, records)
+    report = empty.audit()
+    assert report.labels is not None
+    assert {each.title for each in report.labels.songs} == {f"Song {row}" for row in PLANTED}
+    assert {each.kind for each in report.labels.songs} == {"wrong"}
+
+
 def test_libraries_without_anything_to_judge(empty: Library) -> None:
     with pytest.raises(NotReadyError, match="run `kg ingest"):
         empty.audit()
@@ -136,6 +146,7 @@ def test_libraries_without_anything_to_judge(empty: Library) -> None:
     assert "two genres with songs by 3 artists" in str(report.why_not_labels)
     assert empty.proposals() == []
     # One more artist of three genres: the fourth one can't be judged.
+    assert "a song by nobody known counts as an artist" in str(report.why_not_labels)
     more = [each for each in made_up(36)[0] if each.genres != ("techno",) or each in records]
     features = made_up(36)[1][[row for row, r in enumerate(made_up(36)[0]) if r in more]]
     empty.ingest_table(table_of(more, features))
@@ -143,3 +154,30 @@ def test_libraries_without_anything_to_judge(empty: Library) -> None:
     assert labels is not None
     assert labels.unjudged == {SCARCE: 6}
     assert labels.judged == 27
+
+
+def test_no_label_at_all(empty: Library) -> None:
+    taken_in(empty, [replace(each, genres=()) for each in made_up(24)[0]])
+    assert empty.audit().why_not_labels == "No song has a genre: there is no label to judge."
+
+
+def test_songs_by_nobody_known_are_counted(empty: Library) -> None:
+    names = {1: None, 2: "Various Artists", 3: None}
+    records = [
+        replace(each, artist=names.get(row, each.artist)) for row, each in enumerate(planted())
+    ]
+    taken_in(empty, records)
+    labels = empty.audit().labels
+    assert labels is not None
+    assert (labels.judged, labels.nameless) == (160, 3)
+
+
+def test_copies_of_a_table_are_called_by_its_keys(empty: Library) -> None:
+    records, features = made_up(48)
+    features[7] = features[3]
+    empty.ingest_table(table_of(records, features))
+    (copy,) = empty.audit().copies
+    assert {*copy.paths} == {"T3", "T7"}
+    assert not copy.printed
+    ((_, path, _, other, *_),) = empty.ask(copy.cypher).rows
+    assert (path, other) == copy.paths

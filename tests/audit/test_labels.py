@@ -76,7 +76,32 @@ def test_copies_chain_no_library_together() -> None:
     keys = [SplitSong(f"{number:03}", ("x",), f"Artist {number}") for number in range(120)]
     ids = [key.id for key in keys]
     chained = groups_of(ids, keys, list(pairwise(ids)))
-    assert np.bincount(chained).max() == CHAIN_SONGS
+    # As many as may join one stay with it, and the others aren't judged.
+    assert np.bincount(chained[chained >= 0]).tolist()[0] == 1 + CHAIN_SONGS
+    assert (chained == -1).sum() == 120 - 1 - CHAIN_SONGS
+
+
+def test_a_copy_is_held_together_with_an_artist_of_many_songs() -> None:
+    keys = [SplitSong(f"{number:03}", ("x",), "Johann") for number in range(300)]
+    keys += [SplitSong("copy", ("y",)), SplitSong("between", ()), SplitSong("other", ("y",))]
+    ids = [key.id for key in keys]
+    copies = [("000", "copy"), ("001", "between"), ("between", "other")]
+    group = dict(zip(ids, groups_of(ids, keys, copies).tolist(), strict=True))
+    assert group["copy"] == group["000"]
+    assert group["between"] == -1
+    # A song without a genre links its copies, too.
+    assert group["other"] == group["001"] == group["000"]
+
+
+def test_two_artists_of_many_songs_stay_two() -> None:
+    keys = [SplitSong(f"{n:03}", ("x",), "One" if n < 100 else "Two") for n in range(200)]
+    keys += [SplitSong(f"3{n}", ("x",), "Three") for n in range(9)]
+    ids = [key.id for key in keys]
+    # A copy that stays out isn't taken in again with its artist's other songs.
+    group = groups_of(ids, keys, [("000", "100"), ("101", "30"), ("31", "102")])
+    assert group[0] == group[99] != group[101]
+    assert group[100] == -1  # told by neither
+    assert group[101] == group[102] == group[208]
 
 
 def test_a_genre_of_few_artists_is_not_judged() -> None:

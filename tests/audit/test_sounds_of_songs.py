@@ -1,7 +1,10 @@
 """Broken audio and copies are found by what is on songs, each with evidence and its Cypher."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ from kg.audit.copies import find_copies, read_copies, same_files, write_copies
 from kg.audit.faults import find_faults
 from kg.audit.listening import listen_to_unheard
 from kg.graph.dump import write_dump
+from kg.progress import Advance
 from kg.settings import Settings
 from tests.audit.tunes import RATE, faster, tune
+
+T = TypeVar("T")
 
 FORGET = """
 MATCH (s:Song)
@@ -25,6 +31,30 @@ def write(path: Path, samples: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE)
     return path
+
+
+class Turns:
+    """Counts turns, and notes whether one is taken whenever a song has been heard."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.heard: set[bool] = set()
+        self._mine = False
+
+    def take(self, step: Callable[[], T]) -> T:
+        self.taken += 1
+        self._mine = True
+        try:
+            return step()
+        finally:
+            self._mine = False
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        yield lambda steps, rejected=0, note=None: self.heard.add(self._mine)
+
+    def say(self, message: str) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +173,7 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         # What the build found by features stands in for prints.
         (found,) = find_copies(library.connection).found
         assert {named(path) for path in found.paths} == {"fine.flac", "again.wav"}
+        assert (found.printed, found.evidence) == (False, "sounds the same by its features")
         # What the cache knows isn't listened to again.
         gone = files / "gap.flac"
         content = gone.read_bytes()
@@ -158,10 +189,36 @@ def test_songs_that_an_older_kg_heard_are_listened_to_again(
         assert list(after.found) == left
         # And where nothing knows, files are listened to; features stay as they are.
         library.connection.write(lambda tx: tx.run(FORGET).consume())
-        told = listen_to_unheard(library.connection, tmp_path / "empty", 30.0, workers=2)
+        turns = Turns()
+        told = listen_to_unheard(
+            library.connection,
+            tmp_path / "empty",
+            30.0,
+            workers=2,
+            progress=turns,
+            in_turn=turns.take,
+        )
+        # Nobody else waits while it listens.
+        assert turns.taken > 1
+        assert turns.heard == {False}
         assert (told.looked, told.deaf) == (9, 0)
         assert find_faults(library.connection) == before
         assert library.ask("MATCH (s:Song) RETURN s.id, s.features ORDER BY s.id").rows == features
+
+
+def test_what_is_too_short_to_be_laid_over_is_compared_by_features(
+    server: Settings, tmp_path: Path
+) -> None:
+    short = tune(6)[: 8 * RATE]
+    for seed in (7, 8, 9):
+        write(tmp_path / f"{seed}.flac", tune(seed))
+    write(tmp_path / "short.flac", short)
+    write(tmp_path / "short.wav", 0.5 * short)
+    with Library(server) as library:
+        library.ingest(tmp_path, genres_from="none", embeddings=["none"])
+        (found,) = find_copies(library.connection).found
+    assert {named(path) for path in found.paths} == {"short.flac", "short.wav"}
+    assert not found.printed
 
 
 def test_an_ingest_forgets_no_sound_that_its_cache_lacks(broken: Library, files: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from cli.auditing import _print
 from cli.options import App
@@ -26,6 +27,8 @@ def planted(music: Path, tmp_path: Path) -> Path:
     wrong = folder / ONE / f"{ONE}-0.flac"
     wrong.rename(folder / OTHER / "it's <b>odd&.flac")
     shutil.copy(folder / THIRD / f"{THIRD}-1.flac", folder / THIRD / "twin.flac")
+    samples, rate = soundfile.read(folder / LAST / f"{LAST}-2.flac")
+    soundfile.write(folder / LAST / "quieter.wav", 0.5 * samples, rate)
     return folder
 
 
@@ -48,8 +51,13 @@ def test_what_is_found_is_printed_with_its_cypher(kg: Kg, planted: Path) -> None
     (twice,) = document["files"]
     assert [Path(path).name for path in twice["paths"]] == [f"{THIRD}-1.flac", "twin.flac"]
     assert "Songs in several files of the same bytes: 1" in printed.out
+    pairs = [{Path(path).name for path in each["paths"]} for each in document["copies"]]
+    assert {f"{LAST}-2.flac", "quieter.wav"} in pairs
+    assert str(planted / LAST / "quieter.wav") in printed.out
     assert twice["cypher"] in printed.out
     assert f"{document['labels']['judged']} songs told by logistic regression" in printed.err
+    nameless = document["labels"]["nameless"]
+    assert (f"Nobody knows who {nameless} of them are by" in printed.err) == (nameless > 0)
     assert document["unheard"] == 0
 
     assert kg("audit", "--top", "0").code == 2
@@ -65,7 +73,7 @@ def test_songs_of_an_older_kg_are_listened_to(kg: Kg, planted: Path) -> None:
             lambda tx: tx.run("MATCH (s:Song) SET s.clipping = null, s.soundPrint = null").consume()
         )
     printed = kg("audit")
-    assert "Nobody has looked at the sound of 24 songs" in printed.err
+    assert "Nobody has looked at the sound of 25 songs" in printed.err
     gone = next((planted / LAST).glob("*.flac"))
     gone.unlink()
     printed = kg("audit", "--listen", "--workers", "1")
