@@ -993,9 +993,9 @@ class Library:
         self._in_turn(lambda: forget_suggestions(self.store))
 
     def audit(self, *, listen: bool = False, workers: int | None = None) -> "AuditReport":
-        """Look for what is probably wrong: labels, artists spread over genres, copies, sound.
+        """Look for what may be wrong: labels, artists spread over genres, copies, sound.
 
-        Labels that are probably wrong wait in `proposals` afterwards, and copies are linked by
+        Labels that are in doubt wait in `proposals` afterwards, and copies are linked by
         `SAME_RECORDING`; no label changes.
 
         Args:

@@ -1,4 +1,4 @@
-"""The audit of a library: what is probably wrong with it, each finding with evidence and Cypher."""
+"""The audit of a library: what may be wrong with it, each finding with evidence and Cypher."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class LabelAudit:
-    """Which labels are probably wrong.
+    """Which labels are in doubt.
 
     Attributes:
         model: What told the songs, none of which was told by its artist's other songs' sound.
@@ -77,12 +77,12 @@ class LabelAudit:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What is probably wrong with a library.
+    """What may be wrong with a library.
 
     Attributes:
         songs: Songs in it.
         labelled: Those with a genre.
-        labels: Labels that are probably wrong; None where none could be judged.
+        labels: Labels that are in doubt; None where none could be judged.
         why_not_labels: Why none could be.
         artists: Artists whose songs are spread over genres, the most spread first.
         copies: Pairs of songs that are one recording, the most alike first.

@@ -20,7 +20,7 @@ _NAMED: Final = 2  # genres of others that are named
 
 @dataclass(frozen=True, slots=True)
 class DisputedSong:
-    """A song whose label is probably wrong.
+    """A song whose label is in doubt.
 
     Attributes:
         id: Its key.

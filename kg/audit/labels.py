@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, by the song's sound and by its artist's other songs.
+"""Labels that are in doubt, by the song's sound and by its artist's other songs.
 
 Each song is told by a model that learned none of its artist's songs (`kg.audit.told`). What that
 says is weighed together with the artist's other songs: with what they are filed under, and with how
@@ -44,7 +44,7 @@ class Disputed:
 
     Attributes:
         row: Of the song.
-        kind: What is probably wrong.
+        kind: What may be wrong.
         genre: What it would say instead, or in addition; of one too many the likeliest that stays.
         replaces: Genres that would go.
         strength: Probability of `genre`; of one too many how improbable that is.
