@@ -98,16 +98,17 @@ def test_disputes_of_every_kind_are_put_in_words(capsys: pytest.CaptureFixture[s
         disputed(3, "extra", ("rock",)),
         disputed(4, "wrong", ("rock",)),
     ]
-    labels = LabelAudit("a model", 90, {SCARCE: 7}, 0.8, 2, 5, songs, (), "RETURN 0")
+    labels = LabelAudit("a model", 90, 3, {SCARCE: 7}, 0.8, 2, 5, songs, (), "RETURN 0")
     report = AuditReport(100, 97, labels, None, [], [], [], [], unheard=0)
     _print(App(), report, 3)
     printed = capsys.readouterr()
-    assert "Labels that are probably wrong: 4" in printed.out
-    for words in ("pop, 95%", "pop as well, 95%", "not rock, 95%", "jazz, rock", "RETURN 1"):
+    assert "Labels in doubt: 4" in printed.out
+    for words in ("pop, 95%", "pop as well, 95%", "not rock, 95%", "jazz, rock", "RETURN 0"):
         assert words in printed.out
     assert "Song 4" not in printed.out
     assert "\x1b[31m" not in printed.out
     assert "The first 3 of 4 are shown" in printed.err
+    assert "who 3 of them are by" in printed.err
     assert f"Songs {SCARCE} couldn't be judged: 7." in printed.err
     assert "Songs whose label you kept before, or changed meanwhile: 5." in printed.err
     bare = AuditReport(100, 0, None, "No label can be judged.", [], [], [], [], unheard=0)
