@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
+from models import training
 from models.calibration import Calibration
 from models.devices import DeviceError, pick_device
 from models.link_model import GraphShape, LinkModel, reverse_of
@@ -468,6 +469,19 @@ def test_macro_f1_is_sklearns() -> None:
     ours = macro_f1(scores, torch.eye(4, dtype=torch.bool)[classes], multi_label=False)
     expected = f1_score(classes, scores.argmax(dim=1), labels=[0, 1, 2], average="macro")
     assert ours == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("several", "best"), [(True, 4), (False, 1)])
+def test_of_several_tails_no_untrained_net_is_kept(
+    several: bool, best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falling = iter(range(10_000, 0, -1))
+    monkeypatch.setattr(training, "FEWEST_TO_VALIDATE", 1)
+    monkeypatch.setattr(training, "macro_f1", lambda *_: float(next(falling)))
+    data = multi_graph() if several else class_graph()
+    result = train(data, TARGET, groups=GROUPS, config=TrainConfig(epochs=20))
+    assert result.selected_by == "validation"
+    assert (result.epochs, result.best_epoch) == (20, best)
 
 
 def test_macro_f1_of_several_counts_the_best_and_all_above_a_half() -> None:
