@@ -1,5 +1,6 @@
 """The explorer's addresses, and what answers at each."""
 
+import asyncio
 import json
 import math
 import threading
@@ -90,9 +91,12 @@ class Explorer:
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Get ready beside the first answers, and begin nothing more at the end."""
-        threading.Thread(target=self._warm, daemon=True, name="warm").start()
+        warming = threading.Thread(target=self._warm, daemon=True, name="warm")
+        warming.start()
         yield
         self._map.close()
+        # An import that the interpreter's end overtakes dies with a traceback.
+        await asyncio.to_thread(warming.join)
 
     # --- pages -----------------------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class MapMaker:
             points = Points(_document(self._library))
         except KgError as error:
             points = Points(None, str(error))
+        except Exception:
+            if self._closed:  # the connection went while it was being used
+                return
+            raise
         finally:
             with self._lock:
                 self._busy = False
