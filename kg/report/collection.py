@@ -53,7 +53,7 @@ def library(facts: Facts) -> Section:
     parts += _listed(facts)
     heard = facts.status.excerpt
     if heard is not None:
-        parts.append(Words(f"Of each song {in_words(heard)} was listened to."))
+        parts.append(Words(f"{in_words(heard).capitalize()} was listened to."))
     return Section(
         "library",
         "The library",
