@@ -65,7 +65,7 @@ def decisions(connection: Connection) -> Iterator[Decided]:
 
 def still_open(connection: Connection, proposal: Proposal) -> bool:
     """Whether nobody decided about a proposal, and the song's genres are what they were."""
-    labels = read_rows(connection, queries.LABELS_OF_SONG, id=proposal.song)
+    labels = read_rows(connection, queries.GENRES_OF_SONG, id=proposal.song)
     if sorted(row["name"] for row in labels) != sorted(proposal.filed):
         return False
     there: dict[str, State] = {

@@ -11,7 +11,7 @@ which no ingest changes; `was` on it names the genres that it took the place of.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from kg.audio.tags import clean
 from kg.errors import KgError, WrongUsageError
@@ -223,16 +223,13 @@ def _song_of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-REPLACE_ALL: Final = None
-
-
 def decide(
     tx: neo4j.ManagedTransaction,
     song: str,
     genre: str,
     *,
     accept: bool,
-    replaces: Sequence[str] | None = REPLACE_ALL,
+    replaces: Sequence[str] | None = None,
     seen: Sequence[str] | None = None,
     kind: Kind = "hand",
     strength: float | None = None,
@@ -259,7 +256,7 @@ def decide(
         raise WrongUsageError("A genre needs a name: give one that isn't empty.")
     title = _lock(tx, song)
     spelled = called(tx, [name])[name]
-    labels = fetch(tx, queries.LABELS_OF_SONG, {"id": song})
+    labels = fetch(tx, queries.GENRES_OF_SONG, {"id": song})
     before = tuple(row["name"] for row in labels)
     there = _proposal(tx, song, spelled)
     _refuse_decided(song, title, spelled, there, accept=accept)
@@ -322,7 +319,7 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
     id, genre = last[0]["id"], last[0]["genre"]
     title = _lock(tx, id)
     own = _proposal(tx, id, genre)
-    labels = fetch(tx, queries.LABELS_OF_SONG, {"id": id})
+    labels = fetch(tx, queries.GENRES_OF_SONG, {"id": id})
     now = tuple(row["name"] for row in labels)
     before = dict(zip(own["was"], own["wasSources"], strict=True))
     after = tuple(sorted(before)) if own["state"] == "accepted" else now

@@ -737,10 +737,6 @@ RETURN id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
 
 # Locks the song: of two who decide about it the second sees what the first made of it.
 LOCK_SONG: Final = "MATCH (s:Song {id: $id}) SET s.id = s.id RETURN s.title AS title"
-LABELS_OF_SONG: Final = """
-MATCH (:Song {id: $id})-[r:IN_GENRE]->(g:Genre)
-RETURN g.name AS name, r.source AS source ORDER BY name
-"""
 PROPOSALS_OF_SONG: Final = """
 MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->(g:Genre)
 RETURN g.name AS genre, properties(p) AS properties

@@ -20,9 +20,7 @@ def accuracy(facts: Facts) -> Section:
     """The model beside what it has to beat, with intervals."""
     measured = measured_on_test(facts)
     parts: list[Part] = []
-    if facts.model is None:
-        parts.append(UNTRAINED)
-    elif measured is None:
+    if measured is None:
         parts.append(_unmeasured(facts.model))
     else:
         first = measured.scores[0]
@@ -97,7 +95,9 @@ _RULES = {
 }
 
 
-def _unmeasured(model: ModelRow) -> Part:
+def _unmeasured(model: ModelRow | None) -> Part:
+    if model is None:
+        return UNTRAINED
     if recorded(model.metrics, "test") is None:
         return Missing("An older kg trained this model, without details: run `kg train`.")
     return Missing(
@@ -165,9 +165,7 @@ def confusions(facts: Facts) -> Section:
     where = cypher_of(facts, "metrics")
     measured = measured_on_test(facts)
     parts: list[Part] = []
-    if facts.model is None:
-        parts.append(UNTRAINED)
-    elif measured is None:
+    if measured is None:
         parts.append(_unmeasured(facts.model))
     else:
         # Where songs have several genres, what is right isn't counted by the first one.
@@ -217,9 +215,7 @@ def by_genre(facts: Facts) -> Section:
     where = cypher_of(facts, "metrics")
     measured = measured_on_test(facts)
     parts: list[Part] = []
-    if facts.model is None:
-        parts.append(UNTRAINED)
-    elif measured is None:
+    if facts.model is None or measured is None:
         parts.append(_unmeasured(facts.model))
     else:
         several = bool(measured.several)
