@@ -27,6 +27,7 @@ def explore(app: App, port: int | None, no_browser: bool) -> None:
       kg explore
       kg explore --port 9000 --no-browser
     """
+    from kg.explore.server import serve
 
     def ready(address: str) -> None:
         click.echo(address)
@@ -37,4 +38,4 @@ def explore(app: App, port: int | None, no_browser: bool) -> None:
             webbrowser.open(address)
 
     with app.library() as library:
-        library.explore(port, ready)
+        serve(library, port, ready)

@@ -35,9 +35,10 @@ def report(
       kg report library.md
     """
     from cli.output import print_json
+    from kg.report import write_report
 
     with app.library() as library:
-        written = library.report(file, as_format, force=force)
+        written = write_report(library, file, as_format, force=force)
     if as_json:
         print_json(written)
         return

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from kg.playlists import PlaylistsReport, StoredPlaylist
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
-    from kg.report.report import Format, Written
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.similar import SimilarSongs
@@ -339,14 +338,14 @@ class Library:
         from kg.sources.vectors import read_vectors
         from kg.vectors import take_in
 
-        self._require_songs(finishing="files")
+        self.features(finishing="files")
         vectors = read_vectors(normal(Path(file)))
         return self._in_turn(
             lambda: take_in(
                 self.store,
                 vectors,
                 family,
-                self._require_songs(finishing="files"),
+                self.features(finishing="files"),
                 self.settings.neighbours_dir,
                 self.progress,
             )
@@ -537,7 +536,7 @@ class Library:
         from kg.removal import plan_removal, remove_songs
 
         named = [songs] if isinstance(songs, str) else list(songs)
-        self._require_songs()
+        self.features()
         ids = [find_song(self.connection, name) for name in named]
         removal = plan_removal(self.connection, ids)
         if confirm is not None:
@@ -568,7 +567,7 @@ class Library:
         if not found:
             listed = ", ".join(map(printable, places))
             raise KgError(f"There is no playlist below {listed}: {HOW_TO_WRITE}.")
-        self._require_songs()
+        self.features()
         report = self._in_turn(lambda: take_in(self.connection, found, self.progress))
         return replace(report, rejected=[*unreadable, *report.rejected])
 
@@ -576,7 +575,7 @@ class Library:
         """All playlists of the graph, by name."""
         from kg.playlists import stored_playlists
 
-        self._require_songs()
+        self.features()
         return stored_playlists(self.connection)
 
     def remove_playlists(
@@ -597,7 +596,7 @@ class Library:
         from kg.playlists import remove_playlists
 
         listed = [named] if isinstance(named, str) else list(named)
-        self._require_songs()
+        self.features()
         return self._in_turn(lambda: remove_playlists(self.connection, listed, gone=gone))
 
     def watch(
@@ -635,7 +634,7 @@ class Library:
 
         _ = self.policy  # said now, not with the first song
         roots = check_folders(_paths(folders))
-        refuse_audio(self._require_songs())
+        refuse_audio(self.features())
         self._in_turn(self._require_build)
         hands = Hands(
             add=lambda songs: self.add(songs, trust_remote_code=trust_remote_code),
@@ -703,6 +702,22 @@ class Library:
                 f"{error} The songs are in: `kg genres --genre-tree FILE` takes the tree alone."
             ) from error
 
+    def features(self, finishing: Literal["files"] | None = None) -> "FeatureSet":
+        """How the features of this library's songs were made; this kg makes the same.
+
+        Args:
+            finishing: What the caller goes on with, where a run was cut off that gave songs a
+                file's vectors.
+
+        Raises:
+            NotReadyError: nothing was ingested, or a run was cut off that gave songs vectors.
+            KgError: the features are of another version.
+        """
+        kinds = self._same_features(finishing=finishing)
+        if kinds is None:
+            raise NotReadyError("The graph holds no songs yet: run `kg ingest FOLDER` first.")
+        return kinds
+
     def status(self) -> "Status":
         """What is in the graph, which model speaks, what is out of date, where things lie."""
         from kg.status import status_of
@@ -758,7 +773,7 @@ class Library:
         from kg import learning
         from kg.build import build_graph
 
-        self._require_songs()
+        self.features()
         options = options or learning.TrainOptions()
 
         def bring_up_to_date() -> None:
@@ -766,7 +781,7 @@ class Library:
             self.store.credit_songs(self.progress)
             build_graph(
                 self.store,
-                self._require_songs(),
+                self.features(),
                 self.settings.neighbours_dir,
                 self.progress,
                 split=options.split,
@@ -790,7 +805,7 @@ class Library:
         """
         from kg import learning
 
-        self._require_songs()
+        self.features()
         # All of it: two of them would write the same checkpoint's layers.
         return self._in_turn(
             lambda: learning.predict(self.store, self.settings.models_dir, self.progress)
@@ -805,7 +820,7 @@ class Library:
         """
         from kg.catching_up import predict_new
 
-        self._require_songs()
+        self.features()
         folders = self.settings.models_dir, self.settings.centroids_dir
         return self._in_turn(lambda: predict_new(self.store, *folders, self.progress))
 
@@ -831,7 +846,7 @@ class Library:
         """
         from kg import seeds as several
 
-        self._require_songs()
+        self.features()
         return several.evaluate(
             self.store,
             seeds,
@@ -914,7 +929,7 @@ class Library:
     def _songs_to_learn_from(self, workers: int | None) -> "Songs":
         from kg.comparing import read_songs
 
-        self._require_songs()
+        self.features()
         return read_songs(
             self.store,
             self.settings.cache_dir,
@@ -942,7 +957,7 @@ class Library:
         from kg import learning
         from kg.saved_models import usable_model
 
-        self._require_songs()
+        self.features()
         folder = self.settings.models_dir
 
         def use() -> "PredictReport":
@@ -979,7 +994,7 @@ class Library:
         from kg.genres.proposals import proposed_suggestions
         from kg.suggesting import suggest
 
-        self._require_songs()
+        self.features()
         policy = self.policy
         report = self._in_turn(
             lambda: suggest(self.store, self.progress, labelled_too=labelled_too)
@@ -1008,7 +1023,7 @@ class Library:
         from kg.audit.audit import audit
         from kg.audit.listening import listen_to_unheard
 
-        kinds = self._require_songs()
+        kinds = self.features()
         self._require_build()
         deaf = 0
         if listen:
@@ -1036,7 +1051,7 @@ class Library:
         from kg.genres.proposals import shown_proposals
         from kg.graph.proposals import open_proposals
 
-        self._require_songs()
+        self.features()
         found = open_proposals(self.connection)
         return list(shown_proposals(found, self.policy, self.store.tree()))
 
@@ -1088,7 +1103,7 @@ class Library:
         from kg.graph.lookup import find_song
         from kg.graph.proposals import undo
 
-        self._require_songs()
+        self.features()
         id = None if song is None else find_song(self.connection, str(song))
         return self._in_turn(lambda: self.connection.write(undo, id))
 
@@ -1104,7 +1119,7 @@ class Library:
         from kg.graph.lookup import find_song
         from kg.graph.proposals import decide
 
-        self._require_songs()
+        self.features()
         id = find_song(self.connection, str(song))
         by_hand = proposal is not None and proposal.kind == "hand"
         return self._in_turn(
@@ -1124,7 +1139,7 @@ class Library:
         """All that was accepted or rejected and not undone, the newest first."""
         from kg.graph.decisions import decisions
 
-        self._require_songs()
+        self.features()
         return list(decisions(self.connection))
 
     def write_tags(
@@ -1152,7 +1167,7 @@ class Library:
         from kg.graph.lookup import find_song
         from kg.tagging.writing import models_wishes, owners_wishes, write_tags
 
-        self._require_songs()
+        self.features()
         ids = None
         if songs is not None:
             named = [songs] if isinstance(songs, str | Path) else songs
@@ -1237,7 +1252,7 @@ class Library:
         """
         from kg.explaining import NAMED, explain
 
-        self._require_songs()
+        self.features()
         return explain(
             self.store,
             self.settings.models_dir,
@@ -1259,7 +1274,7 @@ class Library:
         """
         from kg.similar import MOST, similar
 
-        self._require_songs()
+        self.features()
         policy, tree = self.policy, self.store.tree()
         return similar(
             self.store,
@@ -1268,44 +1283,6 @@ class Library:
             MOST if n is None else n,
             shown=lambda names: policy.names(names, tree),
         )
-
-    def report(
-        self, file: Source, format: "Format | None" = None, *, force: bool = False
-    ) -> "Written":
-        """Write one page about the library, of HTML or Markdown, whole or not at all.
-
-        Args:
-            file: Where to.
-            format: `html` or `md`; None: what the file's suffix says.
-            force: Replace a file that is there and is no report.
-
-        Raises:
-            WrongUsageError: the file can't be there, is somebody else's, or says no format.
-            NotReadyError: nothing was ingested.
-            KgError: the file can't be written.
-        """
-        from kg.report import write_report
-
-        return write_report(self, normal(Path(file)), format, force=force)
-
-    def explore(
-        self, port: int | None = None, ready: Callable[[str], None] = lambda address: None
-    ) -> None:
-        """Serve pages to look around in, on loopback only, until Ctrl-C or SIGTERM.
-
-        Args:
-            port: Where; 0: any that is free; None: 8765, or any that is free where that is taken.
-            ready: Told the address, which holds the token of this run.
-
-        Raises:
-            NotReadyError: nothing was ingested.
-            WrongUsageError: the port is taken, or can't be used.
-            KgError: what it is made of isn't installed.
-        """
-        from kg.explore.server import serve
-
-        self._require_songs()
-        serve(self, port, ready)
 
     # --- moving ----------------------------------------------------------------------------------
 
@@ -1321,7 +1298,7 @@ class Library:
         """The graph as `HeteroData`, and what its rows are called in the database."""
         from kg.hetero import to_hetero
 
-        self._require_songs()
+        self.features()
         return to_hetero(self._in_turn(self.store.read_graph))
 
     def export(self, folder: Source) -> "tuple[HeteroData, IdMaps]":
@@ -1551,12 +1528,6 @@ class Library:
                 "Another kg command gave this library an embedding meanwhile: run this one again."
             )
         return there
-
-    def _require_songs(self, finishing: Literal["files"] | None = None) -> "FeatureSet":
-        kinds = self._same_features(finishing=finishing)
-        if kinds is None:
-            raise NotReadyError("The graph holds no songs yet: run `kg ingest FOLDER` first.")
-        return kinds
 
 
 def _read_tree(tree: "Source | TreeFile | None") -> "TreeFile | None":

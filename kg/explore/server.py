@@ -29,6 +29,7 @@ def serve(
         ready: Told the address once it answers; it holds the token of this run.
 
     Raises:
+        NotReadyError: nothing was ingested.
         WrongUsageError: the port is taken, or can't be used.
         KgError: what it is made of isn't installed.
     """
@@ -40,6 +41,7 @@ def serve(
         raise KgError(
             f"Exploring needs {error.name}: install it with pip install 'kg-music[explore]'."
         ) from error
+    library.features()
     listening = listen(port)
     try:
         port = listening.getsockname()[1]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from kg._version import __version__
 from kg.errors import KgError, WrongUsageError
+from kg.files import normal
 from kg.outputs import appearing, check_target
 from kg.report import certainty, collection, compared, model, songs
 from kg.report.facts import Facts, gather
@@ -66,7 +67,7 @@ class Written:
 
 
 def write_report(
-    library: "Library", file: Path, format: Format | None = None, *, force: bool = False
+    library: "Library", file: str | Path, format: Format | None = None, *, force: bool = False
 ) -> Written:
     """Write a report into a file, whole or not at all.
 
@@ -82,6 +83,7 @@ def write_report(
         NotReadyError: there are no songs.
         KgError: the file can't be written.
     """
+    file = normal(Path(file))
     chosen = format or SUFFIXES.get(file.suffix.lower())
     if chosen is None:
         raise WrongUsageError(

@@ -12,6 +12,7 @@ import pytest
 from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import KgError
+from kg.explore.server import serve
 from kg.graph.locks import FileLock
 from kg.graph.proposals import Dispute, write_disputes
 from kg.learning import TrainOptions
@@ -252,7 +253,7 @@ def test_a_map_that_cannot_be_drawn_says_why(filed: Library, visitor: Visitor) -
 
 def test_an_empty_library_is_no_library_to_explore(library: Library) -> None:
     with pytest.raises(KgError, match="run `kg ingest FOLDER` first"):
-        library.explore(0)
+        serve(library, 0)
 
 
 def test_in_a_browser(

@@ -10,6 +10,7 @@ import pytest
 from kg import Library
 from kg.audio.synth import GENRES
 from kg.learning import TrainOptions
+from kg.report import write_report
 from kg.settings import Settings
 from tests.browser import DESK, PHONE
 from tests.conftest import empty
@@ -35,7 +36,7 @@ def page(
         library.connection.write(
             lambda tx: tx.run("MATCH (s:Song) SET s.title = $title", title=HOSTILE).consume()
         )
-        yield library.report(home / "report.html").path.as_uri()
+        yield write_report(library, home / "report.html").path.as_uri()
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK])

@@ -12,6 +12,7 @@ from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.proposals import Dispute, write_disputes
 from kg.learning import TrainOptions
 from kg.measuring import recorded
+from kg.report import write_report
 from kg.report.facts import gather
 from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Report, Table, Tiles
 from kg.report.report import compose, render
@@ -84,7 +85,7 @@ def test_before_anything_is_there_it_says_what_to_run(
     library: Library, music: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(NotReadyError, match="kg ingest"):
-        library.report(tmp_path / "report.html")
+        write_report(library, tmp_path / "report.html")
     assert [*tmp_path.glob("report*")] == []
     library.ingest(music)
     report = compose(gather(library))
@@ -249,15 +250,15 @@ def test_only_reports_are_replaced(library: Library, music: Path, tmp_path: Path
     mine = tmp_path / "mine.html"
     mine.write_text("<p>my own page")
     with pytest.raises(WrongUsageError, match="no report, so it is left alone"):
-        library.report(mine)
+        write_report(library, mine)
     assert mine.read_text() == "<p>my own page"
     with pytest.raises(WrongUsageError, match=r"ends in \.html or \.md"):
-        library.report(tmp_path / "report.pdf")
+        write_report(library, tmp_path / "report.pdf")
     with pytest.raises(WrongUsageError, match="no folder"):
-        library.report(tmp_path / "nowhere" / "report.html")
-    written = library.report(mine, force=True)
+        write_report(library, tmp_path / "nowhere" / "report.html")
+    written = write_report(library, mine, force=True)
     assert written.bytes == mine.stat().st_size
-    assert library.report(mine).format == "html"
-    notes = library.report(tmp_path / "notes.md")
+    assert write_report(library, mine).format == "html"
+    notes = write_report(library, tmp_path / "notes.md")
     assert notes.path.read_text().startswith("<!-- kg report -->")
-    assert library.report(tmp_path / "notes.md").path == notes.path
+    assert write_report(library, tmp_path / "notes.md").path == notes.path
