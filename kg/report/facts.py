@@ -12,6 +12,7 @@ from kg.graph.transactions import read_rows
 from kg.maps import SongMap, song_map
 from kg.records import Rejected
 from kg.rejects import read_rejects
+from kg.saved_models import none_in_use
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Artists and albums that are named.
 NAMED: Final = 12
+UNLEARNED: Final = "Nothing was learned yet: run `kg train`, and the report again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Facts:
         most: Artists and albums with the most songs, and how many.
         rejected: Files that couldn't be taken in.
         model: The one in use; None: there is none.
+        unlearned: Why there is none and how to get one, in a sentence; empty where there is one.
         looks: How many models the test songs have been shown to.
         drawn: Where songs lie on the map; None where none can be drawn.
         undrawn: Why not, in a sentence.
@@ -94,6 +97,7 @@ class Facts:
     most: Mapping[str, Sequence[tuple[str, int]]]
     rejected: Sequence[Rejected]
     model: ModelRow | None
+    unlearned: str
     looks: "Looks | None"
     drawn: SongMap | None
     undrawn: str
@@ -144,6 +148,7 @@ def gather(library: "Library") -> Facts:
             for file, reason in read_rejects(library.settings.rejects_file).items()
         ],
         model=model,
+        unlearned="" if model is not None else none_in_use(store) or UNLEARNED,
         looks=looks,
         drawn=drawn,
         undrawn=undrawn,

@@ -27,8 +27,8 @@ SUFFIXES: Final[dict[str, Format]] = {
     ".md": "md",
     ".markdown": "md",
 }
-# In what a report begins with, so that a newer one may take its place.
-MARK: Final = "kg report"
+# What a report begins with, so that a newer one may take its place: see the page and `markdown`.
+MARKS: Final = (b'<meta name="generator" content="kg report">', b"<!-- kg report -->")
 
 SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     collection.library,
@@ -78,8 +78,8 @@ def write_report(
         force: Replace a file that is there and no report.
 
     Raises:
-        WrongUsageError: nothing can be written there, its suffix says no format, or it is
-            somebody else's.
+        WrongUsageError: nothing can be written there, its suffix says no format, or what is there
+            is somebody else's or can't be read.
         NotReadyError: there are no songs.
         KgError: the file can't be written.
     """
@@ -136,7 +136,7 @@ def _summary(facts: Facts) -> str:
     said = f"{count(len(facts.songs), 'song')} in {count(len(genres), 'genre')}"
     measured = model.measured_on_test(facts)
     if facts.model is None:
-        return f"{said}. Nothing was learned yet: `kg train` predicts genres and measures itself."
+        return f"{said}. {facts.unlearned}"
     if measured is None:
         return f"{said}; a model predicts genres, and nobody measured how well."
     found = measured.scores[0].accuracy
@@ -163,6 +163,12 @@ def _missing(report: Report) -> list[str]:
 
 
 def _is_report(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(400)
-    return not head or MARK.encode() in head
+    try:
+        with path.open("rb") as file:
+            head = file.read(400)
+    except OSError as error:
+        raise WrongUsageError(
+            f"{printable(path)} is there already and can't be read ({error.strerror}): choose "
+            "another name, or --force."
+        ) from error
+    return not head or any(mark in head for mark in MARKS)

@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from kg.audit.spread import FEWEST_SONGS
+from kg.maps import SongMap
 from kg.report import charts
 from kg.report.facts import Facts, ReportSong
-from kg.report.model import UNTRAINED
+from kg.report.model import untrained
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
 from kg.report.words import count, percent, told
+from kg.splits.artists import artist_key
 
 # Songs that a table lists, and points that a map has.
 LISTED, POINTS = 25, 20_000
@@ -23,24 +26,19 @@ def song_map(facts: Facts) -> Section:
         step = -(-len(drawn) // POINTS)
         of = {song.id: song for song in facts.songs}
         rows = [row for row in range(0, len(drawn), step) if drawn.ids[row] in of]
-        named = _coloured([of[drawn.ids[row]] for row in rows])
-        series: dict[str, list[tuple[float, float, str]]] = {name: [] for name in named}
-        for row in rows:
-            song = of[drawn.ids[row]]
-            where = (float(drawn.x[row]), float(drawn.y[row]))
-            series[_colour(song, named)].append((*where, _hover(song)))
-        shown = ", ".join(f"{name} {len(points)}" for name, points in series.items())
+        coloured, grey = _series(drawn, rows, of)
+        counts = ", ".join(f"{name} {len(points)}" for name, points in (*coloured, *grey))
         parts += [
             Words(
                 "Each point is a song; songs that sound alike lie near each other. Only sound "
                 "decides where, no genre: a genre that holds together sounds like itself, and a "
                 "song among those of another genre may be filed wrongly. Neither axis means "
-                "anything."
+                "anything. A song of several genres has the colour of the most frequent one."
             ),
             Chart(
                 "map",
-                f"A map of {count(len(rows), 'song')} by sound, coloured by genre: {shown}.",
-                charts.song_map(list(series.items())),
+                f"A map of {count(len(rows), 'song')} by sound, coloured by genre: {counts}.",
+                charts.song_map(coloured, grey),
                 height=640,
             ),
             Words(
@@ -59,19 +57,25 @@ def song_map(facts: Facts) -> Section:
     )
 
 
-def _coloured(songs: Sequence[ReportSong]) -> list[str]:
-    """Genres with a colour of their own, by name, and what the other songs are under."""
-    counted = Counter(song.genres[0] for song in songs if song.genres)
-    most = [name for name, _ in sorted(counted.items(), key=lambda e: (-e[1], e[0]))]
-    named = sorted(most[: charts.COLOURS])
-    others = [OTHERS] if len(most) > charts.COLOURS else []
-    return [*named, *others, *([NO_GENRE] if any(not song.genres for song in songs) else [])]
-
-
-def _colour(song: ReportSong, named: Sequence[str]) -> str:
-    if not song.genres:
-        return NO_GENRE
-    return song.genres[0] if song.genres[0] in named else OTHERS
+def _series(
+    drawn: SongMap, rows: Sequence[int], of: Mapping[str, ReportSong]
+) -> tuple[list[charts.Series], list[charts.Series]]:
+    """The most frequent genres by name, each with its songs; and all other songs."""
+    songs = [of[drawn.ids[row]] for row in rows]
+    counted = Counter(genre for song in songs for genre in song.genres)
+    most = sorted(counted, key=lambda genre: (-counted[genre], genre))
+    named: dict[str, list[charts.Point]] = {name: [] for name in sorted(most[: charts.COLOURS])}
+    others: list[charts.Point] = []
+    unfiled: list[charts.Point] = []
+    at = {genre: place for place, genre in enumerate(most)}
+    for row, song in zip(rows, songs, strict=True):
+        first = min(song.genres, key=at.__getitem__, default=None)
+        points = unfiled if first is None else named.get(first, others)
+        points.append((float(drawn.x[row]), float(drawn.y[row]), _hover(song)))
+    return (
+        [(name, points) for name, points in named.items() if points],
+        [(name, points) for name, points in ((OTHERS, others), (NO_GENRE, unfiled)) if points],
+    )
 
 
 def _hover(song: ReportSong) -> str:
@@ -85,7 +89,7 @@ def doubted(facts: Facts) -> Section:
     """Songs of which the model doesn't say a genre."""
     parts: list[Part] = []
     if facts.model is None:
-        parts.append(UNTRAINED)
+        parts.append(untrained(facts))
     else:
         by_reason: dict[str, list[ReportSong]] = defaultdict(list)
         for song in facts.songs:
@@ -103,7 +107,8 @@ def doubted(facts: Facts) -> Section:
                     f"{why.capitalize()}: {count(len(songs), 'song')}",
                     ["song", "filed under", "the model's first two"],
                     [(s.name, ", ".join(s.genres), told(s.told)) for s in songs[:LISTED]],
-                    more=f"{len(songs) - LISTED:,} more." if len(songs) > LISTED else "",
+                    more=_more(len(songs)),
+                    cards=True,
                 )
             )
     return Section(
@@ -182,6 +187,7 @@ def _by_model(facts: Facts) -> list[Part]:
             ],
             numbers=(3,),
             more=_more(len(songs)),
+            cards=True,
         ),
         Missing(
             "This is the model's own view, surest first. `kg audit` looks for wrong labels with "
@@ -297,8 +303,12 @@ def artists(facts: Facts) -> Section:
                 more=_more(len(found)),
             )
         )
+    elif not any(artist_key(song.artist) for song in facts.keys if song.genres):
+        parts.append(Words("No song that has a genre has an artist who is known."))
     else:
-        parts.append(Words("Every artist with three songs or more has a genre that all share."))
+        parts.append(
+            Words(f"Every artist with {FEWEST_SONGS} songs or more has a genre that all share.")
+        )
     return Section(
         "artists",
         "Artists over several genres",

@@ -33,9 +33,14 @@ def page(
         empty(library.connection)
         library.ingest(music)
         library.train(TrainOptions(epochs=5))
-        library.connection.write(
-            lambda tx: tx.run("MATCH (s:Song) SET s.title = $title", title=HOSTILE).consume()
-        )
+        for query in (
+            "MATCH (s:Song) SET s.title = $title",
+            # A name that reads like a colour of the page's own.
+            "MATCH (g:Genre {name: $genre}) SET g.name = '@0'",
+        ):
+            library.connection.write(
+                lambda tx, query=query: tx.run(query, title=HOSTILE, genre=GENRES[0]).consume()
+            )
         yield write_report(library, home / "report.html").path.as_uri()
 
 
@@ -67,7 +72,24 @@ def test_a_title_is_shown_on_hover(look_at: Callable[..., Any], page: str) -> No
         label.first.wait_for()
         assert "<i>Song</i>" in label.first.text_content()
         names = chart.locator(".legendtext").all_text_contents()
-        assert names == sorted(GENRES[:4])
+        assert names == ["@0", *sorted(GENRES[1:4])]
+
+
+def test_a_map_has_no_empty_room_and_all_names_of_its_genres(
+    look_at: Callable[..., Any], page: str
+) -> None:
+    with look_at(page, size=PHONE) as shown:
+        chart = shown.locator("#chart-map")
+        high = chart.bounding_box()["height"]
+        boxes = [point.bounding_box() for point in chart.locator(".points path").all()]
+        tops = [box["y"] for box in boxes]
+        names = chart.locator(".legendtext").all()
+        legend = chart.locator(".legend .bg").first.bounding_box()
+        assert max(tops) - min(tops) > 0.75 * (high - legend["height"] - 30)
+        for name in names:
+            box = name.bounding_box()
+            assert legend["y"] <= box["y"]
+            assert box["y"] + box["height"] <= legend["y"] + legend["height"] + 1
 
 
 def test_it_prints_in_black_on_white(look_at: Callable[..., Any], page: str) -> None:

@@ -1,10 +1,12 @@
 """A report says what the graph says, and what is missing; nothing in a title becomes markup."""
 
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from kg import Library
 from kg.audio.synth import GENRES
@@ -14,10 +16,14 @@ from kg.learning import TrainOptions
 from kg.measuring import recorded
 from kg.report import write_report
 from kg.report.facts import gather
-from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Report, Table, Tiles
+from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Report, Table, Tiles, Words
 from kg.report.report import compose, render
+from kg.text import printable
 
-HOSTILE = "</script><script>alert('title')</script><img src=x onerror=alert(1)> `x` | \x07 {{7*7}}"
+HOSTILE = (
+    "</script><script>alert('title')</script><img src=x onerror=alert(1)> `x` | \x07 {{7*7}} "
+    "\u202e &copy; [x](http://e.vil) <http://e.vil> *b* _i_ ~~s~~ # h $1$"
+)
 GENRE = "<b onmouseover=alert(2)>& co</b>"
 
 
@@ -89,7 +95,9 @@ def test_before_anything_is_there_it_says_what_to_run(
     assert [*tmp_path.glob("report*")] == []
     library.ingest(music)
     report = compose(gather(library))
-    assert report.summary.startswith("24 songs in 4 genres. Nothing was learned yet: `kg train`")
+    assert report.summary.startswith(
+        "24 songs in 4 genres. Nothing was learned yet: run `kg train`"
+    )
     tiles = next(part for part in parts(report, "library") if isinstance(part, Tiles)).tiles
     assert ("24", "songs") in tiles
     assert ("4", "genres") in tiles
@@ -150,11 +158,36 @@ def test_numbers_are_those_in_the_graph(trained: Library) -> None:
         assert counted[f"unknown: {why}"].startswith(f"{songs} (")
     sides = {row[0]: row[1] for row in table(report, "split").rows}
     assert sides["held out to measure on"] == "8"
+    # What the training said of its probabilities.
+    for remark in model.metrics["doubtRemarks"]:
+        assert any(
+            isinstance(each, Words) and each.text == remark for each in parts(report, "coverage")
+        )
+    assert "too few to calibrate by" in model.metrics["doubtRemarks"][0]
     (curve,) = (part for part in parts(report, "learning") if isinstance(part, Chart))
     loss, score = curve.figure["data"]
     assert loss["x"] == [1, 2, 3, 4, 5]
     assert loss["y"] == [round(each[1], 4) for each in model.metrics["learningCurve"]]
     assert all(0 <= each <= 1 for each in score["y"])
+
+
+def test_every_query_runs_and_finds_its_model(trained: Library) -> None:
+    report = compose(gather(trained))
+    for section in report.sections:
+        for query in section.cypher.split(";\n"):
+            rows = trained.ask(query).rows if query else []
+            if "m:Model" in query:
+                ((*values,),) = rows
+                # Precision is of songs that get a genre, of which there may be none.
+                assert None not in values or "m.precision" in query
+
+
+def test_a_model_out_of_use_is_not_called_unlearned(trained: Library) -> None:
+    write(trained, "MATCH (m:Model) SET m.state = 'superseded'")
+    report = compose(gather(trained))
+    assert "Nothing was learned" not in report.summary
+    assert "kg models use ID" in report.summary
+    assert "kg models use ID" in missing(report)["accuracy"]
 
 
 def test_what_an_audit_found_is_in_it(trained: Library) -> None:
@@ -238,11 +271,26 @@ def test_titles_and_genres_are_never_markup(library: Library, music: Path) -> No
     assert "</script><script>alert('title')</script>" in shown
     assert "\\x07 {{7*7}}" in shown
     assert "\x07" not in shown
+    assert "\u202e" not in shown
+
+    # The same, as Markdown is read.
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(render(report, "md"))
+    inside = [each for token in tokens for each in token.children or ()]
+    assert not {each.type for each in inside} & {"html_inline", "link_open", "image", "s_open"}
+    assert [each.content for each in tokens if each.type == "html_block"] == [
+        "<!-- kg report -->\n"
+    ]
+    cells = [
+        "".join(child.content for child in token.children or ())
+        for before, token in pairwise(tokens)
+        if before.type == "td_open"
+    ]
+    name = printable(HOSTILE)
+    assert f"{name} ({name})" in cells
+    assert GENRE in cells
     for line in render(report, "md").splitlines():
-        if not line.startswith(("<!--", "```")):
-            assert "<script" not in line.replace("\\<", "")
-        if line.startswith("|"):
-            assert "\x07" not in line
+        if line.startswith("| ") and "evil" in line:
+            assert "http://" not in line  # nor does GitHub make a link of it
 
 
 def test_only_reports_are_replaced(library: Library, music: Path, tmp_path: Path) -> None:
@@ -252,6 +300,11 @@ def test_only_reports_are_replaced(library: Library, music: Path, tmp_path: Path
     with pytest.raises(WrongUsageError, match="no report, so it is left alone"):
         write_report(library, mine)
     assert mine.read_text() == "<p>my own page"
+    notes = tmp_path / "notes.md"
+    notes.write_text("How I made a page with kg report, <!-- and what it says -->")
+    with pytest.raises(WrongUsageError, match="no report, so it is left alone"):
+        write_report(library, notes)
+    notes.unlink()
     with pytest.raises(WrongUsageError, match=r"ends in \.html or \.md"):
         write_report(library, tmp_path / "report.pdf")
     with pytest.raises(WrongUsageError, match="no folder"):
