@@ -251,6 +251,7 @@ def song_map(coloured: Sequence[Series], grey: Sequence[Series]) -> Figure:
             "yaxis": {"visible": False, "range": [-y, y], "scaleanchor": "x", "scaleratio": 1},
             "dragmode": "pan",
             "hovermode": "closest",
+            "showlegend": True,
             "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
         },
     }
@@ -269,7 +270,7 @@ def _points(name: str, songs: Sequence[Point], rank: int, colour: str, shape: st
             "size": 7 if len(songs) < 200 else 5,
             "color": colour,
             "symbol": shape,
-            "opacity": 0.8,
+            "opacity": 0.9,
         },
         "hovertemplate": "%{text}<extra></extra>",
     }

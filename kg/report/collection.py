@@ -28,15 +28,12 @@ def library(facts: Facts) -> Section:
     """Songs, genres, artists and durations."""
     songs, counts = facts.songs, facts.counts
     lengths = [song.duration for song in songs if song.duration is not None]
+    genres = {name for song in songs for name in song.genres}
     tiles = [
-        (f"{len(songs):,}", "song" if len(songs) == 1 else "songs"),
+        _tile(len(songs), "songs"),
         (f"{sum(1 for song in songs if song.genres):,}", "with a genre of yours"),
-        (f"{len({name for song in songs for name in song.genres}):,}", "genres"),
-        *(
-            (f"{counts[kind]:,}", kind)
-            for kind in ("artists", "albums", "playlists")
-            if counts[kind]
-        ),
+        _tile(len(genres), "genres"),
+        *(_tile(counts[kind], kind) for kind in ("artists", "albums", "playlists") if counts[kind]),
         *([(hours(sum(lengths)), "of music")] if lengths else []),
     ]
     parts: list[Part] = [Tiles(tiles)]
@@ -55,6 +52,10 @@ def library(facts: Facts) -> Section:
         cypher="MATCH (s:Song)-[:IN_GENRE]->(g:Genre) RETURN g.name, count(s) AS songs\n"
         "ORDER BY songs DESC",
     )
+
+
+def _tile(number: int, what: str) -> tuple[str, str]:
+    return f"{number:,}", what.removesuffix("s") if number == 1 else what
 
 
 def _durations(lengths: Sequence[float], songs: int) -> str:

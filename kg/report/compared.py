@@ -8,7 +8,7 @@ from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.model import INTERVALS
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
-from kg.report.words import count
+from kg.report.words import count, day
 
 _PROTOCOLS: Final = {
     "by artist": "in {folds} by artist",
@@ -37,7 +37,7 @@ def compared(facts: Facts) -> Section:
         protocol = (
             f"Measured on {'; '.join(dict.fromkeys(_measured_on(row) for row in rows))}. The mean "
             f"of {count(int(first['seeds']), 'run')}; comparison {first['run']}, "
-            f"{first['createdAt'].to_native():%Y-%m-%d}."
+            f"{day(first['createdAt'].to_native())}."
         )
         if first["featureVersion"] != facts.status.feature_version:
             parts.append(

@@ -8,7 +8,7 @@ from kg.measuring import Measured, fingerprint_of_songs, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
-from kg.report.words import count, listed, percent, split_by
+from kg.report.words import count, day, listed, percent, split_by
 from kg.splits.protocol import why_untested
 
 # Genres that a matrix has room for, confusions that are listed beside it, and names in a sentence.
@@ -86,7 +86,7 @@ def protocol_of(facts: Facts) -> str:
     if rule:
         said += f", split {split_by(rule, [song.artist for song in facts.keys if song.genres])}"
     if model.test_opened_at is not None:
-        said += f"; once, when model {model.id} was trained, {model.test_opened_at:%Y-%m-%d}"
+        said += f"; once, when model {model.id} was trained, {day(model.test_opened_at)}"
     tested = sorted(song.id for song in facts.keys if song.genres and song.split == "test")
     if model.test_split and fingerprint_of_songs(tested) != model.test_split:
         said += ". The test songs are others by now: `kg train` measures on these"

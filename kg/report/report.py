@@ -13,7 +13,7 @@ from kg.outputs import appearing, check_target
 from kg.report import certainty, collection, compared, model, songs
 from kg.report.facts import Facts, gather
 from kg.report.parts import Missing, Report, Section
-from kg.report.words import count, percent
+from kg.report.words import count, day, percent
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def compose(facts: Facts) -> Report:
     made = datetime.now(UTC).astimezone()
     server = facts.status.server
     return Report(
-        made=f"{made:%d %B %Y, %H:%M}",
+        made=f"{day(made)}, {made:%H:%M}",
         summary=_summary(facts),
         sections=[section(facts) for section in SECTIONS],
         about=f"Made by kg {__version__} from {server.kind} {server.version}, features of version "

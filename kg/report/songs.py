@@ -33,7 +33,8 @@ def song_map(facts: Facts) -> Section:
                 "Each point is a song; songs that sound alike lie near each other. Only sound "
                 "decides where, no genre: a genre that holds together sounds like itself, and a "
                 "song among those of another genre may be filed wrongly. Neither axis means "
-                "anything. A song of several genres has the colour of the most frequent one."
+                "anything."
+                + (_SEVERAL if any(len(song.genres) > 1 for song in facts.songs) else "")
             ),
             Chart(
                 "map",
@@ -55,6 +56,9 @@ def song_map(facts: Facts) -> Section:
         cypher="MATCH (s:Song)-[near:SIMILAR_TO]->(other:Song) RETURN s.title, other.title, "
         "near.weight",
     )
+
+
+_SEVERAL = " A song of several genres has the colour of the most frequent one."
 
 
 def _series(
@@ -347,9 +351,10 @@ def _recordings(facts: Facts) -> list[Part]:
 def _as_trained(facts: Facts) -> str:
     if facts.model is None:
         return ""
+    songs = sum(1 for song in facts.songs if song.told)
     return (
-        f"By model {facts.model.id}. Songs that it learned from have probabilities that are too "
-        "high, though their own genre was hidden while they were scored."
+        f"By model {facts.model.id}, of {count(songs, 'song')}. Songs that it learned from have "
+        "probabilities that are too high, though their own genre was hidden while they were scored."
     )
 
 

@@ -1,6 +1,7 @@
 """How a report says numbers, and by which rule songs are split."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from kg.splits.artists import artist_key
@@ -20,10 +21,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
+def day(moment: datetime) -> str:
+    """`1 May 2026`."""
+    return f"{moment.day} {moment:%B %Y}"
+
+
 def hours(seconds: float) -> str:
-    """`3 h 20 min`, `45 min`, `50 s`."""
-    if round(seconds) < 60:
-        return f"{seconds:.0f} s"
+    """`3 h 20 min`, `45 min`, `3:45 min`, `50 s`."""
+    if round(seconds) < 600:
+        return length(seconds)
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

@@ -16,6 +16,12 @@ from tests.browser import DESK, PHONE
 from tests.conftest import empty
 
 HOSTILE = "</script><script>document.title = 'run'</script><i>Song</i>"
+# Text of charts has the ink of all other text, whose contrast `look_at` measures.
+_INK_OF_TEXT = "getComputedStyle(document.body).color"
+_INK_OF_CHARTS = """
+[...new Set([...document.querySelectorAll(".main-svg text")]
+  .filter(each => each.textContent.trim()).map(each => getComputedStyle(each).fill))]
+"""
 CHARTS = ("map", "accuracy", "coverage", "learning")
 
 
@@ -56,6 +62,14 @@ def test_it_is_readable_and_asks_nobody(
             assert drawn["width"] > 250
             assert drawn["x"] + drawn["width"] <= size[0]
         assert shown.title().startswith("Music library report")  # the title's script didn't run
+        assert shown.evaluate(_INK_OF_CHARTS) == [shown.evaluate(_INK_OF_TEXT)]
+        # Keys reach what has to be scrolled, and stop nowhere else.
+        boxes = shown.locator(".scroll").evaluate_all(
+            "all => all.map(each => [each.tabIndex === 0, each.scrollWidth > each.clientWidth])"
+        )
+        assert len(boxes) > 5
+        assert all(reached == scrolls for reached, scrolls in boxes)
+        assert size == PHONE or not any(scrolls for _, scrolls in boxes)
         shown.locator("summary").first.click()
         assert shown.locator("pre").first.is_visible()
 

@@ -1,5 +1,6 @@
 """What sections say of facts that few graphs hold: records, put together in `given`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,8 +40,8 @@ def matrices(section: Section) -> list[Matrix]:
 
 def test_numbers_in_words() -> None:
     assert [length(s) for s in (29.6, 225, 3599.7)] == ["30 s", "3:45 min", "60:00 min"]
-    assert [hours(s) for s in (59.4, 119, 3599, 12_000, 500_000)] == [
-        *("59 s", "2 min", "1 h 00 min", "3 h 20 min", "139 h"),
+    assert [hours(s) for s in (59.4, 90, 3599, 12_000, 500_000)] == [
+        *("59 s", "1:30 min", "1 h 00 min", "3 h 20 min", "139 h"),
     ]
     assert [percent(share).replace("\u00a0", " ") for share in (0, 0.001, 0.5, 0.999, 1)] == [
         *("0 %", "<1 %", "50 %", ">99 %", "100 %"),
@@ -344,7 +345,7 @@ def test_names_that_begin_alike_have_a_line_each() -> None:
     assert one["text"][1].endswith("b)")
 
 
-def drawn(there: list[Any], x: list[float], y: list[float]) -> Any:
+def drawn(there: Sequence[Any], x: list[float], y: list[float]) -> Any:
     points = SongMap(
         [each.id for each in there], np.array(x, np.float32), np.array(y, np.float32), "b1"
     )
@@ -354,6 +355,23 @@ def drawn(there: list[Any], x: list[float], y: list[float]) -> Any:
         if isinstance(part, Chart)
     )
     return chart.figure
+
+
+def test_one_of_each_is_not_called_several() -> None:
+    alone = facts(songs=[song("1", "jazz")], counts={"artists": 1, "albums": 1, "playlists": 0})
+    (tiles,) = (p for p in collection.library(alone).parts if isinstance(p, Tiles))
+    assert [what for _, what in tiles.tiles] == [
+        *("song", "with a genre of yours", "genre", "artist", "album"),
+    ]
+    # Nor is a map without its only name.
+    assert drawn(alone.songs, [0.0], [0.0])["layout"]["showlegend"]
+
+
+def test_what_a_model_says_names_the_model_and_the_songs() -> None:
+    told = [song("1", "jazz", told=[("blues", 0.4)]), song("2", "jazz")]
+    there = facts(model=given.model(), songs=told)
+    assert songs.disputed(there).protocol.startswith("By model m1, of 1 song.")
+    assert songs.doubted(there).protocol.startswith("By model m1, of 1 song.")
 
 
 def test_a_map_shows_frequent_genres_above_the_others() -> None:

@@ -2,7 +2,6 @@
 // Draws the charts of a report in the colours of the page, light, dark or on paper.
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
-  if (typeof Plotly === "undefined") return;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const print = matchMedia("print");
   let paper = false;
@@ -80,12 +79,18 @@
                    {...config, scrollZoom: pan});
     }
   };
+  // What scrolls can be scrolled by keys; nothing else stops those who go by them.
+  const reach = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
+    }
+  };
   let waiting = 0, last = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === last) return;
     last = innerWidth;
     clearTimeout(waiting);
-    waiting = setTimeout(draw, 150);
+    waiting = setTimeout(() => { draw(); reach(); }, 150);
   });
   dark.addEventListener("change", draw);
   print.addEventListener("change", draw);
@@ -95,4 +100,5 @@
   });
   addEventListener("afterprint", () => { paper = false; draw(); });
   draw();
+  reach();
 })();
