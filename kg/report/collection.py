@@ -123,6 +123,8 @@ def split(facts: Facts) -> Section:
     labelled = [song for song in facts.keys if song.genres]
     if rule is None:
         parts.append(Missing("Songs are not split yet: `kg ingest` was cut off; run it again."))
+    elif not labelled:
+        parts.append(Words("Songs are split by genre, and none has one."))
     else:
         chosen = ", as you chose" if rule.chosen else ""
         how = split_by(rule.protocol, [song.artist for song in labelled])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Artists and albums that are named.
 NAMED: Final = 12
 UNLEARNED: Final = "Nothing was learned yet: run `kg train`, and the report again."
+UNTOLD: Final = "Nothing was learned yet: give songs two genres at least, and run `kg train`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def gather(library: "Library") -> Facts:
             for file, reason in read_rejects(library.settings.rejects_file).items()
         ],
         model=model,
-        unlearned="" if model is not None else none_in_use(store) or UNLEARNED,
+        unlearned="" if model is not None else none_in_use(store) or _unlearned(keys),
         looks=looks,
         drawn=drawn,
         undrawn=undrawn,
@@ -164,6 +165,10 @@ def gather(library: "Library") -> Facts:
             tree,
         ),
     )
+
+
+def _unlearned(keys: Sequence[SplitSong]) -> str:
+    return UNLEARNED if len({genre for song in keys for genre in song.genres}) > 1 else UNTOLD
 
 
 def _song(row: Mapping[str, Any]) -> ReportSong:

@@ -133,7 +133,8 @@ def render(report: Report, format: Format) -> str:
 
 def _summary(facts: Facts) -> str:
     genres = {name for song in facts.songs for name in song.genres}
-    said = f"{count(len(facts.songs), 'song')} in {count(len(genres), 'genre')}"
+    filed = f"in {count(len(genres), 'genre')}" if genres else "without a genre"
+    said = f"{count(len(facts.songs), 'song')} {filed}"
     measured = model.measured_on_test(facts)
     if facts.model is None:
         return f"{said}. {facts.unlearned}"

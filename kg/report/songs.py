@@ -48,7 +48,7 @@ def song_map(facts: Facts) -> Section:
             ),
         ]
         if step > 1:
-            parts.append(Words(f"Every {step}th of {count(len(drawn), 'song')} is drawn."))
+            parts.append(Words(f"One in {step} of {count(len(drawn), 'song')} is drawn."))
     return Section(
         "map",
         "A map of the songs",

@@ -114,6 +114,21 @@ def test_before_anything_is_there_it_says_what_to_run(
     assert "kg audit" in said["disputed"]
 
 
+def test_songs_of_fewer_than_two_genres_ask_for_some_before_training(
+    library: Library, music: Path
+) -> None:
+    library.ingest(music, genres_from="none")
+    report = compose(gather(library))
+    assert report.summary.startswith("24 songs without a genre. Nothing was learned yet: give")
+    assert "two genres at least" in missing(report)["accuracy"]
+    assert not [part for part in parts(report, "split") if isinstance(part, Table)]
+    (drawn,) = (part for part in parts(report, "map") if isinstance(part, Chart))
+    assert [series["name"] for series in drawn.figure["data"]] == ["no genre"]
+    library.ingest(music / GENRES[0], genres_from="folder")
+    report = compose(gather(library))
+    assert report.summary.startswith("24 songs in 1 genre. Nothing was learned yet: give")
+
+
 def test_numbers_are_those_in_the_graph(trained: Library) -> None:
     report = compose(gather(trained))
     assert not {"accuracy", "genres", "confusions", "coverage", "learning"} & {*missing(report)}

@@ -389,6 +389,17 @@ def test_a_map_shows_frequent_genres_above_the_others() -> None:
     assert sorted(ranks[2:]) == [*range(12)]
 
 
+def test_of_very_many_songs_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(songs, "POINTS", 4)
+    there = [song(f"{row:02d}", "rock") for row in range(10)]
+    figure = drawn(there, [0.0] * 10, [0.0] * 10)
+    assert [len(each["x"]) for each in figure["data"]] == [4]
+    points = SongMap([each.id for each in there], *np.zeros((2, 10), np.float32), "b1")
+    assert "One in 3 of 10 songs is drawn." in sentences(
+        songs.song_map(facts(songs=there, drawn=points))
+    )
+
+
 def test_a_genre_may_be_called_like_none() -> None:
     there = [song("1", "no genre"), song("2"), song("3", "other genres")]
     figure = drawn(there, [0.0, 0.5, 1.0], [0.0, 0.25, -0.5])
