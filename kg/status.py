@@ -25,6 +25,7 @@ from kg.schema import SONG_NODE
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks
 from kg.splits.protocol import SplitRule
+from kg.splits.songs import SplitSong
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,16 @@ class Status:
     paths: Mapping[str, Path]
 
 
-def status_of(store: GraphStore, settings: Settings) -> Status:
-    """Look at everything; changes nothing."""
+def status_of(
+    store: GraphStore, settings: Settings, keys: Sequence[SplitSong] | None = None
+) -> Status:
+    """Look at everything; changes nothing.
+
+    Args:
+        store: The graph.
+        settings: Where the rest lies.
+        keys: All songs, from `store.read_keys`, where they were read just now anyway.
+    """
     busy = is_taken(store.connection, settings.lock_file)
     counts, kinds = store.counts(), store.feature_set()
     rejected = len(read_rejects(settings.rejects_file))
@@ -81,10 +90,10 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
     if settings.embedded:
         paths["server"] = settings.server_dir
     ageing = _ageing(store, counts, model, kinds)
-    stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
+    stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, keys, busy=busy)
     if not busy and is_taken(store.connection, settings.lock_file):  # it came meanwhile
         busy = True
-        stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
+        stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, None, busy=busy)
     return Status(
         server=store.connection.server,
         counts=counts,
@@ -127,6 +136,7 @@ def _stale(
     kinds: FeatureSet | None,
     models_dir: Path,
     ageing: Ageing | None,
+    keys: Sequence[SplitSong] | None,
     *,
     busy: bool,
 ) -> list[str]:
@@ -140,7 +150,7 @@ def _stale(
         stale.append("The features are of another version of kg: ingest into a new home.")
     if build is not None and store.uncredited():
         stale.append("Artists and albums of songs are not in the graph yet: run `kg train`.")
-    keys = store.read_keys()
+    keys = store.read_keys() if keys is None else keys
     leaks = find_leaks(song for song in keys if song.genres)
     if leaks:
         stale.append(

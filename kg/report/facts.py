@@ -120,11 +120,14 @@ def gather(library: "Library") -> Facts:
     from kg.audit.copies import read_copies
     from kg.audit.faults import find_faults
     from kg.audit.spread import spread_artists
+    from kg.status import status_of
 
     store, connection = library.store, library.connection
-    status, keys, tree = library.status(), store.read_keys(), store.tree()
     with library.progress.stage("Reading songs", None):
+        keys, tree = store.read_keys(), store.tree()
         songs = [_song(row) for row in read_rows(connection, queries.REPORTED_SONGS)]
+    with library.progress.stage("Looking at what is there", None):
+        status = status_of(store, library.settings, keys)
     drawn, undrawn = None, ""
     try:
         drawn = song_map(library)

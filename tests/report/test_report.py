@@ -12,6 +12,7 @@ from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.proposals import Dispute, write_disputes
+from kg.graph.store import GraphStore
 from kg.learning import TrainOptions
 from kg.measuring import recorded
 from kg.report import write_report
@@ -184,6 +185,21 @@ def test_numbers_are_those_in_the_graph(trained: Library) -> None:
     assert loss["x"] == [1, 2, 3, 4, 5]
     assert loss["y"] == [round(each[1], 4) for each in model.metrics["learningCurve"]]
     assert all(0 <= each <= 1 for each in score["y"])
+
+
+def test_keys_of_songs_are_read_once(
+    library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.ingest(music)
+    read, reads = GraphStore.read_keys, []
+
+    def counted(store: GraphStore) -> Any:
+        reads.append(1)
+        return read(store)
+
+    monkeypatch.setattr(GraphStore, "read_keys", counted)
+    gather(library)
+    assert len(reads) == 1
 
 
 def test_every_query_runs_and_finds_its_model(trained: Library) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kg.genres.tree import Tree
 from kg.maps import SongMap
 from kg.report import certainty, collection, compared, model, songs
 from kg.report.charts import dots
 from kg.report.facts import Facts
 from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
+from kg.report.report import compose
 from kg.report.words import hours, length, listed, percent, split_by
 from kg.several import SeveralScore
 from kg.splits.protocol import SplitRule
@@ -40,8 +42,8 @@ def matrices(section: Section) -> list[Matrix]:
 
 def test_numbers_in_words() -> None:
     assert [length(s) for s in (29.6, 225, 3599.7)] == ["30 s", "3:45 min", "60:00 min"]
-    assert [hours(s) for s in (59.4, 90, 3599, 12_000, 500_000)] == [
-        *("59 s", "1:30 min", "1 h 00 min", "3 h 20 min", "139 h"),
+    assert [hours(s) for s in (59.4, 90, 1200, 3599, 12_000, 500_000)] == [
+        *("59 s", "1:30 min", "20 min", "1 h 00 min", "3 h 20 min", "139 h"),
     ]
     assert [percent(share).replace("\u00a0", " ") for share in (0, 0.001, 0.5, 0.999, 1)] == [
         *("0 %", "<1 %", "50 %", ">99 %", "100 %"),
@@ -126,6 +128,28 @@ def test_a_model_that_was_not_measured_says_why() -> None:
     assert "--split artist" in sentences(
         model.accuracy(facts(model=given.model(without), split=SplitRule("given")))
     )
+
+
+def test_a_summary_says_what_is_known_of_the_model() -> None:
+    told = {"songs": [song("1", "jazz")]}
+    nobody = given.model(replace(measured(songs=0), scores=[]))
+    assert "nobody measured how well" in compose(facts(model=nobody, **told)).summary
+    there = given.model(measured(scored("jazz", 4, 2), songs=4))
+    assert compose(facts(model=there, **told)).summary.replace("\u00a0", " ") == (
+        "1 song in 1 genre. The model's first genre is right for 50 % of 4 songs that it never "
+        "heard (95 % interval: 30 % to 70 %)."
+    )
+
+
+def test_labels_that_nobody_disputes_and_a_map_that_is_not_there() -> None:
+    agreed = facts(model=given.model(), songs=[song("1", "jazz", told=[("jazz", 0.4)])])
+    assert "one of its own" in sentences(songs.disputed(agreed))
+    # A genre above its own is no other genre.
+    above = replace(agreed, songs=[song("1", "bop", told=[("jazz", 0.4)])])
+    assert tables(songs.disputed(above))[0].rows[0][2] == "jazz"
+    below = replace(above, tree=Tree({"bop": frozenset({"jazz"})}))
+    assert "one of its own" in sentences(songs.disputed(below))
+    assert sentences(songs.song_map(facts(undrawn="Run it."))) == "There is no map: Run it."
 
 
 def test_how_often_test_songs_were_looked_at() -> None:
