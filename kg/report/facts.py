@@ -12,6 +12,7 @@ from kg.graph.transactions import read_rows
 from kg.maps import SongMap, song_map
 from kg.records import Rejected
 from kg.rejects import read_rejects
+from kg.report.words import named
 from kg.saved_models import none_in_use
 from kg.splits.songs import SplitSong
 
@@ -64,7 +65,7 @@ class ReportSong:
     @property
     def name(self) -> str:
         """Title and artist."""
-        return f"{self.title} ({self.artist})" if self.artist else self.title
+        return f"{named(self.title)} ({named(self.artist)})" if self.artist else self.title
 
 
 @dataclass(frozen=True, slots=True)

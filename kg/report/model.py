@@ -151,6 +151,8 @@ def _several(measured: Measured) -> list[Part]:
         "Genre AP and ROC-AUC: how well a genre's score ranks songs, the mean over genres. LRAP: "
         "how well scores rank the genres of a song."
     )
+    if in_tree:
+        said += " Hierarchical F1: each genre brings those that it is a kind of."
     if measured.several[0].fitted:
         said += (
             " F1 is here of genres whose score is at least what validation songs set, above of "

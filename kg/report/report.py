@@ -10,7 +10,7 @@ from kg._version import __version__
 from kg.errors import KgError, WrongUsageError
 from kg.files import normal
 from kg.outputs import appearing, check_target
-from kg.report import certainty, collection, compared, model, songs
+from kg.report import certainty, collection, compared, model, song_map, songs
 from kg.report.facts import Facts, gather
 from kg.report.parts import Missing, Report, Section
 from kg.report.words import count, day, percent
@@ -32,7 +32,7 @@ MARKS: Final = (b'<meta name="generator" content="kg report">', b"<!-- kg report
 
 SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     collection.library,
-    songs.song_map,
+    song_map.song_map,
     collection.split,
     model.accuracy,
     model.by_genre,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
+from unicodedata import bidirectional
 
 from kg.splits.artists import artist_key
 
@@ -71,8 +72,16 @@ _RULES: Final = {
 }
 
 
+def named(name: str) -> str:
+    """A name that something follows: one that is written from right to left doesn't draw the number
+    behind it to its other side.
+    """
+    turned = any(bidirectional(char) in ("R", "AL") for char in name)
+    return f"{name}\N{LEFT-TO-RIGHT MARK}" if turned else name
+
+
 def told(guesses: Sequence[tuple[str, float]], most: int = 2) -> str:
     """`jazz 70 %, blues 20 %`."""
     return ", ".join(
-        f"{genre}\N{NO-BREAK SPACE}{percent(share)}" for genre, share in guesses[:most]
+        f"{named(genre)}\N{NO-BREAK SPACE}{percent(share)}" for genre, share in guesses[:most]
     )

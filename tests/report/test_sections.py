@@ -9,12 +9,12 @@ import pytest
 
 from kg.genres.tree import Tree
 from kg.maps import SongMap
-from kg.report import certainty, collection, compared, model, songs
+from kg.report import certainty, collection, compared, model, song_map, songs
 from kg.report.charts import dots
 from kg.report.facts import Facts
 from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
 from kg.report.report import compose
-from kg.report.words import hours, length, listed, percent, split_by
+from kg.report.words import hours, length, listed, percent, split_by, told
 from kg.several import SeveralScore
 from kg.splits.protocol import SplitRule
 from tests.report import given
@@ -130,6 +130,23 @@ def test_a_model_that_was_not_measured_says_why() -> None:
     )
 
 
+def test_a_number_stays_behind_a_name_from_right_to_left() -> None:
+    hebrew = "\u05e9\u05d9\u05e8\u05d4"
+    assert (
+        told([(hebrew, 0.7), ("jazz", 0.2)])
+        == f"{hebrew}\u200e\u00a070\u00a0%, jazz\u00a020\u00a0%"
+    )
+    assert song("1", title=hebrew, artist="A").name == f"{hebrew}\u200e (A)"
+    assert song("1", title="B", artist="A").name == "B (A)"
+
+
+def test_songs_of_which_nothing_was_said_are_counted() -> None:
+    there = facts(model=given.model(), songs=[song("1", told=[("jazz", 0.9)]), song("2")])
+    assert sentences(songs.doubted(there)) == "Of 1 song it has said nothing yet."
+    all_told = replace(there, songs=there.songs[:1])
+    assert sentences(songs.doubted(all_told)) == "The model says a genre of every song."
+
+
 def test_a_summary_says_what_is_known_of_the_model() -> None:
     told = {"songs": [song("1", "jazz")]}
     nobody = given.model(replace(measured(songs=0), scores=[]))
@@ -149,7 +166,7 @@ def test_labels_that_nobody_disputes_and_a_map_that_is_not_there() -> None:
     assert tables(songs.disputed(above))[0].rows[0][2] == "jazz"
     below = replace(above, tree=Tree({"bop": frozenset({"jazz"})}))
     assert "one of its own" in sentences(songs.disputed(below))
-    assert sentences(songs.song_map(facts(undrawn="Run it."))) == "There is no map: Run it."
+    assert sentences(song_map.song_map(facts(undrawn="Run it."))) == "There is no map: Run it."
 
 
 def test_how_often_test_songs_were_looked_at() -> None:
@@ -276,8 +293,8 @@ def test_what_a_probability_is_worth() -> None:
     (chart,) = (part for part in section.parts if isinstance(part, Chart))
     assert chart.figure["data"][1]["x"] == [0.4, 0.8]
     few = trusted(doubtSongs=12, doubtRemarks=["There are 10 validation songs."])
-    for told in (certainty.reliability(few), certainty.coverage(few)):
-        assert "There are 10 validation songs. 12 songs tell little." in sentences(told)
+    for section in (certainty.reliability(few), certainty.coverage(few)):
+        assert "There are 10 validation songs. 12 songs tell little." in sentences(section)
     held = certainty.reliability(trusted(doubtMeasuredOn="valid"))
     assert "150 validation songs, as there are no test songs" in held.protocol
 
@@ -375,7 +392,7 @@ def drawn(there: Sequence[Any], x: list[float], y: list[float]) -> Any:
     )
     (chart,) = (
         part
-        for part in songs.song_map(facts(songs=there, drawn=points)).parts
+        for part in song_map.song_map(facts(songs=there, drawn=points)).parts
         if isinstance(part, Chart)
     )
     return chart.figure
@@ -414,13 +431,13 @@ def test_a_map_shows_frequent_genres_above_the_others() -> None:
 
 
 def test_of_very_many_songs_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(songs, "POINTS", 4)
+    monkeypatch.setattr(song_map, "POINTS", 4)
     there = [song(f"{row:02d}", "rock") for row in range(10)]
     figure = drawn(there, [0.0] * 10, [0.0] * 10)
     assert [len(each["x"]) for each in figure["data"]] == [4]
     points = SongMap([each.id for each in there], *np.zeros((2, 10), np.float32), "b1")
     assert "One in 3 of 10 songs is drawn." in sentences(
-        songs.song_map(facts(songs=there, drawn=points))
+        song_map.song_map(facts(songs=there, drawn=points))
     )
 
 
