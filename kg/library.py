@@ -3,20 +3,20 @@
 Each method is a short composition of the stages in the other modules.
 """
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kg.errors import KgError, NotReadyError, RebuiltError, WrongUsageError
-from kg.excerpt import Excerpt, as_excerpt, in_words, of_seconds
+from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.excerpt import Excerpt, as_excerpt, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
 from kg.text import printable
+from kg.writers import again_if_overtaken, home_lock
 
 if TYPE_CHECKING:
     from threading import Event
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kg.playlists import PlaylistsReport, StoredPlaylist
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
+    from kg.same_features import Finishing
     from kg.saved_models import Models, SavedModel
     from kg.seeds import EvaluateReport
     from kg.similar import SimilarSongs
@@ -69,8 +70,6 @@ Source = str | Path
 T = TypeVar("T")
 
 QUERY_TIMEOUT = 60.0
-# How often a step is begun that others take over from; each time it must have stood still for long.
-MOST_TIMES: Final = 5
 
 
 class Library:
@@ -702,7 +701,7 @@ class Library:
                 f"{error} The songs are in: `kg genres --genre-tree FILE` takes the tree alone."
             ) from error
 
-    def features(self, finishing: Literal["files"] | None = None) -> "FeatureSet":
+    def features(self, finishing: "Finishing | None" = None) -> "FeatureSet":
         """How the features of this library's songs were made; this kg makes the same.
 
         Args:
@@ -1387,34 +1386,16 @@ class Library:
             return None, str(error)
 
     def _in_turn(self, step: Callable[[], T]) -> T:
-        """Run a step that writes to the graph, or reads it as a whole, while no other command does.
-
-        Where another took over from us because we seemed dead, nothing of ours can mix with
-        theirs, and the step is done again on the graph as it is then.
-        """
-        for again in range(1, MOST_TIMES):
-            try:
-                with self._writing():
-                    return step()
-            except RebuiltError:
-                self.progress.say(
-                    "Another kg command took over while this one stood still: "
-                    f"beginning this step again ({again} of {MOST_TIMES - 1})."
-                )
-        with self._writing():
-            return step()
+        """Run a step that writes to the graph, or reads all of it, while no other command does."""
+        return again_if_overtaken(step, self._writing, self.progress)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep all other commands from writing to the graph; wait for the one that does.
-
-        The file's lock is for those of this home: it ends with its holder. The turn in the graph
-        is for those of other homes too. Never to be nested.
-        """
+        """Keep all other commands from writing to the graph; see `kg.writers`."""
         from kg.graph.turns import Turn
         from kg.saved_models import restore_checkpoints
 
-        with self._home_lock() as home:
+        with home_lock(self.settings, self.progress) as home:
             restore_checkpoints(self.settings.models_dir)
             if self._store is None:
                 from kg.graph.store import GraphStore
@@ -1422,30 +1403,6 @@ class Library:
                 GraphStore(self.connection).prepare(self.progress)
             with Turn(self.connection, home, self.progress):
                 yield
-
-    @contextmanager
-    def _home_lock(self) -> Iterator[str | None]:
-        """Let commands of one home write one after the other; what the lock is called elsewhere."""
-        if sys.platform == "win32":  # no such locks
-            yield None
-            return
-        from kg.graph.locks import FileLock
-
-        try:
-            lock = FileLock(self.settings.lock_file)
-        except OSError as error:
-            raise KgError(
-                f"The home folder {self.settings.kg_home} can't be used any more "
-                f"({error.strerror}): make room there, or choose another with --home DIR or "
-                "KG_HOME, and run this command again."
-            ) from error
-        try:
-            if not lock.take(wait=False):
-                self.progress.say("Waiting for another kg command that works on this graph.")
-                lock.take(wait=True)
-            yield lock.name()
-        finally:
-            lock.release()
 
     def _require_build(self) -> None:
         if self.store.build() is None:
@@ -1456,7 +1413,7 @@ class Library:
         excerpt: Excerpt | None,
         names: Sequence[str] | None,
         *,
-        finishing: Literal["networks"] | None = None,
+        finishing: "Finishing | None" = None,
         trust_remote_code: bool = False,
         offer: Callable[[], bool] = lambda: False,
     ) -> "Ears":
@@ -1481,53 +1438,12 @@ class Library:
         wanted: Excerpt | None = None,
         *,
         at_least: "Ears | None" = None,
-        finishing: Literal["networks", "files"] | None = None,
+        finishing: "Finishing | None" = None,
     ) -> "FeatureSet | None":
-        """The features of the graph, if this kg makes the same; None in an empty one.
+        """The features of the graph, if this kg makes the same; see `kg.same_features`."""
+        from kg.same_features import same_features
 
-        Args:
-            wanted: How much of each song to listen to; default: as much as the library does.
-            at_least: What songs were heard with meanwhile: no embedding may have come since.
-            finishing: What the caller goes on with, where a run was cut off that gave songs an
-                embedding's vectors.
-
-        Raises:
-            NotReadyError: such a run was cut off.
-            WrongUsageError: the library listens to more, or less.
-            KgError: its features are of another version, or another command gave it an embedding.
-        """
-        from kg.embeddings.choice import FILE, as_now, cut_off
-        from kg.given import refuse_audio
-
-        there = self.store.feature_set()
-        if there is None:
-            return None
-        if wanted is not None or at_least is not None:
-            refuse_audio(there)
-        excerpt = of_seconds(there.excerpt)
-        if wanted is not None and wanted != excerpt:
-            raise WrongUsageError(
-                f"This library listens to {in_words(excerpt)}, which can't be mixed with --excerpt "
-                f"{wanted if isinstance(wanted, str) else f'{wanted:g}'}: leave that out, or "
-                "ingest everything into a new home (--home DIR) or an empty Neo4j database."
-            )
-        ours = as_now(there).version
-        if there.version != ours:
-            raise KgError(
-                f"The graph holds features of version {there.version}, this kg makes version "
-                f"{ours}, and they can't be mixed: use the kg that made them, or ingest "
-                "everything into a new home (--home DIR) or an empty Neo4j database."
-            )
-        pending = self.store.extending()
-        if pending and (finishing is None or pending.startswith(FILE) != (finishing == "files")):
-            raise NotReadyError(cut_off(pending))
-        if at_least is not None and not {e.family for e in there.embeddings} <= {
-            e.family for e in at_least.kinds.embeddings
-        }:
-            raise KgError(
-                "Another kg command gave this library an embedding meanwhile: run this one again."
-            )
-        return there
+        return same_features(self.store, wanted, at_least=at_least, finishing=finishing)
 
 
 def _read_tree(tree: "Source | TreeFile | None") -> "TreeFile | None":
