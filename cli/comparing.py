@@ -225,7 +225,7 @@ def _values(row: "Figure") -> list[object]:
 def print_comparison(found: "Comparison") -> None:
     """A table a protocol, and what it says in plain words."""
     from cli.output import print_table
-    from kg.evaluate import FEW_SONGS
+    from kg.metrics.evaluate import FEW_SONGS
 
     click.echo(
         f"{found.songs} songs of {len(found.genres)} genres, "

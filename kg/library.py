@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from kg.asking.explaining import Explanation
+    from kg.asking.inspection import Inspection
+    from kg.asking.similar import SimilarSongs
     from kg.audit.audit import AuditReport
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
-    from kg.explaining import Explanation
     from kg.genres.files import TreeFile
     from kg.genres.listing import GenreList
     from kg.genres.policy import Policy
+    from kg.genres.suggesting import SuggestReport
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.decisions import Decided
@@ -41,27 +44,24 @@ if TYPE_CHECKING:
     from kg.graph.store import GraphStore
     from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
-    from kg.inspection import Inspection
-    from kg.intake import AddReport, IngestReport
-    from kg.learning import PredictReport, TrainOptions, TrainReport
-    from kg.measuring import Side
-    from kg.playlists import PlaylistsReport, StoredPlaylist
+    from kg.intake.audio import AddReport, IngestReport
+    from kg.intake.playlists import PlaylistsReport, StoredPlaylist
+    from kg.intake.tables import TableReport
+    from kg.intake.vectors import VectorsReport
+    from kg.learning.saved_models import Models, SavedModel
+    from kg.learning.seeds import EvaluateReport
+    from kg.learning.training import PredictReport, TrainOptions, TrainReport
+    from kg.metrics.measuring import Side
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
     from kg.same_features import Finishing
-    from kg.saved_models import Models, SavedModel
-    from kg.seeds import EvaluateReport
-    from kg.similar import SimilarSongs
     from kg.sources.dataset import SourceTable
     from kg.sources.datasets import SourceKind
     from kg.sources.folder import GenresFrom, Scan
     from kg.sources.layout import Asked
     from kg.sources.table import OpenedTable
     from kg.status import Status
-    from kg.suggesting import SuggestReport
-    from kg.tables import TableReport
     from kg.tagging.writing import TagReport, UndoReport
-    from kg.vectors import VectorsReport
     from kg.watching.events import WatchEvent
     from kg.watching.settling import Patience
     from models.pyg import HeteroData
@@ -207,8 +207,8 @@ class Library:
         """
         from kg.build import build_graph
         from kg.genres.coming import check_coming
-        from kg.intake import IngestReport, hear, hear_others
-        from kg.rejects import by_reason
+        from kg.intake.audio import IngestReport, hear, hear_others
+        from kg.intake.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
         from kg.sources.datasets import as_source, describe
 
@@ -334,8 +334,8 @@ class Library:
                 taken.
             NotReadyError: nothing was ingested.
         """
+        from kg.intake.vectors import take_in
         from kg.sources.vectors import read_vectors
-        from kg.vectors import take_in
 
         self.features(finishing="files")
         vectors = read_vectors(normal(Path(file)))
@@ -384,7 +384,7 @@ class Library:
 
         Nothing is written. None: it would change none.
         """
-        from kg.overwriting import overwriting
+        from kg.intake.overwriting import overwriting
 
         return overwriting(self.store, table, self._same_features(), self.progress)
 
@@ -444,8 +444,8 @@ class Library:
             KgError: the table can't be read to its end; what was read is in the graph.
         """
         from kg.genres.coming import check_coming, genres_in
+        from kg.intake.tables import check_table, gone_rows, take_in
         from kg.removal import plan_removal
-        from kg.tables import check_table, gone_rows, take_in
 
         tree = _read_tree(genre_tree)
         check_table(table, self._same_features())
@@ -485,8 +485,8 @@ class Library:
             NotReadyError: there is no library yet.
         """
         from kg.genres.proposals import shown_songs
-        from kg.intake import AddReport, attach, hear, leave_out_known
-        from kg.rejects import by_reason
+        from kg.intake.audio import AddReport, attach, hear, leave_out_known
+        from kg.intake.rejects import by_reason
 
         files = _paths(songs)
         policy = self.policy
@@ -557,7 +557,7 @@ class Library:
             NotReadyError: nothing was ingested.
             KgError: there is no playlist below these folders.
         """
-        from kg.playlists import take_in
+        from kg.intake.playlists import take_in
         from kg.sources.playlists import HOW_TO_WRITE, playlist_files
 
         unreadable: list[Rejected] = []
@@ -572,7 +572,7 @@ class Library:
 
     def playlists(self) -> "list[StoredPlaylist]":
         """All playlists of the graph, by name."""
-        from kg.playlists import stored_playlists
+        from kg.intake.playlists import stored_playlists
 
         self.features()
         return stored_playlists(self.connection)
@@ -592,7 +592,7 @@ class Library:
         Raises:
             KgError: there is no playlist that is called so, or there are several.
         """
-        from kg.playlists import remove_playlists
+        from kg.intake.playlists import remove_playlists
 
         listed = [named] if isinstance(named, str) else list(named)
         self.features()
@@ -740,7 +740,7 @@ class Library:
             KgError: there is no such song, or several; its file can't be heard; matplotlib is
                 missing.
         """
-        from kg import inspection
+        from kg.asking import inspection
         from kg.genres.proposals import shown_guesses
 
         if plot is not None:
@@ -769,11 +769,11 @@ class Library:
             WrongUsageError: the songs can't be split by the rule asked for.
             KgError: an artist or a recording is on several sides of the split.
         """
-        from kg import learning
         from kg.build import build_graph
+        from kg.learning import training
 
         self.features()
-        options = options or learning.TrainOptions()
+        options = options or training.TrainOptions()
 
         def bring_up_to_date() -> None:
             # Songs or labels may have come since the last ingest: they belong to this training.
@@ -787,7 +787,7 @@ class Library:
                 allow_leaks=options.allow_leaks,
             )
 
-        return learning.train(
+        return training.train(
             self.store,
             self.settings.models_dir,
             options,
@@ -802,12 +802,12 @@ class Library:
         Raises:
             NotReadyError: there is no model, or it doesn't fit the graph.
         """
-        from kg import learning
+        from kg.learning import training
 
         self.features()
         # All of it: two of them would write the same checkpoint's layers.
         return self._in_turn(
-            lambda: learning.predict(self.store, self.settings.models_dir, self.progress)
+            lambda: training.predict(self.store, self.settings.models_dir, self.progress)
         )
 
     def predict_new(self) -> "PredictReport":
@@ -817,7 +817,7 @@ class Library:
             NotReadyError: there is no model, its predictions were cut off, or the graph was
                 rebuilt since it last saw it.
         """
-        from kg.catching_up import predict_new
+        from kg.learning.catching_up import predict_new
 
         self.features()
         folders = self.settings.models_dir, self.settings.centroids_dir
@@ -843,7 +843,7 @@ class Library:
         Raises:
             NotReadyError: there is neither a model nor a number of seeds, or nothing to measure.
         """
-        from kg import seeds as several
+        from kg.learning import seeds as several
 
         self.features()
         return several.evaluate(
@@ -899,7 +899,7 @@ class Library:
         Raises:
             WrongUsageError: there is no such comparison, or several; nothing was removed.
         """
-        from kg.experiments import remove_experiments
+        from kg.compare.experiments import remove_experiments
 
         listed = [runs] if isinstance(runs, str) else list(runs)
         return self._in_turn(lambda: remove_experiments(self.connection, listed))
@@ -939,7 +939,7 @@ class Library:
 
     def models(self) -> "list[SavedModel]":
         """All trained models, the newest first, and whether they fit the graph."""
-        from kg.saved_models import list_models
+        from kg.learning.saved_models import list_models
 
         return list_models(self.store, self.settings.models_dir)
 
@@ -953,15 +953,15 @@ class Library:
             WrongUsageError: there is no such model, or several.
             NotReadyError: it doesn't fit the graph, or its checkpoint isn't here.
         """
-        from kg import learning
-        from kg.saved_models import usable_model
+        from kg.learning import training
+        from kg.learning.saved_models import usable_model
 
         self.features()
         folder = self.settings.models_dir
 
         def use() -> "PredictReport":
             model = usable_model(self.store, folder, id)
-            return learning.predict(self.store, folder, self.progress, model=model)
+            return training.predict(self.store, folder, self.progress, model=model)
 
         return self._in_turn(use)
 
@@ -975,7 +975,7 @@ class Library:
         Raises:
             WrongUsageError: there is no such model, or several; or it is in use.
         """
-        from kg.saved_models import remove_models
+        from kg.learning.saved_models import remove_models
 
         listed = [ids] if isinstance(ids, str) else list(ids)
         folder = self.settings.models_dir
@@ -991,7 +991,7 @@ class Library:
             NotReadyError: nothing was ingested, or no network that knows tags listens here.
         """
         from kg.genres.proposals import proposed_suggestions
-        from kg.suggesting import suggest
+        from kg.genres.suggesting import suggest
 
         self.features()
         policy = self.policy
@@ -1002,7 +1002,7 @@ class Library:
 
     def forget_suggestions(self) -> None:
         """Take all suggestions away."""
-        from kg.suggesting import forget_suggestions
+        from kg.genres.suggesting import forget_suggestions
 
         self._in_turn(lambda: forget_suggestions(self.store))
 
@@ -1249,7 +1249,7 @@ class Library:
             KgError: there is no such song, or several.
             NotReadyError: it has no predictions, or the graph has changed since.
         """
-        from kg.explaining import NAMED, explain
+        from kg.asking.explaining import NAMED, explain
 
         self.features()
         return explain(
@@ -1271,7 +1271,7 @@ class Library:
         Raises:
             KgError: there is no such song, or several.
         """
-        from kg.similar import MOST, similar
+        from kg.asking.similar import MOST, similar
 
         self.features()
         policy, tree = self.policy, self.store.tree()
@@ -1322,7 +1322,7 @@ class Library:
             KgError: the file can't be written, or the graph changes all the time.
         """
         from kg.graph.dump import write_dump
-        from kg.saved_models import checkpoints_of
+        from kg.learning.saved_models import checkpoints_of
 
         with self._writing():
             folders = checkpoints_of(self.store, self.settings.models_dir, models, self.progress)
@@ -1378,7 +1378,7 @@ class Library:
 
         Songs are worth more than this list: what goes wrong with it is said, and ends nothing.
         """
-        from kg.rejects import write_rejects
+        from kg.intake.rejects import write_rejects
 
         try:
             return write_rejects(rejected, folders, self.settings.rejects_file), None
@@ -1393,7 +1393,7 @@ class Library:
     def _writing(self) -> Iterator[None]:
         """Keep all other commands from writing to the graph; see `kg.writers`."""
         from kg.graph.turns import Turn
-        from kg.saved_models import restore_checkpoints
+        from kg.learning.saved_models import restore_checkpoints
 
         with home_lock(self.settings, self.progress) as home:
             restore_checkpoints(self.settings.models_dir)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kg.evaluate import Bools, Difference, Estimate, Score, Scores, compare
-from kg.significance import holm, randomisation_p
+from kg.metrics.evaluate import Bools, Difference, Estimate, Score, Scores, compare
+from kg.metrics.significance import holm, randomisation_p
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from kg.errors import KgError, WrongUsageError
-from kg.evaluate import Scores
 from kg.graph.locks import held_alone, name_if_free
+from kg.metrics.evaluate import Scores
 from kg.outputs import appearing
 
 _SETTINGS = "settings.json"

@@ -23,10 +23,10 @@ from kg.build import NEIGHBOURS, links
 from kg.clusters import fit_space, lacking
 from kg.embeddings.tags import tag_edges
 from kg.errors import NotReadyError, WrongUsageError
-from kg.evaluate import Bools, Rows
 from kg.graph.rows import Edges, GraphRows, Linked, SongTable
 from kg.hetero import IdMaps, to_hetero
-from kg.measuring import fingerprint_of_songs
+from kg.metrics.evaluate import Bools, Rows
+from kg.metrics.measuring import fingerprint_of_songs
 from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
 from kg.schema import TAG_NODE, cluster_id

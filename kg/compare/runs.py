@@ -31,7 +31,7 @@ from kg.compare.journal import Came, Cell, Journal, open_journal
 from kg.compare.material import ALL, Fold, Material, Task, restricted
 from kg.compare.settings_file import others
 from kg.errors import KgError, WrongUsageError
-from kg.evaluate import Rows, Scores
+from kg.metrics.evaluate import Rows, Scores
 from kg.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kg.evaluate import Estimate, wilson
+from kg.metrics.evaluate import Estimate, wilson
 from kg.text import printable
 
 # Colours and shapes that a page has for genres; more of them could not be told apart.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kg.evaluate import Estimate
+from kg.metrics.evaluate import Estimate
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words

@@ -9,9 +9,9 @@ from kg.errors import KgError
 from kg.graph import queries
 from kg.graph.rows import ModelRow
 from kg.graph.transactions import read_rows
-from kg.maps import SongMap, song_map
+from kg.intake.rejects import read_rejects
+from kg.maps.songs import SongMap, song_map
 from kg.records import Rejected
-from kg.rejects import read_rejects
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:

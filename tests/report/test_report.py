@@ -10,8 +10,8 @@ from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
-from kg.measuring import recorded
+from kg.learning.training import TrainOptions
+from kg.metrics.measuring import recorded
 from kg.report import write_report
 from kg.report.facts import gather
 from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Report, Table, Tiles
