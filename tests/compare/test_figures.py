@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kg.compare.figures import Outcome, figures
-from tests.test_significance import songs, told
+from tests.metrics.test_significance import songs, told
 
 
 def outcome(model: str, right: float, seeds: int = 2, protocol: str = "by artist") -> Outcome:

@@ -8,7 +8,7 @@ from kg.compare.figures import Figure, figures
 from kg.compare.plot import draw, picture
 from kg.errors import WrongUsageError
 from tests.compare.test_figures import outcome
-from tests.test_significance import songs
+from tests.metrics.test_significance import songs
 
 
 @pytest.fixture(scope="module")

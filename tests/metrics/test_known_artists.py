@@ -26,7 +26,7 @@ from kg.metrics.measuring import R_GCN, WITHOUT_GRAPH, Labelled
 from kg.records import NewSong
 from kg.splits import SplitSong
 from tests.graph.test_store import KINDS, song, store
-from tests.test_measuring import graph
+from tests.metrics.test_measuring import graph
 
 __all__ = ["store"]  # a fixture
 
