@@ -28,13 +28,14 @@ _BUSY = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training: one contestant, one representation, one fold, one seed."""
+    """One training: one contestant, one representation, one fold, one seed, one share of songs."""
 
     protocol: str
     features: str
     model: str
     seed: int
     fold: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
