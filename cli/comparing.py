@@ -286,7 +286,7 @@ def print_comparison(found: "Comparison", *, learning_curve: bool = False) -> No
 def _print_learning_curve(figures: "Sequence[Figure]") -> None:
     """Macro-F1 by how many songs were learned from, and whether more would help."""
     from cli.output import print_table
-    from kg.compare.figures import curves, doubling
+    from kg.compare.figures import curves, step_in_words
 
     found = curves(figures)
     if not found:
@@ -299,7 +299,7 @@ def _print_learning_curve(figures: "Sequence[Figure]") -> None:
             "macro-F1 by songs learned from",
             "features",
             *(str(row.learned_from) for row in found[0]),
-            "last doubling",
+            "last step",
         ],
         [
             (
@@ -313,7 +313,7 @@ def _print_learning_curve(figures: "Sequence[Figure]") -> None:
     *_, less, whole = found[0]
     if whole.gained is not None:
         name = f"{whole.model} ({whole.features})"
-        click.echo(doubling(name, (less.learned_from, whole.learned_from), whole.gained))
+        click.echo(step_in_words(name, (less.learned_from, whole.learned_from), whole.gained))
 
 
 _HEADINGS = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from kg.metrics.evaluate import Bools, Difference, Estimate, Score, Scores, compare
 from kg.metrics.significance import holm, randomisation_p
@@ -109,6 +109,10 @@ def figures(
     return found
 
 
+# Macro-F1 that isn't worth labelling as many songs again.
+LITTLE: Final = 0.02
+
+
 def curves(figures: Sequence[Figure]) -> list[list[Figure]]:
     """Learning curves: the rows of each contestant by share, the smallest first; best one first."""
     found = [
@@ -119,8 +123,8 @@ def curves(figures: Sequence[Figure]) -> list[list[Figure]]:
     return [curve for curve in found if len(curve) > 1]
 
 
-def doubling(name: str, songs: tuple[int, int], gained: Estimate) -> str:
-    """What a contestant gained by knowing more songs, in plain words.
+def step_in_words(name: str, songs: tuple[int, int], gained: Estimate) -> str:
+    """What a contestant gained by knowing more songs, and whether more would help.
 
     Args:
         name: What it is called.
@@ -133,7 +137,9 @@ def doubling(name: str, songs: tuple[int, int], gained: Estimate) -> str:
     )
     if gained.low > 0:
         return f"{said}: more songs with genres would probably help."
-    return f"{said}, perhaps by chance: more songs of the same kind may help little."
+    if gained.high < LITTLE:
+        return f"{said}: more songs of the same kind would help little."
+    return f"{said}, perhaps by chance: whether more would help can't be told."
 
 
 def _beside_each_other(

@@ -236,11 +236,12 @@ class Material:
         groups, group = np.unique(np.where(alone, -1 - rows, self.group[rows]), return_inverse=True)
         order = np.random.default_rng(lot).permutation(len(groups))[group]
         first = self.truth[rows].argmax(axis=1)
-        taken: set[int] = set()
+        taken = []
         for genre in np.unique(first):
-            own = np.sort(order[first == genre])
-            taken |= set(own[: max(1, round(share * len(own)))].tolist())
-        known: Rows = rows[np.isin(order, sorted(taken))]
+            own, songs = np.unique(order[first == genre], return_counts=True)
+            middle = songs.cumsum() - songs / 2  # of each artist's songs, in the order of the lot
+            taken.append(own[: max(1, int((middle <= share * songs.sum()).sum()))])
+        known: Rows = rows[np.isin(order, np.concatenate(taken))]
         return known
 
     def _groups_of(self, rows: Rows, genre: int) -> int:

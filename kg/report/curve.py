@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from kg.compare.figures import doubling
+from kg.compare.figures import step_in_words
 from kg.report import charts
 from kg.report.compared import PROTOCOLS, Row, estimate
 from kg.report.facts import Facts
@@ -26,7 +26,7 @@ def learning_curve(facts: Facts) -> Section:
         *_, less, whole = curves[0]
         sizes = (int(less["learnedFrom"]), int(whole["learnedFrom"]))
         parts += [
-            Words(doubling(_name(whole), sizes, estimate(whole, "gained"))),
+            Words(step_in_words(_name(whole), sizes, estimate(whole, "gained"))),
             _chart(curves),
             _table(curves),
         ]
@@ -66,7 +66,7 @@ def _table(curves: list[list[Row]]) -> Part:
     sizes = [f"{row['learnedFrom']:,} songs" for row in curves[0]]
     return Table(
         "Macro-F1 by songs learned from, the best first",
-        ["model", "features", *sizes, "last doubling"],
+        ["model", "features", *sizes, "last step"],
         [
             (
                 *(curve[-1]["model"], curve[-1]["features"]),

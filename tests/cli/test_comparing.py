@@ -51,7 +51,7 @@ def test_a_learning_curve(kg: Kg, music: Path, tmp_path: Path) -> None:
     printed = kg(*QUICK, "--learning-curve")
     assert printed.code == 0
     assert "macro-F1 by songs learned from" in printed.out
-    assert "last doubling" in printed.out
+    assert "last step" in printed.out
     best = printed.out.split("Best: ")[1].split(")")[0] + ")"
     assert f" songs {best} gained " in " ".join(printed.out.split())
     asked = "MATCH (e:Experiment) WHERE e.model = 'majority' RETURN e.share, e.learnedFrom AS known"

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from kg.compare.figures import Outcome, curves, doubling, figures
+from kg.compare.figures import Outcome, curves, figures, step_in_words
+from kg.metrics.evaluate import Estimate
 from tests.metrics.test_significance import songs, told
 
 
@@ -97,9 +98,11 @@ def test_a_learning_curve_says_what_more_songs_brought() -> None:
     assert good[1].behind is None  # the best of those that knew half of the songs
     assert flat[1].gained is not None
     assert (flat[1].gained.value, flat[1].gained.low <= 0) == (0, True)
-    assert "more songs with genres would probably help" in doubling(
+    assert "more songs with genres would probably help" in step_in_words(
         "good", (30, 60), good[2].gained
     )
-    assert "perhaps by chance" in doubling("flat", (30, 60), flat[1].gained)
-    assert "gained +0.0 points" in doubling("flat", (30, 60), flat[1].gained)
+    unsure = Estimate(0.01, -0.02, 0.05)
+    assert "perhaps by chance: whether more would help" in step_in_words("it", (30, 60), unsure)
+    assert "would help little" in step_in_words("it", (30, 60), Estimate(0.0, -0.01, 0.01))
+    assert "gained +0.0 points" in step_in_words("flat", (30, 60), flat[1].gained)
     assert curves([row for row in rows if row.share == 1]) == []
