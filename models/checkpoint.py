@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.checkpoint_config import FORMAT, CheckpointError, config_in, reading
+from models.description import FORMAT, CheckpointError, read_config, reading
 from models.link_model import GraphShape, LinkModel
 from models.names import Names
 from models.rgcn import EncoderConfig
@@ -140,7 +140,7 @@ def load(folder: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged or of another format.
     """
     with reading(folder):
-        config = config_in(folder)
+        config = read_config(folder)
         shape = config["shape"]
         model = LinkModel(
             GraphShape(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kg.evaluate import Estimate
+from kg.metrics.evaluate import Estimate
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.model import INTERVALS
@@ -21,7 +21,8 @@ Row = Mapping[str, Any]
 
 def compared(facts: Facts) -> Section:
     """Table and plot of the comparison."""
-    rows = [row for row in facts.experiment if row.get("macroF1") is not None]
+    measured = [row for row in facts.experiment if row.get("macroF1") is not None]
+    rows = [row for row in measured if row.get("share", 1) == 1]  # the others are a learning curve
     parts: list[Part] = []
     protocol, cypher = "", ""
     if not rows:
@@ -35,7 +36,7 @@ def compared(facts: Facts) -> Section:
         parts += [_table(rows, several), _chart(rows)]
         first = rows[0]
         protocol = (
-            f"Measured on {'; '.join(dict.fromkeys(_measured_on(row) for row in rows))}. The mean "
+            f"Measured on {'; '.join(dict.fromkeys(measured_on(row) for row in rows))}. The mean "
             f"of {count(int(first['seeds']), 'run')}; comparison {first['run']}, "
             f"{day(first['createdAt'].to_native())}."
         )
@@ -44,7 +45,7 @@ def compared(facts: Facts) -> Section:
                 Missing("These were other features than the library has now: `kg compare` again.")
             )
         cypher = (
-            f"MATCH (e:Experiment {{run: '{first['run']}'}})\n"
+            f"MATCH (e:Experiment {{run: '{first['run']}'}}) WHERE coalesce(e.share, 1) = 1\n"
             "RETURN e.model, e.features, e.protocol, e.macroF1, e.macroF1Low, e.macroF1High\n"
             "ORDER BY e.macroF1 DESC"
         )
@@ -56,7 +57,8 @@ def compared(facts: Facts) -> Section:
     return Section("comparison", "Models and features compared", parts, protocol, cypher)
 
 
-def _measured_on(row: Row) -> str:
+def measured_on(row: Row) -> str:
+    """On how many songs, and how they were held out."""
     by = str(row["protocol"])
     how = _PROTOCOLS.get(by, by).format(folds=count(int(row["folds"]), "fold"))
     return f"{count(int(row['songs']), 'song')} ({how})"
@@ -71,7 +73,7 @@ def _table(rows: list[Row], several: bool) -> Part:
         [
             (
                 *(row["model"], row["features"], *([row["protocol"]] if several else [])),
-                *(str(_estimate(row, "macroF1")), str(_estimate(row, "accuracy"))),
+                *(str(estimate(row, "macroF1")), str(estimate(row, "accuracy"))),
                 "" if row.get("behind") is None else f"{100 * row['behind']:+.1f}",
                 _chance(row.get("p")),
                 f"{row['trainSeconds']:.1f} s",
@@ -92,7 +94,7 @@ def _chance(p: float | None) -> str:
 
 
 def _chart(rows: list[Row]) -> Part:
-    named = [(f"{row['model']} ({row['features']})", _estimate(row, "macroF1")) for row in rows]
+    named = [(f"{row['model']} ({row['features']})", estimate(row, "macroF1")) for row in rows]
     return Chart(
         "comparison",
         "Macro-F1 of each with its 95 % interval: "
@@ -103,5 +105,6 @@ def _chart(rows: list[Row]) -> Part:
     )
 
 
-def _estimate(row: Row, name: str) -> Estimate:
+def estimate(row: Row, name: str) -> Estimate:
+    """A number of a row, with its interval."""
     return Estimate(row[name], row[f"{name}Low"], row[f"{name}High"])

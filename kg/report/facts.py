@@ -9,11 +9,11 @@ from kg.errors import KgError
 from kg.graph import queries
 from kg.graph.rows import ModelRow
 from kg.graph.transactions import read_rows
-from kg.maps import SongMap, song_map
+from kg.intake.rejects import read_rejects
+from kg.learning.saved_models import none_in_use
+from kg.maps.songs import SongMap, song_map
 from kg.records import Rejected
-from kg.rejects import read_rejects
 from kg.report.words import named
-from kg.saved_models import none_in_use
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Facts:
         drawn: Where songs lie on the map; None where none can be drawn.
         undrawn: Why not, in a sentence.
         experiment: Rows of the last comparison, as they are in the graph.
+        curve: Rows of the last comparison with a learning curve; empty where there is none.
         disputes: Labels that an audit takes for wrong, the surest first.
         tree: What is a kind of what among genres.
         copies: Pairs of one recording that an audit found.
@@ -104,6 +105,7 @@ class Facts:
     drawn: SongMap | None
     undrawn: str
     experiment: Sequence[Mapping[str, Any]]
+    curve: Sequence[Mapping[str, Any]]
     disputes: "Sequence[Proposal]"
     tree: "Tree"
     copies: "Sequence[Copy]"
@@ -158,6 +160,7 @@ def gather(library: "Library") -> Facts:
         drawn=drawn,
         undrawn=undrawn,
         experiment=[row["properties"] for row in read_rows(connection, queries.LAST_EXPERIMENT)],
+        curve=[row["properties"] for row in read_rows(connection, queries.LAST_LEARNING_CURVE)],
         disputes=[each for each in library.proposals() if each.kind == "label"],
         tree=tree,
         copies=read_copies(connection),

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kg.doubt import is_calibrated
-from kg.evaluate import FEW_GROUPS, RESAMPLES, Estimate, GenreScore, caution
-from kg.measuring import Measured, fingerprint_of_songs, recorded, verdict
+from kg.learning.doubt import is_calibrated
+from kg.metrics.evaluate import FEW_GROUPS, RESAMPLES, Estimate, GenreScore, caution
+from kg.metrics.measuring import Measured, fingerprint_of_songs, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
@@ -297,7 +297,7 @@ def _short(value: float | None) -> str:
 
 
 def learning(facts: Facts) -> Section:
-    """How the training went, epoch by epoch; what more songs would bring isn't known."""
+    """How the training went, epoch by epoch; by songs see `kg.report.curve`."""
     model = facts.model
     parts: list[Part] = []
     protocol = ""
@@ -332,8 +332,8 @@ def learning(facts: Facts) -> Section:
             protocol += f"; macro-F1 on {count(int(metrics['validSongs']), 'validation song')}"
             protocol += ", which chose the epoch: on other songs expect less" if validated else ""
         protocol += (
-            ". No test song was looked at. This is one training, epoch by epoch: how much better "
-            "it gets by more songs isn't measured."
+            ". No test song was looked at. This is one training, epoch by epoch; what more songs "
+            "bring is another question, that of the learning curve."
         )
     return Section(
         "learning",

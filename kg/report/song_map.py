@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from kg.maps import SongMap
+from kg.maps.songs import SongMap
 from kg.report import charts
 from kg.report.facts import Facts, ReportSong
 from kg.report.parts import Chart, Missing, Part, Section, Words

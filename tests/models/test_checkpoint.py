@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.checkpoint_config import CheckpointError, describe
+from models.description import CheckpointError, describe
 from models.link_model import GraphShape, LinkModel
 from models.rgcn import EncoderConfig
 from models.training import layer_outputs, predict
@@ -165,7 +165,7 @@ def test_kept_outputs_are_mapped_and_not_read(saved: tuple[Path, LinkModel]) -> 
 def test_what_a_checkpoint_says_is_read_without_pytorch(saved: tuple[Path, LinkModel]) -> None:
     # Whoever asks which models there are would wait seconds for that.
     program = (
-        "import sys; from pathlib import Path; from models.checkpoint_config import describe; "
+        "import sys; from pathlib import Path; from models.description import describe; "
         "print(describe(Path(sys.argv[1]))); sys.exit('torch' in sys.modules)"
     )
     said = subprocess.run(

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kg.audit.faults import Faults
-from kg.evaluate import Confusion, Estimate, GenreScore, Score
 from kg.genres.tree import Tree
 from kg.graph.rows import Counts, Looks, ModelRow
 from kg.graph.sentences import ServerInfo
-from kg.measuring import Measured
+from kg.metrics.evaluate import Confusion, Estimate, GenreScore, Score
+from kg.metrics.measuring import Measured
 from kg.report.facts import UNLEARNED, Facts, ReportSong
 from kg.splits import SplitSong
 from kg.splits.protocol import SplitRule
@@ -85,6 +85,7 @@ def facts(**known: Any) -> Facts:
         drawn=None,
         undrawn="",
         experiment=[],
+        curve=[],
         disputes=[],
         tree=Tree({}),
         copies=[],
