@@ -11,7 +11,7 @@ from kg.report.parts import Chart, Missing, Part, Section, Table, Words
 from kg.report.words import count, day
 
 _PROTOCOLS: Final = {
-    "by artist": "in {folds} by artist",
+    "by artist": "by artists that a model hasn't heard, in {folds} by artist",
     "random": "in {folds} at random, which flatters",
     "valid": "validation songs",
     "test": "test songs",

@@ -365,7 +365,9 @@ def test_a_comparison_says_how_and_on_which_features() -> None:
     assert [row[0] for row in table.rows] == ["svm", "knn"]
     assert table.rows[1][4:6] == ("-10.0", "<0.001")
     assert "Wilson" in table.more
-    assert "50 songs (in 5 folds by artist)" in section.protocol
+    assert (
+        "50 songs (by artists that a model hasn't heard, in 5 folds by artist)" in section.protocol
+    )
     assert "The mean of 2 runs" in section.protocol
     assert sentences(section) == "cnn (mel) came to nothing: no frames"
     older = [row | {"featureVersion": "v0"} for row in rows[:2]]
