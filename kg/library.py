@@ -1010,7 +1010,7 @@ class Library:
         """Look for what may be wrong: labels, artists spread over genres, copies, sound.
 
         Labels that are in doubt wait in `proposals` afterwards, and copies are linked by
-        `SAME_RECORDING`; no label changes.
+        `SAME_RECORDING`; no label changes. `status` says when the last audit ran.
 
         Args:
             listen: Listen first to songs whose sound nobody has looked at, as an older kg did.
@@ -1035,7 +1035,7 @@ class Library:
                 in_turn=self._in_turn,
             )
             deaf = listened.deaf
-        report = audit(self.store, self.progress, in_turn=self._in_turn)
+        report = audit(self.store, self.progress, listened=listen, in_turn=self._in_turn)
         return replace(report, deaf=deaf)
 
     # --- deciding --------------------------------------------------------------------------------

@@ -855,6 +855,17 @@ RETURN g.name AS genre, count(s) AS songs,
 ORDER BY songs DESC, genre
 """
 
+# --- that an audit ran ---------------------------------------------------------------------------
+
+MERGE_AUDIT: Final = "MERGE (a:Audit {id: 'audit'}) SET a += $properties"
+DELETE_AUDIT: Final = "MATCH (a:Audit {id: 'audit'}) DETACH DELETE a"
+LAST_AUDIT: Final = "MATCH (a:Audit {id: 'audit'}) RETURN properties(a) AS properties"
+COUNT_DECIDED_SINCE: Final = """
+MATCH (:Song)-[p:PROPOSED_GENRE]->(:Genre)
+WHERE p.decidedAt > $at
+RETURN count(p) AS n
+"""
+
 # --- what is wrong with songs' sound, and which are one recording ---------------------------------
 
 UNHEARD_SONGS: Final = """
@@ -1131,7 +1142,7 @@ RETURN r.model AS model, count(s) AS songs
 _OUR_NODES: Final = {
     label: f"MATCH (n:{label}) WHERE n.{key} IS NOT NULL"
     # A database shared with others may hold nodes of these labels that aren't ours.
-    + (" AND n.featureVersion IS NOT NULL" if label in ("Model", "Experiment") else "")
+    + (" AND n.featureVersion IS NOT NULL" if label in ("Model", "Experiment", "Audit") else "")
     for label, key in KEYS.items()
 }
 _OUR_RELATIONSHIPS: Final = {
