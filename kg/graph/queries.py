@@ -766,6 +766,19 @@ MATCH (g:Genre {name: row.genre})
 MERGE (s)-[p:PROPOSED_GENRE]->(g)
 SET p = row.properties
 """
+RENEW_REJECTED: Final = """
+UNWIND $rows AS row
+MATCH (:Song {id: row.id})-[p:PROPOSED_GENRE]->(:Genre {name: row.genre})
+WHERE p.state = 'rejected' AND p.kind = 'label'
+SET p.strength = row.properties.strength, p.filedStrength = row.properties.filedStrength,
+    p.disputed = row.properties.replaces, p.model = row.properties.model,
+    p.evidence = row.properties.evidence, p.createdAt = row.properties.createdAt
+"""
+# What anybody but its owner says of a song.
+SAID_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[:PREDICTED_GENRE|SUGGESTED_GENRE|PROPOSED_GENRE]->(g:Genre)
+RETURN DISTINCT g.name AS name
+"""
 DELETE_PROPOSAL: Final = """
 MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->(:Genre {name: $genre})
 DELETE p
