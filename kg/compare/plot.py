@@ -106,7 +106,7 @@ def _draw_curves(axes: "Axes", learning: Sequence[Sequence[Figure]]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, min(1.0, 1.1 * max(row.macro_f1.high for curve in learning for row in curve)))
     axes.grid(color="#dddddd")
     axes.set_axisbelow(True)
     for side in ("top", "right"):

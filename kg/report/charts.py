@@ -213,7 +213,7 @@ def by_songs(curves: Sequence[tuple[str, Sequence[tuple[int, Estimate]]]], title
             "xaxis": axis(
                 "songs learned from", type="log", tickvals=sizes, ticktext=[f"{n:,}" for n in sizes]
             ),
-            "yaxis": axis(title, range=[0, 1]),
+            "yaxis": axis(title, rangemode="tozero"),
             "showlegend": True,
         },
     }

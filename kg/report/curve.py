@@ -32,9 +32,9 @@ def learning_curve(facts: Facts) -> Section:
         ]
         protocol = (
             f"Measured on {count(int(whole['songs']), 'song')}: {PROTOCOLS[whole['protocol']]}. "
-            "Genres of the others were taken away, whole artists' at a time; the songs stayed in "
-            f"the graph. {count(int(whole['seeds']), 'run')} each; comparison {whole['run']}, "
-            f"{whole['createdAt'].to_native():%Y-%m-%d}."
+            "Of the other songs so many kept their genres, whole artists at a time; the rest "
+            f"stayed in the graph without. {count(int(whole['seeds']), 'run')} each; comparison "
+            f"{whole['run']}, {whole['createdAt'].to_native():%Y-%m-%d}."
         )
         cypher = (
             f"MATCH (e:Experiment {{run: '{whole['run']}'}})\n"
