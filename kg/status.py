@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
+from kg.graph.audits import LastAudit, read_audit, since_then
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
@@ -45,6 +46,7 @@ class Status:
         model: The model in use.
         split: By which rule songs are split; None where nothing was built yet.
         ageing: What was added since the training, or the last build; None where nothing was built.
+        audit: The last audit, and what has changed since; None: none ran to its end.
         stale: What is out of date, each with the command that mends it.
         busy: A command works on the graph at this moment, so that all of this may be changing.
         paths: Where things lie on disk.
@@ -61,6 +63,7 @@ class Status:
     model: ModelRow | None
     split: SplitRule | None
     ageing: Ageing | None
+    audit: LastAudit | None
     stale: Sequence[str]
     busy: bool
     paths: Mapping[str, Path]
@@ -106,10 +109,19 @@ def status_of(
         model=model,
         split=store.split_rule(),
         ageing=ageing,
+        audit=_audited(store, kinds),
         stale=[*stale, *_unfinished(settings)],
         busy=busy,
         paths=paths,
     )
+
+
+def _audited(store: GraphStore, kinds: FeatureSet | None) -> LastAudit | None:
+    audit = read_audit(store.connection)
+    if audit is None or kinds is None:
+        return None
+    keys = store.read_keys()
+    return since_then(store.connection, audit, keys, label_fingerprint(keys), kinds.version)
 
 
 def _unfinished(settings: Settings) -> list[str]:

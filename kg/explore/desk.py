@@ -95,8 +95,9 @@ class Desk:
         try:
             with self.alone():
                 if accept:
+                    replaces = () if beside else None
                     return self._library.accept(
-                        song, genre, proposal=proposal, replaces=() if beside else None
+                        song, genre, proposal=proposal, replaces=replaces, new=True
                     )
                 return self._library.reject(song, genre, proposal=proposal)
         finally:

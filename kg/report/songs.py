@@ -88,8 +88,18 @@ def disputed(facts: Facts) -> Section:
         ]
         protocol = (
             "Found by an audit: each song is told by a model that learned from songs by other "
-            "artists."
+            f"artists. {_audited(facts)}".strip()
         )
+    elif facts.status.audit is not None:
+        audit = facts.status.audit
+        if not audit.judged:
+            parts.append(Words("The audit could judge no label: too few songs have genres."))
+        elif audit.disputed:
+            doubt = count(audit.disputed, "label")
+            parts.append(Words(f"Of {doubt} in doubt none waits for your word any more."))
+        else:
+            parts.append(Words(f"Of {count(audit.judged, 'label')} none is in doubt."))
+        protocol = _audited(facts)
     elif facts.model is None:
         parts.append(Missing("Nothing disputes a label yet: run `kg train`, then `kg audit`."))
     else:
@@ -170,9 +180,11 @@ def copies(facts: Facts) -> Section:
         )
     else:
         parts += _recordings(facts)
+    audited = facts.status.audit is not None
     if not parts:
-        parts.append(Words("No song is there twice, as far as is known."))
-    if not facts.copies and any(song.paths for song in facts.songs):
+        known = "" if audited else ", as far as is known"
+        parts.append(Words(f"No song is there twice{known}."))
+    if not facts.copies and not audited and any(song.paths for song in facts.songs):
         parts.append(
             Words("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
         )
@@ -180,6 +192,7 @@ def copies(facts: Facts) -> Section:
         "copies",
         "Duplicates",
         parts,
+        _audited(facts),
         cypher="MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song) RETURN s.title, o.title, r.kind",
     )
 
@@ -204,7 +217,7 @@ def sound(facts: Facts) -> Section:
         )
     elif not any(song.paths for song in facts.songs):
         parts.append(Words("These songs come from a table: there is no sound to look at."))
-    else:
+    elif faults.unheard < sum(1 for song in facts.songs if song.paths):
         parts.append(Words("Nothing was found in what was listened to."))
     if faults.unheard:
         parts.append(
@@ -217,7 +230,10 @@ def sound(facts: Facts) -> Section:
         "sound",
         "Broken sound",
         parts,
-        "Found in the part of each song that was listened to." if faults.found else "",
+        "Each song was looked at when it was taken in, in the part that was listened to; no audit "
+        "is needed for it."
+        if any(song.paths for song in facts.songs)
+        else "",
         "MATCH (s:Song) RETURN s.title, s.missing, s.silence, s.clipping, s.imbalance",
     )
 
@@ -284,6 +300,21 @@ def _as_trained(facts: Facts) -> str:
         f"By model {facts.model.id}, of {count(songs, 'song')}. Songs that it learned from have "
         "probabilities that are too high, though their own genre was hidden while they were scored."
     )
+
+
+def _audited(facts: Facts) -> str:
+    """When the last audit ran, on what, and what has changed since; empty: none ran."""
+    audit = facts.status.audit
+    if audit is None:
+        return ""
+    at = f"{audit.created_at.astimezone():%d %B %Y, %H:%M}"
+    said = f"The last audit looked at {count(audit.songs, 'song')} on {at}"
+    if audit.unheard:
+        said += f", at the sound of all but {audit.unheard:,} of them"
+    if not audit.since:
+        return f"{said}; they are the same since."
+    again = " Run `kg audit` again to have all." if audit.outdated else ""
+    return f"{said}; since then: {', '.join(audit.since)}.{again}"
 
 
 def _more(found: int) -> str:

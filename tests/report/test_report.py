@@ -255,7 +255,36 @@ def test_what_an_audit_found_is_in_it(trained: Library) -> None:
     (row,) = table(report, "copies", "The same recording").rows
     assert row[2] == "the other begins about 5 s later, 75 % alike"
     (row,) = table(report, "sound").rows
-    assert row[1:3] == ("clipped", "20 % of its samples are cut off at the loudest level there is")
+    assert row[1:3] == (
+        "clipped",
+        "20 % of its samples are cut off at its loudest level, or crowd below it",
+    )
+
+
+def test_an_audit_that_found_nothing_is_told_from_none(library: Library, music: Path) -> None:
+    library.ingest(music)
+    before = compose(gather(library))
+    assert "run `kg train`, then `kg audit`" in missing(before)["disputed"]
+    assert "`kg audit` looks further" in str(parts(before, "copies"))
+    library.audit()
+    write_disputes(library.connection, [])
+    write(library, "MATCH (:Song)-[r:SAME_RECORDING]->(:Song) DELETE r")
+    write(library, "MATCH (a:Audit) SET a.disputed = 0")
+    report = compose(gather(library))
+    assert "disputed" not in missing(report)
+    assert "none is in doubt" in str(parts(report, "disputed"))
+    assert "looks further" not in str(parts(report, "copies"))
+    told = {each.key: each.protocol for each in report.sections}
+    for key in ("disputed", "copies"):
+        assert told[key].startswith("The last audit looked at 24 songs on ")
+        assert told[key].endswith("; they are the same since.")
+    write(library, "MATCH (a:Audit) SET a.disputed = 2")
+    assert "Of 2 labels in doubt none waits for your word any more." in str(
+        parts(compose(gather(library)), "disputed")
+    )
+    library.forget(library.ask("MATCH (s:Song) RETURN s.id LIMIT 1").rows[0][0])
+    (section,) = (s for s in compose(gather(library)).sections if s.key == "disputed")
+    assert "since then: 1 fewer song. Run `kg audit` again" in section.protocol
 
 
 def test_files_that_were_refused_and_copies_are_named(
