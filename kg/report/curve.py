@@ -39,7 +39,7 @@ def learning_curve(facts: Facts) -> Section:
             f"{day(whole['createdAt'].to_native())}."
         )
         cypher = (
-            f"MATCH (e:Experiment {{run: '{whole['run']}'}})\n"
+            f"MATCH (e:Experiment {{run: '{whole['run']}', protocol: '{whole['protocol']}'}})\n"
             "RETURN e.model, e.features, e.learnedFrom, e.macroF1, e.macroF1Low, e.macroF1High\n"
             "ORDER BY e.model, e.features, e.learnedFrom"
         )

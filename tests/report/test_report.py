@@ -347,7 +347,7 @@ def test_a_learning_curve_is_drawn_from_the_last_comparison_that_has_one(
     assert [text(cell) for cell in listed.rows[0][2:6]] == [f"{f1:.3f}" for _, f1 in rows]
     (section,) = (each for each in report.sections if each.key == "curve")
     assert "artists that a model hasn't heard" in section.protocol
-    assert len(library.ask(section.cypher).rows) == 10  # both protocols of both models
+    assert len(library.ask(section.cypher).rows) == 8
     compared = table(report, "comparison")
     assert [row[:2] for row in compared.rows] == [
         ("k nearest neighbours", "timbre"),
