@@ -124,8 +124,8 @@ def extract(
                     advance(1, rejected=isinstance(outcome, AudioError))
 
     ids = [song for song, at in order.items() if table.filled[at]]
-    heard.features[table.filled & ~heard.filled] = np.nan
-    heard.filled = table.filled.copy()
+    heard.put_unknown(table.filled & ~heard.filled)
+    heard.filled &= table.filled
     table.close_gaps()
     heard.close_gaps()
     return Extraction(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kg.audio.cache import Row, Rows, cannot_write
 from kg.audio.spectrum import Matrix
@@ -60,6 +61,15 @@ class FeatureTable:
         self.duration[rows.at], self.sample_rate[rows.at] = rows.duration, rows.sample_rate
         self.filled[rows.at] = True
         self._wrote(len(rows.at))
+
+    def put_unknown(self, rows: NDArray[np.bool_]) -> None:
+        """Fill rows of which nothing is known, bool [count], with NaN."""
+        places = np.flatnonzero(rows)
+        for begin in range(0, len(places), _CHUNK):
+            part = places[begin : begin + _CHUNK]
+            self.features[part] = np.nan
+            self.filled[part] = True
+            self._wrote(len(part))
 
     def close_gaps(self) -> None:
         """Leave out the rows that weren't filled; the others keep their order."""
