@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.checkpoint import CheckpointError
+from models.description import CheckpointError, describe
 from models.link_model import GraphShape, LinkModel
 from models.rgcn import EncoderConfig
 from models.training import layer_outputs, predict
@@ -83,7 +83,7 @@ def test_missing_and_damaged_files_are_named(saved: tuple[Path, LinkModel], name
         with pytest.raises(CheckpointError, match="damaged"):
             checkpoint.load(folder)
     file.unlink()
-    for read in (checkpoint.load, checkpoint.describe):
+    for read in (checkpoint.load, describe):
         with pytest.raises(CheckpointError, match=f"{name} is missing"):
             read(folder)
 
