@@ -223,7 +223,7 @@ def _values(row: "Figure") -> list[object]:
 
 
 def print_comparison(found: "Comparison") -> None:
-    """A table a protocol, and what it says in plain words."""
+    """What models came to and what they take, by protocol, and what that says in plain words."""
     from cli.output import print_table
     from kg.evaluate import FEW_SONGS
 
@@ -238,15 +238,23 @@ def print_comparison(found: "Comparison") -> None:
         rows = [row for row in found.figures if row.protocol == protocol]
         print_table(
             [
-                *(f"{_HEADINGS[protocol]}", "features", "accuracy [95 %]", "macro-F1 [95 %]"),
-                *("behind the best", "p", "train s", "ms a song", "MB", "parameters"),
+                *(_HEADINGS[protocol], "accuracy [95 %]", "macro-F1 [95 %]"),
+                *("behind the best", "p"),
             ],
             [
                 (
-                    *(row.model, row.features, str(row.accuracy), str(row.macro_f1)),
+                    *(_named(row), str(row.accuracy), str(row.macro_f1)),
                     "" if row.behind is None else str(row.behind),
                     "" if row.p is None else f"{row.p:.3f}",
-                    f"{row.train_seconds:.1f}",
+                )
+                for row in rows
+            ],
+        )
+        print_table(
+            ["what a training takes", "seconds", "ms a song told", "MB", "parameters"],
+            [
+                (
+                    *(_named(row), f"{row.train_seconds:.1f}"),
                     f"{1000 * row.predict_seconds:.1f}",
                     f"{row.megabytes:.0f}" if row.megabytes is not None else "",
                     row.parameters,
@@ -260,7 +268,7 @@ def print_comparison(found: "Comparison") -> None:
         flatters = "" if found.test_split else "; where `kg tune` chose by these songs, it flatters"
         click.echo(f"With other settings than the defaults: {', '.join(tuned)}{flatters}.")
     if found.figures and found.songs < FEW_SONGS:
-        click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
+        click.echo(f"Only {found.songs} songs were measured on: only large differences show.")
 
 
 _HEADINGS = {
@@ -271,11 +279,15 @@ _HEADINGS = {
 }
 
 
+def _named(row: "Figure") -> str:
+    return f"{row.model} ({row.features})"
+
+
 def _print_standing(rows: "list[Figure]") -> None:
     """Plain words: who can't be told apart from the best."""
     best, others = rows[0], rows[1:]
-    equal = [f"{r.model} ({r.features})" for r in others if r.p is not None and r.p >= 0.05]
-    name = f"{best.model} ({best.features})"
+    equal = [_named(row) for row in others if row.p is not None and row.p >= 0.05]
+    name = _named(best)
     if not others:
         return
     if equal:
