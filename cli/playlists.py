@@ -88,8 +88,9 @@ def print_playlists(app: App, report: "PlaylistsReport", *, as_json: bool) -> No
         click.echo(f"{none}: no playlist was taken in.", err=True)
     missing, several = report.missing, report.ambiguous
     if missing.count:
+        name = "names" if missing.count == 1 else "name"
         app.remark(
-            f"{missing.count} of {report.entries} entries name no song of the library: "
+            f"{missing.count} of {report.entries} entries {name} no song of the library: "
             f"{_examples(missing, ', ')}."
         )
     if several.count:

@@ -75,7 +75,7 @@ def test_intervals_stay_whole_in_a_narrow_terminal(
 
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     print_table(columns, rows)
-    printed = capsys.readouterr().out
+    printed = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().out)
     assert all(len(line) <= 80 for line in printed.splitlines())
     for whole in ("[0.640, 0.880]", "[-0.584, -0.299]", "[95 %]"):
         assert whole in printed
