@@ -43,7 +43,7 @@ def start(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def stop(app: App, as_json: bool) -> None:
-    """Stop the embedded server; commands that still use it may finish first.
+    """Stop the embedded server, once commands that use it are done.
 
     \b
     Example:

@@ -48,6 +48,15 @@ def test_every_command_has_help_with_an_example(name: str, command: click.Comman
     assert all(option.help for option in options)
 
 
+@pytest.mark.parametrize("group", [(), ("playlists",), ("models",), ("experiments",), ("server",)])
+def test_lists_of_commands_cut_no_sentence_off(
+    run: Kg, group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, listed = run(*group, "--help").out.split("First steps:" if not group else "Commands:")
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize("name", ["compare", "tune"])
 def test_what_comparisons_ask_and_leave_out_is_said(run: Kg, name: str) -> None:
     printed = " ".join(run(name, "--help").out.split())
