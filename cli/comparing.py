@@ -280,7 +280,8 @@ _HEADINGS = {
 
 
 def _named(row: "Figure") -> str:
-    return f"{row.model} ({row.features})"
+    """A model with what it was given; one that looks at no feature stands alone."""
+    return row.model if row.features == "none" else f"{row.model} ({row.features})"
 
 
 def _print_standing(rows: "list[Figure]") -> None:
