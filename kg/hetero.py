@@ -178,7 +178,8 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
         # safetensors writes files that nobody else may read; an export is for whoever may the ids.
         shutil.copymode(folder / _IDS, folder / _TENSORS)
     except (OSError, SafetensorError) as error:
-        raise KgError(f"The export can't be written to {folder}: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise KgError(f"The export can't be written to {folder} ({why}).") from error
 
 
 def load_hetero(folder: str | Path) -> "tuple[HeteroData, IdMaps]":

@@ -19,7 +19,7 @@ from kg.graph.locks import held_alone, name_if_free
 from kg.outputs import appearing
 
 if TYPE_CHECKING:
-    from kg.evaluate import Scores  # brings scipy, and `kg status` only asks for a file
+    from kg.metrics.evaluate import Scores  # brings scipy, and `kg status` only asks for a file
 
 _SETTINGS = "settings.json"
 _BUSY = (
@@ -30,13 +30,14 @@ _BUSY = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training: one contestant, one representation, one fold, one seed."""
+    """One training: one contestant, one representation, one fold, one seed, one share of songs."""
 
     protocol: str
     features: str
     model: str
     seed: int
     fold: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from kg.errors import KgError
 from kg.explore.server import serve
 from kg.graph.locks import FileLock
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from tests.explore.conftest import Visitor, explored, until
 
 FIRST, SECOND = GENRES[0], GENRES[1]
