@@ -298,9 +298,7 @@ def _print_learning_curve(figures: "Sequence[Figure]") -> None:
 
     found = curves(figures)
     if not found:
-        click.echo(
-            "No learning curve: of some genres there are too few artists to learn from less."
-        )
+        click.echo("No learning curve: some genres have too few artists to learn from less.")
         return
     print_table(
         [
