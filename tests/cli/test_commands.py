@@ -506,7 +506,8 @@ def test_server_start_status_stop(run: Kg, tmp_path: Path) -> None:
         assert "kept up" in run(*home, "server", "status").out
     finally:
         stopped = run(*home, "server", "stop")
-    assert "not running" in stopped.out
+    assert "The embedded server was stopped." in stopped.out
+    assert "not running" in run(*home, "server", "stop").out
 
 
 def test_interrupted(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
