@@ -241,7 +241,7 @@ def _ends(estimate: "Estimate | None") -> list[float | None]:
 
 
 def print_comparison(found: "Comparison", *, learning_curve: bool = False) -> None:
-    """A table a protocol, the learning curve, and what they say in plain words."""
+    """What models came to and what they take, by protocol, the learning curve, and what it says."""
     from cli.output import print_table
     from kg.metrics.evaluate import FEW_SONGS
 
@@ -256,15 +256,23 @@ def print_comparison(found: "Comparison", *, learning_curve: bool = False) -> No
         rows = [row for row in found.figures if row.protocol == protocol and row.share == 1]
         print_table(
             [
-                *(f"{_HEADINGS[protocol]}", "features", "accuracy [95 %]", "macro-F1 [95 %]"),
-                *("behind the best", "p", "train s", "ms a song", "MB", "parameters"),
+                *(_HEADINGS[protocol], "accuracy [95 %]", "macro-F1 [95 %]"),
+                *("behind the best", "p"),
             ],
             [
                 (
-                    *(row.model, row.features, str(row.accuracy), str(row.macro_f1)),
+                    *(_named(row), str(row.accuracy), str(row.macro_f1)),
                     "" if row.behind is None else str(row.behind),
                     "" if row.p is None else f"{row.p:.3f}",
-                    f"{row.train_seconds:.1f}",
+                )
+                for row in rows
+            ],
+        )
+        print_table(
+            ["what a training takes", "seconds", "ms a song told", "MB", "parameters"],
+            [
+                (
+                    *(_named(row), f"{row.train_seconds:.1f}"),
                     f"{1000 * row.predict_seconds:.1f}",
                     f"{row.megabytes:.0f}" if row.megabytes is not None else "",
                     row.parameters,
@@ -280,7 +288,7 @@ def print_comparison(found: "Comparison", *, learning_curve: bool = False) -> No
         flatters = "" if found.test_split else "; where `kg tune` chose by these songs, it flatters"
         click.echo(f"With other settings than the defaults: {', '.join(tuned)}{flatters}.")
     if found.figures and found.songs < FEW_SONGS:
-        click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
+        click.echo(f"Only {found.songs} songs were measured on: only large differences show.")
 
 
 def _print_learning_curve(figures: "Sequence[Figure]") -> None:
@@ -290,20 +298,17 @@ def _print_learning_curve(figures: "Sequence[Figure]") -> None:
 
     found = curves(figures)
     if not found:
-        click.echo(
-            "No learning curve: of some genres there are too few artists to learn from less."
-        )
+        click.echo("No learning curve: some genres have too few artists to learn from less.")
         return
     print_table(
         [
             "macro-F1 by songs learned from",
-            "features",
             *(str(row.learned_from) for row in found[0]),
             "last step",
         ],
         [
             (
-                *(curve[-1].model, curve[-1].features),
+                _named(curve[-1]),
                 *(f"{row.macro_f1.value:.3f}" for row in curve),
                 str(curve[-1].gained),
             )
@@ -312,8 +317,9 @@ def _print_learning_curve(figures: "Sequence[Figure]") -> None:
     )
     *_, less, whole = found[0]
     if whole.gained is not None:
-        name = f"{whole.model} ({whole.features})"
-        click.echo(step_in_words(name, (less.learned_from, whole.learned_from), whole.gained))
+        click.echo(
+            step_in_words(_named(whole), (less.learned_from, whole.learned_from), whole.gained)
+        )
 
 
 _HEADINGS = {
@@ -324,11 +330,16 @@ _HEADINGS = {
 }
 
 
+def _named(row: "Figure") -> str:
+    """A model with what it was given; one that looks at no feature stands alone."""
+    return row.model if row.features == "none" else f"{row.model} ({row.features})"
+
+
 def _print_standing(rows: "list[Figure]") -> None:
     """Plain words: who can't be told apart from the best."""
     best, others = rows[0], rows[1:]
-    equal = [f"{r.model} ({r.features})" for r in others if r.p is not None and r.p >= 0.05]
-    name = f"{best.model} ({best.features})"
+    equal = [_named(row) for row in others if row.p is not None and row.p >= 0.05]
+    name = _named(best)
     if not others:
         return
     if equal:

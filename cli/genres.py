@@ -71,6 +71,8 @@ def print_tree_report(app: App, report: "TreeReport") -> None:
         f"The genre tree names {report.genres} genres, {len(report.new)} of them new; the library "
         f"has {report.links} links to parents now."
     )
+    if len(report.new) == report.genres:
+        app.remark("No genre of the library is among them: is it the right file?")
     if report.renamed:
         pairs = [f"{name} is {own}" for name, own in sorted(report.renamed.items())]
         app.remark(f"Matched with what the library has: {listed(pairs)}.")

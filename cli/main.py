@@ -60,7 +60,7 @@ class Sections(click.Group):
             commands = [(name, self.commands[name]) for name in names]
             with formatter.section(section):
                 formatter.write_dl(
-                    [(name, command.get_short_help_str(80)) for name, command in commands]
+                    [(name, command.get_short_help_str(120)) for name, command in commands]
                 )
 
 

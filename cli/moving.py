@@ -43,7 +43,7 @@ def start(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def stop(app: App, as_json: bool) -> None:
-    """Stop the embedded server; commands that still use it may finish first.
+    """Stop the embedded server, once commands that use it are done.
 
     \b
     Example:
@@ -51,9 +51,12 @@ def stop(app: App, as_json: bool) -> None:
     """
     from kg.graph import embedded
 
+    ran = embedded.status(_server_dir(app)).running
     left = embedded.stop(_server_dir(app))
     if left.running and not as_json:
         click.echo("The embedded server is still in use: it stops with the last command.")
+    elif ran and not as_json:
+        click.echo("The embedded server was stopped.")
     else:
         _show(left, as_json)
 

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Rejected files that are named one by one; more are summed up by reason.
 LISTED = 10
+# `0.700 [0.640, 0.880] ± 0.020`: a number with its interval, and perhaps a spread.
+_ESTIMATE = re.compile(r"([-+]?\d+\.\d+) (\[[^\[\]]{1,30}\].{0,12})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +70,61 @@ def print_table(
 ) -> None:
     """A table on stdout (or `to` another stream); numbers stand to the right.
 
-    In a narrow terminal cells are folded, but not those of the `unfolded` column.
+    In a narrow terminal cells are folded, but not those of the `unfolded` column; intervals go to a
+    line of their own.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     listed = [list(row) for row in rows]
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_header=header,
-    )
-    for index, column in enumerate(columns):
-        numeric = bool(listed) and all(
-            isinstance(row[index], int | float | None) and not isinstance(row[index], bool)
-            for row in listed
-        )
-        table.add_column(
-            _text(column),
-            justify="right" if numeric else "left",
-            overflow="fold",
-            no_wrap=column == unfolded,
-        )
-    for row in listed:
-        table.add_row(*(_text(show(value)) for value in row))
     # A pipe has no width: nothing must be folded there that a program may read.
     stream = to or sys.stdout
     width = None if stream.isatty() else 10_000
-    Console(width=width, highlight=False, file=stream).print(table)
+    console = Console(width=width, highlight=False, file=stream)
+
+    def drawn(*, narrow: bool) -> Table:
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_header=header,
+        )
+        for index, column in enumerate(columns):
+            values = [row[index] for row in listed]
+            numeric = bool(listed) and all(
+                isinstance(value, int | float | None) and not isinstance(value, bool)
+                for value in values
+            )
+            whole = column == unfolded or (narrow and _are_estimates(values))
+            table.add_column(
+                _text(column.replace(" [", "\n[") if narrow else column),
+                justify="right" if numeric else "left",
+                overflow="fold",
+                no_wrap=whole,
+            )
+        for row in listed:
+            cells = (_in_two_lines(value) if narrow else show(value) for value in row)
+            table.add_row(*(_text(cell) for cell in cells))
+        return table
+
+    table = drawn(narrow=False)
+    endless = console.options.update(width=10_000)
+    fits = console.measure(table, options=endless).maximum <= console.width
+    console.print(table if fits else drawn(narrow=True))
+
+
+def _are_estimates(values: Sequence[Any]) -> bool:
+    """Whether all of a column are numbers with intervals, or nothing."""
+    told = [value for value in values if value not in (None, "")]
+    return bool(told) and all(isinstance(v, str) and _ESTIMATE.fullmatch(v) for v in told)
+
+
+def _in_two_lines(value: Any) -> str:
+    """A value as people read it; of an estimate the interval stands below the number."""
+    return _ESTIMATE.sub("\\1\n\\2", value) if _are_estimates([value]) else show(value)
 
 
 def show(value: Any) -> str:

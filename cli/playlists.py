@@ -37,7 +37,7 @@ def playlists() -> None:
 @json_option
 @pass_app
 def add_playlists(app: App, files: tuple[str, ...], strict: bool, as_json: bool) -> None:
-    """Take in M3U, M3U8 and PLS files, and slices of the Million Playlist Dataset.
+    """Take in M3U, M3U8 or PLS files, or the Million Playlist Dataset.
 
     A folder stands for all playlists below it. Entries are found among the songs of the library by
     path, track id, or artist and title; those that may be several songs are named and left out.
@@ -88,8 +88,9 @@ def print_playlists(app: App, report: "PlaylistsReport", *, as_json: bool) -> No
         click.echo(f"{none}: no playlist was taken in.", err=True)
     missing, several = report.missing, report.ambiguous
     if missing.count:
+        name = "names" if missing.count == 1 else "name"
         app.remark(
-            f"{missing.count} of {report.entries} entries name no song of the library: "
+            f"{missing.count} of {report.entries} entries {name} no song of the library: "
             f"{_examples(missing, ', ')}."
         )
     if several.count:

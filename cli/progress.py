@@ -11,6 +11,8 @@ from kg.progress import SILENT, Advance, Progress
 
 # Between two lines of one stage.
 LINE_SECONDS = 30.0
+# Characters of a bar's line beside name, count and note: spinner, bar, rate, time left, gaps.
+_BESIDE_A_NOTE = 34
 
 
 def progress_for(quiet: bool) -> Progress:
@@ -97,6 +99,14 @@ class Bars:
             def render(self, task: Task) -> Text:
                 return Text(_rejected(task.fields["rejected"]).lstrip(", "), style="yellow")
 
+        class Note(TextColumn):
+            def render(self, task: Task) -> Text:
+                # What the columns before it leave: beside a cut number no note is worth having.
+                taken = len(f"{task.description}{task.completed}/{task.total}") + _BESIDE_A_NOTE
+                note = Text(task.fields["note"])
+                note.truncate(max(0, bars.console.width - taken), overflow="ellipsis")
+                return note
+
         class Left(TimeRemainingColumn):
             def render(self, task: Task) -> Text:
                 if task.finished:
@@ -110,7 +120,7 @@ class Bars:
             Rate(""),
             Left(table_column=Column(no_wrap=True)),
             Failed(""),
-            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
+            Note("", table_column=Column(no_wrap=True)),
         ]
         with Progress(
             SpinnerColumn("line" if plain else "dots", finished_text="*" if plain else "✓"),

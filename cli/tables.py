@@ -25,12 +25,12 @@ NAMED = 5
 FEW = 4
 
 _ROLES = {
-    "id": "What names each song",
-    "title": "Titles",
-    "artist": "Artists",
-    "album": "Albums",
-    "genre": "Genres, one or several in a cell",
-    "split": "Sides (train, valid, test)",
+    "id": "what names each song",
+    "title": "titles",
+    "artist": "artists",
+    "album": "albums",
+    "genre": "genres, one or several in a cell",
+    "split": "sides (train, valid, test)",
 }
 
 

@@ -1,6 +1,7 @@
 """Graph rows become PyG `HeteroData`, and `HeteroData` becomes files and back."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,12 +175,15 @@ def save_hetero(data: "HeteroData", maps: IdMaps, folder: Path) -> None:
         (folder / _IDS).unlink(missing_ok=True)
         save_file(tensors, folder / _TENSORS)
         (folder / _IDS).write_text(json.dumps(ids, indent=1, ensure_ascii=False), encoding="utf-8")
+        # safetensors writes files that nobody else may read; an export is for whoever may the ids.
+        shutil.copymode(folder / _IDS, folder / _TENSORS)
     except (OSError, SafetensorError) as error:
-        raise KgError(f"The export can't be written to {folder}: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise KgError(f"The export can't be written to {folder} ({why}).") from error
 
 
-def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
-    """Read what `kg export` wrote.
+def load_hetero(folder: str | Path) -> "tuple[HeteroData, IdMaps]":
+    """Read what `kg export` wrote: the graph, and what its rows stand for.
 
     Raises:
         KgError: the folder doesn't hold an export, or a damaged one.
@@ -190,6 +194,7 @@ def load_hetero(folder: Path) -> "tuple[HeteroData, IdMaps]":
     require_our_models()
     from models.pyg import HeteroData
 
+    folder = Path(folder)
     try:
         ids = json.loads((folder / _IDS).read_text(encoding="utf-8"))
         tensors = load_file(folder / _TENSORS)

@@ -91,7 +91,7 @@ def status_of(
     if rejected:
         paths["rejected files"] = settings.rejects_file
     if settings.embedded:
-        paths["server"] = settings.server_dir
+        paths["server's files"] = settings.server_dir
     ageing = _ageing(store, counts, model, kinds)
     stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, keys, busy=busy)
     if not busy and is_taken(store.connection, settings.lock_file):  # it came meanwhile

@@ -1,6 +1,8 @@
 """README and cookbook are true: their queries and Python run, and their commands exist."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,8 +14,9 @@ from kg.audio.synth import GENRES
 from kg.learning.training import TrainOptions
 from tests.embeddings.ears import write_weights
 
+DOCS = Path(__file__).parent.parent / "docs"
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-COOKBOOK = (Path(__file__).parent.parent / "docs" / "cookbook.md").read_text(encoding="utf-8")
+COOKBOOK = (DOCS / "cookbook.md").read_text(encoding="utf-8")
 CYPHER = re.compile(r"```cypher\n(.*?)```", re.DOTALL)
 QUERIES = CYPHER.findall(README)
 
@@ -82,6 +85,34 @@ def test_its_commands_exist() -> None:
     server = cli.commands["server"]
     assert isinstance(server, click.Group)
     assert "start" in server.commands
+
+
+def written() -> Iterator[str]:
+    """Command lines of README, docs and the examples of all help texts."""
+    for text in (README, *(p.read_text(encoding="utf-8") for p in sorted(DOCS.glob("*.md")))):
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            yield from block.splitlines()
+    groups = [each for each in cli.commands.values() if isinstance(each, click.Group)]
+    for command in (cli, *cli.commands.values(), *(c for g in groups for c in g.commands.values())):
+        yield from (command.help or "").partition("Example:")[2].splitlines()
+
+
+def test_options_and_arguments_that_are_written_exist() -> None:
+    parsed = 0
+    for line in written():
+        for part in re.split(r"&&|\|(?!\w)| > ", re.sub(r"\s#.*", "", line)):
+            ours = re.match(r"\s*(?:[A-Z_0-9]+=\S+\s+)*kg (.*)", part)
+            if ours is None:
+                continue
+            words = shlex.split(ours[1])
+            command: click.Command = cli
+            at = click.Context(cli)
+            while isinstance(command, click.Group) and words:
+                command = command.commands[words.pop(0)]
+                at = click.Context(command, parent=at)
+            command.make_context("kg", words, parent=at)  # raises what a user would be told
+            parsed += 1
+    assert parsed > 100
 
 
 def test_its_first_commands_are_the_promised_ones() -> None:

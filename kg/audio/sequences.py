@@ -69,8 +69,8 @@ class Sequences(Mapping[str, NDArray[np.float16]]):
 
 
 def sequences(
-    songs: Songs[tuple[str, Path]],
-    cache_dir: Path,
+    songs: Songs[tuple[str, str | Path]],
+    cache_dir: str | Path,
     kind: Kind,
     *,
     modified: Mapping[str, int] | None = None,
@@ -101,7 +101,7 @@ def sequences(
         raise WrongUsageError(f"There are no frame sequences of {kind!r}: {' or '.join(KINDS)}.")
     if workers is not None and workers < 1:
         raise WrongUsageError(f"{workers} processes can't extract anything: at least 1 is needed.")
-    folder = cache_dir / "sequences" / f"{kind}-{feature_version(excerpt)}"
+    folder = Path(cache_dir) / "sequences" / f"{kind}-{feature_version(excerpt)}"
     remove_leftovers(folder)
     paths = dict(reversed(songs))  # of paths with the same content, the first
     order = list(dict.fromkeys(song for song, _ in songs))
@@ -109,7 +109,7 @@ def sequences(
     rejected: dict[str, Rejected] = {}
     modified = modified or {}
     requests = (
-        Request(song, paths[song], excerpt, kind, _path(folder, song), modified.get(song))
+        Request(song, Path(paths[song]), excerpt, kind, _path(folder, song), modified.get(song))
         for song in missing
     )
     with progress.stage("Extracting frames", len(order)) as advance:

@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kg.errors import KgError, WrongUsageError
 from kg.graph.locks import held_alone, name_if_free
-from kg.metrics.evaluate import Scores
 from kg.outputs import appearing
+
+if TYPE_CHECKING:
+    from kg.metrics.evaluate import Scores  # brings scipy, and `kg status` only asks for a file
 
 _SETTINGS = "settings.json"
 _BUSY = (
@@ -50,7 +52,7 @@ class Came:
         parameters: Trained numbers.
     """
 
-    scores: Scores
+    scores: "Scores"
     train_seconds: float
     predict_seconds: float
     megabytes: float

@@ -48,6 +48,15 @@ def test_every_command_has_help_with_an_example(name: str, command: click.Comman
     assert all(option.help for option in options)
 
 
+@pytest.mark.parametrize("group", [(), ("playlists",), ("models",), ("experiments",), ("server",)])
+def test_lists_of_commands_cut_no_sentence_off(
+    run: Kg, group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, listed = run(*group, "--help").out.split("First steps:" if not group else "Commands:")
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize("name", ["compare", "tune"])
 def test_what_comparisons_ask_and_leave_out_is_said(run: Kg, name: str) -> None:
     printed = " ".join(run(name, "--help").out.split())
@@ -497,7 +506,8 @@ def test_server_start_status_stop(run: Kg, tmp_path: Path) -> None:
         assert "kept up" in run(*home, "server", "status").out
     finally:
         stopped = run(*home, "server", "stop")
-    assert "not running" in stopped.out
+    assert "The embedded server was stopped." in stopped.out
+    assert "not running" in run(*home, "server", "stop").out
 
 
 def test_interrupted(run: Kg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

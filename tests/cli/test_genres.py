@@ -43,6 +43,7 @@ def test_a_tree_of_the_owners_own(kg: Kg, music: Path, tree: Path, tmp_path: Pat
     assert printed.code == 0
     assert "names 6 genres, 2 of them new" in printed.out
     assert f"{GENRES[2].upper()} is {GENRES[2]}" in printed.err
+    assert "right file" not in printed.err
 
     printed = kg("genres")
     lines = [line.split() for line in printed.out.splitlines() if line.strip()]
@@ -68,6 +69,11 @@ def test_a_tree_of_the_owners_own(kg: Kg, music: Path, tree: Path, tmp_path: Pat
     printed = kg("genres", "--genre-tree", tmp_path / "up.csv")
     assert printed.code == 2
     assert "goes in a circle" in printed.err
+
+    (tmp_path / "notes.txt").write_text("Buy milk\n", encoding="utf-8")
+    printed = kg("genres", "--genre-tree", tmp_path / "notes.txt")
+    assert printed.code == 0
+    assert "No genre of the library is among them: is it the right file?" in printed.err
 
     # The whole tree moves.
     assert kg("dump", tmp_path / "library.kgz").code == 0

@@ -68,6 +68,31 @@ def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) 
     assert "x" * 300 in printed  # not folded: this is no terminal
 
 
+def test_intervals_stay_whole_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = ["songs by new artists", "accuracy [95 %]", "macro-F1 [95 %]", "behind the best", "p"]
+    rows = [
+        ("logistic regression (mfcc)", "0.760 [0.640, 0.880]", "0.737 [0.599, 0.849]", "", ""),
+        ("the same without the graph (mfcc)", "0.360 [0.220, 0.500]",
+         "0.293 [0.179, 0.386]", "-0.445 [-0.584, -0.299]", "0.000"),
+    ]  # fmt: skip
+    print_table(columns, rows)
+    assert "0.760 [0.640, 0.880]" in capsys.readouterr().out  # no terminal: nothing is folded
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(columns, rows)
+    printed = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().out)
+    assert all(len(line) <= 80 for line in printed.splitlines())
+    for whole in ("[0.640, 0.880]", "[-0.584, -0.299]", "[95 %]"):
+        assert whole in printed
+    assert "0.760 [" not in printed
+
+    print_table(columns[:2], [row[:2] for row in rows])
+    assert "0.760 [0.640, 0.880]" in capsys.readouterr().out  # there is room
+
+
 def test_csv_quotes(capsys: pytest.CaptureFixture[str]) -> None:
     print_csv(["a", "b"], [["x,y", [1, 2]], [None, 0.5]])
     assert capsys.readouterr().out == 'a,b\n"x,y","[1, 2]"\n,0.5\n'
@@ -207,6 +232,21 @@ def test_a_bar_fits_in_a_narrow_terminal(
     assert "5100/5100" in lines[-1]
     assert "45 rejected" in lines[-1]
     assert "left" not in lines[-1]
+
+
+def test_a_long_note_cuts_no_number_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with Bars().stage("Training without the graph", 300) as advance:
+        advance(123, note="loss 4.232, validation macro-F1 0.033")
+        advance(1)
+    printed = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    last = [line for line in re.split(r"[\r\n]", printed) if line.strip()][-1]
+    assert len(last.rstrip()) <= 80
+    assert re.search(r"Training without the graph ━+ 124/124 +\d:\d\d:\d\d  loss 4\.232", last)
 
 
 def test_a_bar_where_there_are_few_characters(monkeypatch: pytest.MonkeyPatch) -> None:

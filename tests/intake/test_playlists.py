@@ -328,7 +328,7 @@ def test_the_command_line(
     code, out, err = kg("playlists", "add", mixed)
     assert code == 0
     assert "by path" in out
-    assert "1 of 2 entries name no song of the library: a.mp3." in err
+    assert "1 of 2 entries names no song of the library: a.mp3." in err
     broken = write(tmp_path / "broken.m3u", "\0")
     assert kg("playlists", "add", broken, mixed)[0] == 0
     code, _, err = kg("playlists", "add", broken, mixed, "--strict")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -267,3 +269,26 @@ def test_a_checkpoint_from_before_songs_were_named_beside_their_outputs(
     assert report.added[0].guesses == []
     assert "doesn't say of which songs" in (report.without_model or "")
     assert library.predict().predicted == 26
+
+
+def test_whether_a_model_is_usable_is_told_without_torch(tmp_path: Path) -> None:
+    folder = tmp_path / "20260102-101500-3fa2"
+    folder.mkdir()
+    for name in ("model.safetensors", "layers.safetensors"):
+        (folder / name).touch()
+    described = {"format": 4, "extra": {"model": folder.name}}
+    (folder / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    code = f"""
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+import kg.status
+from kg.compare.journal import is_cut_off
+from kg.graph.rows import ModelRow
+from kg.learning.saved_models import checkpoint_trouble
+model = ModelRow({folder.name!r}, datetime.now(UTC), "current", "/nowhere", "v", "b", {{}})
+print(checkpoint_trouble(model, Path({str(tmp_path)!r})), is_cut_off(Path({str(tmp_path)!r})))
+print([name for name in ("torch", "scipy", "sklearn", "pandas") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["None False", "[]"]
