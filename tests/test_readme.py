@@ -27,7 +27,7 @@ def test_its_queries_run(library: Library, music: Path) -> None:
     assert len(QUERIES) == 8
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
     answers = [library.query(cypher, {"title": title}) for cypher in QUERIES]
-    assert len(answers[5]) >= 10  # what sounds like a song
+    assert len(answers[2]) >= 10  # what sounds like a song
 
 
 def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path) -> None:
