@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Final
 from unicodedata import category
 
+# What turns the direction of all text behind it, beyond its own end.
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Control characters, lone surrogates, line and paragraph separators.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def printable(text: Path | str) -> str:
-    """Text that any terminal and any file takes on one line: control characters and bytes that
-    aren't Unicode (file names hold both) become escapes.
+    """Text that any terminal and any file takes on one line: control characters, such as turn
+    what follows around, and bytes that aren't Unicode (file names hold all of them) become escapes.
     """
-    return "".join(_escaped(char) if category(char) in _UNPRINTABLE else char for char in str(text))
+    return "".join(_escaped(char) if _unprintable(char) else char for char in str(text))
+
+
+def _unprintable(char: str) -> bool:
+    return category(char) in _UNPRINTABLE or char in _TURNING
 
 
 def _escaped(char: str) -> str:

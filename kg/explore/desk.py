@@ -1,5 +1,6 @@
 """What waits for the owner, and what is decided about it; one decision at a time."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -8,17 +9,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kg.errors import KgError
-from kg.graph.proposals import Decision, Kind, Proposal
+from kg.graph.proposals import DecidedError, Decision, Kind, Proposal
 
 if TYPE_CHECKING:
     from kg.library import Library
 
-# Seconds for which a list is believed: another command may decide, or audit.
+# Seconds for which a list is believed: another command may decide, or audit. One that takes long to
+# read is believed for longer, by this factor.
 _BELIEVED: Final = 15.0
+_TIMES: Final = 20
+# Seconds that a page waits for another page's decision, or its look at the whole graph.
+_PATIENCE: Final = 5.0
 
 
 class BusyError(KgError):
-    """Another command works on the graph, maybe for long: a page doesn't wait for it."""
+    """Somebody else works on the graph, maybe for long: a page doesn't wait for it."""
 
 
 class Desk:
@@ -30,7 +35,9 @@ class Desk:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._waiting: list[Proposal] = []
-        self._read = -_BELIEVED
+        self._stale = 0.0
+        # Songs that were decided about since the list was asked for.
+        self._settled: set[str] = set()
 
     def waiting(self) -> list[Proposal]:
         """What waits, the surest first; it may be some seconds old.
@@ -39,11 +46,20 @@ class Desk:
             GraphError: the server doesn't answer.
         """
         with self._reading:
-            if time.monotonic() - self._read >= _BELIEVED:
+            if time.monotonic() >= self._stale:
+                before = set(self._settled)
                 began = time.monotonic()
-                self._waiting = self._library.proposals()
-                self._read = began
-            return list(self._waiting)
+                self._stale = math.inf
+                try:
+                    self._waiting = self._library.proposals()
+                except BaseException:
+                    self._stale = 0.0
+                    raise
+                if self._stale == math.inf:  # and nothing was undone meanwhile
+                    took = time.monotonic() - began
+                    self._stale = began + max(_BELIEVED, _TIMES * took)
+                self._settled -= before
+            return [each for each in self._waiting if each.song not in self._settled]
 
     def accept(self, song: str, genre: str, seen: Sequence[str], *, beside: bool) -> Decision:
         """Accept a genre: proposed, or the owner's own idea.
@@ -56,7 +72,7 @@ class Desk:
 
         Raises:
             DecidedError: they are others meanwhile, or this was decided.
-            BusyError: another command works on the graph.
+            BusyError: somebody else works on the graph.
         """
         return self._decide(song, genre, seen, accept=True, beside=beside)
 
@@ -69,12 +85,12 @@ class Desk:
 
         Raises:
             KgError: nothing was decided, or the song's genres have changed since.
-            BusyError: another command works on the graph.
+            BusyError: somebody else works on the graph.
         """
         with self.alone():
             done = self._library.undo(song)
-        with self._reading:
-            self._read = -_BELIEVED
+        self._settled.discard(done.song)
+        self._stale = 0.0
         return done
 
     @contextmanager
@@ -82,11 +98,18 @@ class Desk:
         """Hold other threads off from what only one may do.
 
         Raises:
-            BusyError: another command holds the graph.
+            BusyError: one of them does it, or another command holds the graph.
         """
-        with self._writing:
+        if not self._writing.acquire(timeout=_PATIENCE):
+            raise BusyError(
+                "Another page of this explorer reads the whole graph right now: try again when it "
+                "is done. Nothing was changed."
+            )
+        try:
             _refuse_busy(self._library)
             yield
+        finally:
+            self._writing.release()
 
     def _decide(
         self, song: str, genre: str, seen: Sequence[str], *, accept: bool, beside: bool
@@ -95,14 +118,17 @@ class Desk:
         try:
             with self.alone():
                 if accept:
-                    return self._library.accept(
+                    done = self._library.accept(
                         song, genre, proposal=proposal, replaces=() if beside else None
                     )
-                return self._library.reject(song, genre, proposal=proposal)
-        finally:
-            # Decided now or before by somebody else: it doesn't wait any more.
-            with self._reading:
-                self._waiting = [each for each in self._waiting if each.song != song]
+                else:
+                    done = self._library.reject(song, genre, proposal=proposal)
+        except DecidedError:
+            # By somebody else: what the list says of it is old.
+            self._stale = 0.0
+            raise
+        self._settled.add(song)
+        return done
 
     def _looked_at(self, song: str, genre: str, seen: Sequence[str]) -> Proposal:
         """The proposal of a page, with the genres that stood there."""

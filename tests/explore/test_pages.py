@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ def test_names_never_become_markup(filed: Library, visitor: Visitor, look_at: An
         assert "<script>alert" not in text, path
         assert "<img src=x" not in text, path
         assert "<b>t" not in text, path
-        assert "\x07" not in text, path
+        # What a form sends isn't shown, and comes back as it is.
+        shown = re.sub(r'value="[^"]*"', "", text)
+        assert not {"\x07", "\u202e"} & {*shown}, path
     with look_at(visitor.address(f"/map?song={one}")) as page:
         page.wait_for_selector("#map[data-drawn]")
         assert HOSTILE[:25] in page.inner_text("#chosen")
@@ -162,7 +165,7 @@ def test_a_form_leads_back_to_our_own_pages_only(visitor: Visitor) -> None:
         sent = visitor.ask(
             "/decide", "POST", f"action=undo&back={quote(back)}", origin=visitor.origin
         )
-        assert sent.headers["location"] == "/review"
+        assert sent.headers["location"].partition("?")[0] == "/review"
 
 
 def test_sound_is_served_in_ranges_and_as_kg_heard_it(filed: Library, visitor: Visitor) -> None:
@@ -222,7 +225,9 @@ def test_queries_only_read(filed: Library, visitor: Visitor) -> None:
     page = ask("MATCH (s:Song) RETURN count(s) AS n, [1, null] AS list, 1.5 AS x, true AS yes")
     for cell in ("<td>24</td>", "<td>[1, null]</td>", "<td>1.5</td>", "<td>true</td>", "1 row"):
         assert cell in page
-    assert "the first 500 are shown" in ask("UNWIND range(1, 501) AS n RETURN n")
+    assert "The first 500 rows of more" in ask("UNWIND range(1, 501) AS n RETURN n")
+    assert ">500 rows<" in ask("UNWIND range(1, 500) AS n RETURN n")
+    assert len(ask("RETURN range(1, 100000) AS list")) < 5_000
     for wrong in ("MATCH (s:Song) DETACH DELETE s", "CREATE (:Song {id: 'x'})", "MATCH nonsense"):
         assert 'class="missing"' in ask(wrong), wrong
     assert filed.ask("MATCH (s:Song) RETURN count(s)").rows == [[24]]
