@@ -72,7 +72,9 @@ def serving(make: Any) -> Iterator[Visitor]:
     """Serve the app that `make(port)` makes; the visitor has its cookie."""
     listening = listen(0)
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make(port), log_config=None, ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(make(port), log_config=None, log_level="critical", ws="none")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

@@ -1,23 +1,29 @@
 """What the pages say, and what they let one do."""
 
+import html
 import io
 import os
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import KgError
+from kg.explore.desk import BusyError, Desk
 from kg.explore.server import serve
 from kg.graph.locks import FileLock
 from kg.graph.proposals import Dispute, write_disputes
 from kg.learning import TrainOptions
 from tests.explore.conftest import Visitor, explored, until
+from tests.waiting import DEADLINE, ENDLESS
 
 FIRST, SECOND = GENRES[0], GENRES[1]
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e\x07&amp;"
@@ -63,6 +69,12 @@ def test_songs_are_found_by_words_and_genre(filed: Library, visitor: Visitor) ->
     assert found("q=GREEN+bl") == {one}
     assert found(f"q={quote('ällt BLÅTT')}") == {two}
     assert found("q=green+yellow") == set()
+    # Endless texts are no work for the server.
+    rename(filed, two, " ".join(f"word{number}" for number in range(25)))
+    words = [f"word{number}" for number in range(24)]
+    assert found("q=" + "+".join([*words[:15] * 9, "yellow"])) == set()  # the same word counts once
+    assert found("q=" + "+".join([*words[:20], "yellow"])) == {two}
+    rename(filed, two, "Ällt är blÅtt")
     assert found(f"genre={FIRST}") == set(songs_of(filed))
     assert found(f"q=blue&genre={SECOND}") == set()
     assert found(f"q={quote(Path(FIRST).name + '-3')}") == {songs_of(filed)[3]}  # of the path
@@ -153,6 +165,71 @@ def test_two_reviewers_at_once(filed: Library, visitor: Visitor) -> None:
     assert filed.ask(LABELS).rows == before
 
 
+def test_each_tab_is_told_of_its_own_decision_and_undoes_that(
+    filed: Library, visitor: Visitor
+) -> None:
+    one, two, *_ = songs_of(filed)
+    before = filed.ask(LABELS).rows
+    write_disputes(
+        filed.connection,
+        [Dispute(id, SECOND, 0.9, (FIRST,), 0.05, "audit") for id in (one, two)],
+    )
+    pages = []
+    for song in (one, two):
+        fields = {"song": song, "genre": SECOND, "seen": FIRST, "action": "accept"}
+        sent = visitor.ask("/decide", "POST", urlencode(fields), origin=visitor.origin)
+        pages.append(sent.headers["location"])
+    assert "is filed under" not in visitor.ask("/review").text  # a third tab
+    texts = [visitor.ask(page).text for page in pages]
+    for song, text, page in zip((one, two), texts, pages, strict=True):
+        assert text.count("is filed under") == 1
+        assert f'name="song" value="{song}"' in text
+        assert "is filed under" not in visitor.ask(page).text  # for once
+    visitor.send(song=one, action="undo")  # though the other tab's was the last of all
+    now = filed.ask(LABELS).rows
+    assert [row for row in now if row[0] == one] == [row for row in before if row[0] == one]
+    assert [two, SECOND, "user"] in now
+
+
+def test_what_could_not_be_decided_waits_on(filed: Library, visitor: Visitor) -> None:
+    one = songs_of(filed)[0]
+    write_disputes(filed.connection, [Dispute(one, SECOND, 0.9, (FIRST,), 0.05, "audit")])
+    form = {"song": one, "genre": SECOND, "seen": FIRST}
+    with FileLock(filed.settings.lock_file):
+        page = visitor.send(**form, action="accept").text
+        assert "Another kg command works on this library" in page
+        assert f"/song/{one}" in page
+    assert f"/song/{one}" not in visitor.send(**form, action="accept").text
+    assert f"/song/{one}" in visitor.send(action="undo").text
+
+
+def test_pages_wait_for_each_other_no_longer_than_a_while(
+    filed: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kg.explore.desk._PATIENCE", 0.1)
+    desk, one = Desk(filed), songs_of(filed)[0]
+    with (
+        desk.alone(),  # one page reads the whole graph
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(BusyError, match="Another page"),
+    ):
+        pool.submit(desk.accept, one, SECOND, [FIRST], beside=False).result()
+    assert desk.accept(one, SECOND, [FIRST], beside=False).after == (SECOND,)
+
+
+def test_a_genre_comes_back_as_it_is(filed: Library, visitor: Visitor) -> None:
+    one = songs_of(filed)[0]
+    odd = "a\u202eb <i>\"'&amp;"
+    filed.accept(one, odd)
+    page = visitor.ask(f"/song/{one}").text
+    assert "a\\u202eb" in page  # turns no text behind it around
+    seen = html.unescape(page.split('name="seen" value="')[1].split('"')[0])
+    assert seen == odd
+    page = visitor.send(song=one, genre=SECOND, seen=seen, action="beside").text
+    assert "Nothing was changed" not in page
+    assert sorted(name for id, name, _ in filed.ask(LABELS).rows if id == one) == [odd, SECOND]
+
+
 def test_a_form_leads_back_to_our_own_pages_only(visitor: Visitor) -> None:
     for back in (
         "http://evil.example/",
@@ -181,6 +258,8 @@ def test_sound_is_served_in_ranges_and_as_kg_heard_it(filed: Library, visitor: V
     wave = visitor.ask(f"/song/{one}/heard.wav")
     assert (wave.body[:4], wave.body[8:12]) == (b"RIFF", b"WAVE")
     assert len(wave.body) == 44 + 2 * round(2.0 * 22_050)
+    part = visitor.ask(f"/song/{one}/heard.wav", range="bytes=100-199")
+    assert (part.status, part.body) == (206, wave.body[100:200])
     picture = imread(io.BytesIO(visitor.ask(f"/song/{one}/spectrogram.png").body))
     assert picture.shape[0] == 2 * 128
     light = picture[:, :, :3].mean(axis=2)
@@ -216,6 +295,93 @@ def test_what_is_gone_or_no_audio_is_said(filed: Library, visitor: Visitor, tmp_
         answer = visitor.ask(path)
         assert answer.status == 404
         assert "Traceback" not in answer.text
+
+
+def test_a_file_that_has_changed_is_said(filed: Library, visitor: Visitor, tmp_path: Path) -> None:
+    one, two, *_ = songs_of(filed)
+    said = "file has changed since kg heard it"
+    where = "MATCH (s:Song {id: $id}) RETURN s.path"
+    path, other = (Path(filed.ask(where, {"id": id}).rows[0][0]) for id in (one, two))
+    assert said not in visitor.ask(f"/song/{one}").text
+    replaced = tmp_path / path.name
+    replaced.write_bytes(other.read_bytes())
+
+    def change(**properties: Any) -> None:
+        def work(tx: Any) -> None:
+            text = "MATCH (s:Song {id: $id}) SET s += $properties"
+            tx.run(text, id=one, properties=properties).consume()
+
+        filed.connection.write(work)
+
+    change(path=str(replaced), paths=[str(replaced)])
+    assert said in visitor.ask(f"/song/{one}").text
+    change(contents=[two])  # kg itself wrote tags into it
+    assert said not in visitor.ask(f"/song/{one}").text
+    replaced.write_bytes(b"")
+    change(contents=None, sourceKey="table.csv#1")  # what a table's file holds nobody knows
+    assert said not in visitor.ask(f"/song/{one}").text
+    assert visitor.ask(f"/song/{one}/spectrogram.png").status == 404
+
+
+def test_what_nobody_foresaw_is_said_too(
+    filed: Library,
+    visitor: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("<b>a bug of ours</b>")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "/home/somewhere")
+
+    until(lambda: points_of(visitor))
+    monkeypatch.setattr("kg.explore.app.songs.search", broken)
+    monkeypatch.setattr("kg.explore.points.song_map", broken)
+    for path in ("/", "/?part=1"):
+        answer = visitor.ask(path)
+        assert answer.status == 500
+        assert "RuntimeError: &lt;b&gt;a bug of ours" in answer.text
+        assert "Traceback" not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    monkeypatch.setattr("kg.explore.app.songs.search", full)
+    assert "No space left on device: /home/somewhere." in visitor.ask("/").text
+    # An old map is better than none.
+    visitor.send(action="undo")
+    assert points_of(visitor)
+    with explored(filed) as another:
+        asked = until(lambda: None if (a := another.ask("/map/points")).status == 202 else a)
+    assert asked.status == 409
+    assert "a bug of ours" in asked.json()["error"]
+    assert points_of(visitor)
+    monkeypatch.setattr(filed, "accept", full)
+    assert "No space left" in visitor.send(song="a", genre="b", action="accept").text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_query_ends_when_its_page_is_left(
+    filed: Library, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not filed.settings.embedded:
+        pytest.skip("ends it by its timeout")
+    begun, ended = threading.Event(), threading.Event()
+
+    def ask(*args: Any, **options: Any) -> Any:
+        begun.set()
+        try:
+            return Library.ask(filed, *args, **options)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(filed, "ask", ask)
+    monkeypatch.setattr("kg.explore.app.PATIENCE", 10 * DEADLINE)
+    with socket.create_connection(("127.0.0.1", visitor.port)) as browser:
+        lines = [f"GET /ask?cypher={quote(ENDLESS)} HTTP/1.1", f"Host: 127.0.0.1:{visitor.port}"]
+        lines += [f"Cookie: {visitor.headers['cookie']}", "", ""]
+        browser.sendall("\r\n".join(lines).encode())
+        assert begun.wait(DEADLINE)
+        assert not ended.is_set()
+    assert ended.wait(DEADLINE)
 
 
 def test_queries_only_read(filed: Library, visitor: Visitor) -> None:
