@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,46 +14,24 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from kg import Library
-from kg.audio.synth import GENRES
 from kg.errors import KgError
 from kg.explore.desk import BusyError, Desk
 from kg.explore.server import serve
 from kg.graph.locks import FileLock
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
-from tests.explore.conftest import Visitor, explored, until
+from tests.explore.conftest import (
+    FIRST,
+    LABELS,
+    SECOND,
+    Visitor,
+    explored,
+    rename,
+    songs_of,
+    until,
+)
 from tests.waiting import DEADLINE, ENDLESS
 
-FIRST, SECOND = GENRES[0], GENRES[1]
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e\x07&amp;"
-LABELS = (
-    "MATCH (s:Song)-[r:IN_GENRE]->(g:Genre) RETURN s.id, g.name, r.source ORDER BY s.id, g.name"
-)
-
-
-@pytest.fixture
-def filed(library: Library, music: Path) -> Library:
-    """A library whose songs are filed under the genres of their folders."""
-    library.ingest(music, genres_from="folder")
-    return library
-
-
-@pytest.fixture
-def visitor(filed: Library) -> Iterator[Visitor]:
-    with explored(filed) as visitor:
-        yield visitor
-
-
-def songs_of(library: Library, genre: str = FIRST) -> list[str]:
-    cypher = "MATCH (s:Song)-[:IN_GENRE]->(:Genre {name: $name}) RETURN s.id ORDER BY s.path"
-    return [str(row[0]) for row in library.ask(cypher, {"name": genre}).rows]
-
-
-def rename(library: Library, id: str, title: str) -> None:
-    def work(tx: Any) -> None:
-        tx.run("MATCH (s:Song {id: $id}) SET s.title = $title", id=id, title=title).consume()
-
-    library.connection.write(work)
 
 
 def test_songs_are_found_by_words_and_genre(filed: Library, visitor: Visitor) -> None:
@@ -425,85 +402,3 @@ def test_a_map_that_cannot_be_drawn_says_why(filed: Library, visitor: Visitor) -
 def test_an_empty_library_is_no_library_to_explore(library: Library) -> None:
     with pytest.raises(KgError, match="run `kg ingest FOLDER` first"):
         serve(library, 0)
-
-
-def test_in_a_browser(
-    filed: Library, visitor: Visitor, look_at: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filed.train(TrainOptions(epochs=5))
-    one = songs_of(filed)[0]
-    write_disputes(
-        filed.connection,
-        [Dispute(id, SECOND, 0.9, (FIRST,), 0.05, "audit", "Why.") for id in songs_of(filed)[:2]],
-    )
-    for size, scheme in (((390, 844), "light"), ((1280, 900), "dark")):
-        with look_at(visitor.address("/"), size, scheme) as page:
-            page.fill("#q", f"{FIRST}-3")
-            seen(page, "document.querySelectorAll('.songs li').length == 1")
-            page.click(".songs a")
-            page.wait_for_selector(".evidence", timeout=120_000)
-            page.wait_for_selector(".like")
-            seen(page, "document.querySelector('.picture img').naturalWidth > 50")
-            seen(page, "document.querySelector('audio').duration > 1.9")
-        with look_at(visitor.address("/map"), size, scheme) as page:
-            page.wait_for_selector("#map[data-drawn='24']")
-            ((left, top),) = page.evaluate(PLACES)[:1]
-            page.mouse.move(left, top)
-            assert page.is_visible("#tip")
-            page.mouse.click(left, top)
-            assert page.get_attribute("#chosen a", "href").startswith("/song/")
-            page.click("#legend button:first-child")
-            assert page.get_attribute("#legend button:first-child", "aria-pressed") == "false"
-            page.click("#nearer")
-        with look_at(
-            visitor.address("/ask?cypher=MATCH+(s:Song)+RETURN+s.path,+s.id"), size, scheme
-        ):
-            pass
-        with look_at(visitor.address("/review"), size, scheme) as page:
-            assert page.locator("[data-card]").count() == 2
-            page.keyboard.press("j")
-            page.keyboard.press("a")
-            page.wait_for_selector(".notice")
-            assert page.locator("[data-card]").count() == 1
-            page.keyboard.press("u")
-            page.wait_for_selector("[data-card] >> nth=1")
-        with look_at(visitor.address(f"/song/{one}"), size, scheme) as page:
-            page.fill("#genre", "my own")
-            page.click("button[value=accept]:has-text('Replace')")
-            page.wait_for_selector(".notice")
-            page.click("text=Undo the last decision")
-            page.wait_for_selector("text=again.")
-            page.wait_for_selector(".evidence", timeout=120_000)
-
-    # In a large library nothing reads the whole graph unasked.
-    monkeypatch.setattr("kg.explore.app.MANY", 0)
-    trained = filed.ask("MATCH (s:Song {split: 'train'})-[:IN_GENRE]->() RETURN s.id").rows[0][0]
-    with look_at(visitor.address(f"/song/{trained}")) as page:
-        assert page.locator(".evidence").count() == 0
-        page.click("[data-load]")
-        page.wait_for_selector(".evidence", timeout=120_000)
-
-
-def seen(page: Any, what: str) -> None:
-    """Wait for what a page comes to; its policy keeps the browser from waiting by itself."""
-    until(lambda: page.evaluate(what) or None)
-
-
-# Where a song lies in the window: what isn't clear on the canvas is one.
-PLACES = """
-() => {
-  const canvas = document.querySelector("#map canvas"), pen = canvas.getContext("2d");
-  const {width, height} = canvas, where = canvas.getBoundingClientRect(), found = [];
-  const data = pen.getImageData(0, 0, width, height).data;
-  for (let y = 60; y < height && !found.length; y++) {
-    for (let x = 20; x < width - 70; x++) {
-      if (data[4 * (y * width + x) + 3] > 150) {
-        const left = where.left + x * where.width / width;
-        found.push([left, where.top + (y + 3) * where.height / height]);
-        break;
-      }
-    }
-  }
-  return found;
-}
-"""

@@ -62,6 +62,7 @@
       if (round) pen.fill();
     }
     pen.globalAlpha = 1;
+    box.dataset.zoom = view.zoom.toFixed(1);
     for (const [row, ring] of [[kept, r + 7], [pointed, r + 3]]) {
       if (row < 0) continue;
       for (const [ink, thick] of [[variable("--ground"), 5], [variable("--ink"), 2.5]]) {
