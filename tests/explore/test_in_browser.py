@@ -151,11 +151,11 @@ def test_the_map_by_keys_and_by_fingers(visitor: Visitor, look_at: Any) -> None:
 
 def test_words_as_they_are_typed(filed: Library, visitor: Visitor, look_at: Any) -> None:
     with look_at(visitor.address("/")) as page:
-        page.fill("#q", "-3")
+        page.fill("#q", "-3.flac")
         seen(page, "document.querySelectorAll('.songs li').length == 4")
         page.click(f".genres a:has-text('{SECOND}')")  # these words, in that genre
         assert page.locator(".songs li").count() == 1
-        assert page.input_value("#q") == "-3"
+        assert page.input_value("#q") == "-3.flac"
         page.fill("#q", "nothing says this")
         seen(page, "document.querySelector('.empty') !== null")
         # What can't be asked any more is said where songs were.
