@@ -1120,7 +1120,7 @@ class Library:
         from kg.graph.proposals import decide
 
         self.features()
-        id = find_song(self.connection, str(song))
+        id = find_song(self.connection, str(song)) if proposal is None else proposal.song
         by_hand = proposal is not None and proposal.kind == "hand"
         return self._in_turn(
             lambda: self.connection.write(

@@ -106,6 +106,7 @@ class Explorer:
         warming.start()
         yield
         self._map.close()
+        await asyncio.to_thread(self._desk.close)
         # An import that the interpreter's end overtakes dies with a traceback.
         await asyncio.to_thread(warming.join)
 
@@ -242,8 +243,11 @@ class Explorer:
         return HTMLResponse(page(name, title=title, here=name, notice=notice, **values))
 
     def _warm(self) -> None:
-        """Import what the second page needs while the first one is looked at; draw the map."""
+        """Get what the second page needs while the first one is looked at."""
         self._map.points()
+        with contextlib.suppress(KgError):
+            if self._songs() > MANY:
+                self._desk.prepare()
         with contextlib.suppress(Exception):  # who needs it meets what is wrong, and says it
             import models.attribution  # noqa: F401
 

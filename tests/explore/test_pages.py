@@ -194,6 +194,41 @@ def test_pages_wait_for_each_other_no_longer_than_a_while(
     assert desk.accept(one, SECOND, [FIRST], beside=False).after == (SECOND,)
 
 
+def test_a_queue_that_takes_long_is_read_beside_the_pages(
+    filed: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kg.explore.desk._QUICK", 0.0)
+    monkeypatch.setattr("kg.explore.desk._BELIEVED", 0.0)
+    monkeypatch.setattr("kg.explore.desk._TIMES", 0)
+    one, two, *_ = songs_of(filed)
+    dispute = [Dispute(id, SECOND, 0.9, (FIRST,), 0.05, "audit") for id in (one, two)]
+    write_disputes(filed.connection, dispute[:1])
+    desk, reads, go_on = Desk(filed), [], threading.Event()
+    desk.prepare()
+    assert [each.song for each in desk.waiting()] == [one]  # there is no old one yet
+
+    def proposals() -> Any:
+        reads.append(1)
+        assert go_on.wait(DEADLINE)
+        return Library.proposals(filed)
+
+    monkeypatch.setattr(filed, "proposals", proposals)
+    write_disputes(filed.connection, dispute)
+    for _ in range(3):
+        assert [each.song for each in desk.waiting()] == [one]  # no page waits for the new one
+    go_on.set()
+    until(lambda: len(desk.waiting()) == 2 or None)
+    desk.accept(one, SECOND, [FIRST], beside=False)
+    assert [each.song for each in desk.waiting()] == [two]  # whatever was being read
+    desk.undo(one)
+    until(lambda: len(desk.waiting()) == 2 or None)
+    desk.close()
+    until(lambda: None if desk._reader.is_alive() else True)
+    before = len(reads)
+    assert len(desk.waiting()) == 2
+    assert len(reads) == before  # a library that was closed would be opened again
+
+
 def test_a_genre_comes_back_as_it_is(filed: Library, visitor: Visitor) -> None:
     one = songs_of(filed)[0]
     odd = "a\u202eb <i>\"'&amp;"
