@@ -86,11 +86,13 @@ def songs_of(count: int, seed: int, *, labelled: bool) -> list[NewSong]:
 
 def make(home: Path, count: int) -> None:
     """A library of so many songs with a model, as `kg ingest` and `kg train` leave it."""
-    from kg import Library, doubt, learning, saved_models
+    from kg import Library
     from kg.build import build_graph
     from kg.graph.rows import ModelRow
     from kg.hetero import to_hetero
-    from kg.measuring import Labelled
+    from kg.learning import doubt, saved_models
+    from kg.learning.training import TrainOptions, _write_back, fit
+    from kg.metrics.measuring import Labelled
     from kg.schema import SONG_NODE
     from models import training
 
@@ -105,7 +107,7 @@ def make(home: Path, count: int) -> None:
         said(f"  {count} songs: training {EPOCHS} epochs")
         rows = store.read_graph()
         data, maps = to_hetero(rows)
-        result = learning.fit(data, maps, learning.TrainOptions(epochs=EPOCHS))
+        result = fit(data, maps, TrainOptions(epochs=EPOCHS))
         scores = training.predict(result.model, data, folds=2)
         now, id = datetime.now(UTC), saved_models.new_model_id()
         folder = library.settings.models_dir / id
@@ -119,7 +121,7 @@ def make(home: Path, count: int) -> None:
         about = saved_models.description(model, maps, 0) | judge.description()
         saved_models.save_checkpoint(folder, result.model, layers, about, maps, judge.tensors())
         said(f"  {count} songs: writing predictions")
-        learning._write_back(store, model, maps, judge, scores, x, library.progress)
+        _write_back(store, model, maps, judge, scores, x, library.progress)
     folder = library.settings.cache_dir / "features" / feature_version()
     with FeatureCache(folder, len(kinds.columns)) as cache:
         for song in songs_of(count, 1, labelled=True):
@@ -165,17 +167,17 @@ class Stages:
 def watched() -> Stages:
     """Watch the stages of adding a song."""
     import kg.build
-    import kg.intake
+    import kg.intake.audio
     from kg.graph.store import GraphStore
-    from kg.guessing import NewSongs
+    from kg.learning.guessing import NewSongs
     from kg.neighbours import SavedIndex
 
     stages = Stages()
-    stages.watch(kg.intake, "leave_out_known", "checks in the graph")
+    stages.watch(kg.intake.audio, "leave_out_known", "checks in the graph")
     stages.watch(GraphStore, "read_space", "feature space")
     stages.watch(kg.build, "neighbour_index", "loading the index")
     stages.watch(SavedIndex, "nearest", "finding neighbours")
-    stages.watch(kg.intake, "_guesser", "loading the model")
+    stages.watch(kg.intake.audio, "_guesser", "loading the model")
     stages.watch(NewSongs, "guess", "guessing")
     stages.watch(GraphStore, "add_songs", "writing")
     return stages
@@ -183,13 +185,13 @@ def watched() -> Stages:
 
 def add_rows(library: Any, songs: list[NewSong]) -> None:
     """What `Library.add` does with songs that were heard."""
-    from kg import intake
+    from kg.intake import audio
 
     def write() -> None:
         library._require_build()
         library._same_features()
-        intake.leave_out_known(library.store, [song.record for song in songs])
-        added, without, _ = intake.attach(library.store, songs, library.settings)
+        audio.leave_out_known(library.store, [song.record for song in songs])
+        added, without, _ = audio.attach(library.store, songs, library.settings)
         assert without is None, without
         assert all(song.guesses for song in added)
 
@@ -398,10 +400,10 @@ def told_both_ways(
     from kg.build import NEIGHBOURS, links
     from kg.compare.material import graph_of
     from kg.graph.rows import ModelRow
-    from kg.guessing import NewSongs
     from kg.hetero import to_hetero
+    from kg.learning.guessing import NewSongs
+    from kg.learning.saved_models import description, save_checkpoint
     from kg.neighbours import NeighbourIndex
-    from kg.saved_models import description, save_checkpoint
     from kg.schema import GENRE_EDGE
     from models import training
 

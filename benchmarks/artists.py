@@ -36,10 +36,10 @@ from benchmarks.gtzan import (
     read_musicnn,
     table,
 )
-from kg.evaluate import Scores, artist_groups
 from kg.graph.rows import GraphRows, Linked
 from kg.hetero import to_hetero
-from kg.known_artists import ARTISTS_GENRE, KNOWN, NEW, artists_genre
+from kg.metrics.evaluate import Scores, artist_groups
+from kg.metrics.known_artists import ARTISTS_GENRE, KNOWN, NEW, artists_genre
 from kg.schema import ARTIST_NODE, GENRE_EDGE, SONG_NODE
 from kg.splits.artists import artist_key
 from models.baselines.tabular import CANDIDATES, SVM, best_tabular

@@ -40,7 +40,7 @@ from sklearn.metrics import average_precision_score
 from benchmarks.gtzan import Clips, folds, graph, read_csv, read_musicnn
 from kg.audit.labels import disputes, with_others
 from kg.audit.told import out_of_fold
-from kg.evaluate import artist_groups
+from kg.metrics.evaluate import artist_groups
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

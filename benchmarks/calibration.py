@@ -24,10 +24,10 @@ from torch.nn import functional
 
 from benchmarks.gtzan import FOLDS, Clips, Rows, folds, read_csv, read_musicnn
 from kg.compare.material import graph_of
-from kg.doubt import Judge, settle
-from kg.evaluate import artist_groups
 from kg.hetero import to_hetero
-from kg.measuring import Labelled
+from kg.learning.doubt import Judge, settle
+from kg.metrics.evaluate import artist_groups
+from kg.metrics.measuring import Labelled
 from kg.schema import GENRE_EDGE, SONG_NODE
 from models import calibration
 from models.training import TrainConfig, predict, train

@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 
 from kg.compare.contestants import Given, chosen, told_by
 from kg.compare.material import ALL, Fold, Material, Task
-from kg.evaluate import Scores, compare
 from kg.graph.rows import SongTable
+from kg.metrics.evaluate import Scores, compare
 from kg.records import FeatureSet, SongRecord
 from kg.sources import audioset, fma, msd
 from kg.sources.dataset import SourceTable

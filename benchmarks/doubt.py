@@ -31,11 +31,11 @@ from benchmarks.sounds import write_sounds
 from kg.audio.extract import extract
 from kg.audio.features import feature_set
 from kg.clusters import fit_space
-from kg.doubt import UNLIKE_ABOVE, column_weights
 from kg.embeddings.choice import with_embeddings
 from kg.embeddings.embed import embed
 from kg.embeddings.musicnn import EMBEDDING, MusicnnEar, install
-from kg.evaluate import artist_groups
+from kg.learning.doubt import UNLIKE_ABOVE, column_weights
+from kg.metrics.evaluate import artist_groups
 from kg.records import FeatureSet
 from models import novelty
 

@@ -34,7 +34,7 @@ from kg.embeddings.choice import with_embeddings
 from kg.embeddings.embed import embed
 from kg.embeddings.musicnn import EMBEDDING, TAGS, MusicnnEar, install
 from kg.embeddings.tags import PREFIX
-from kg.evaluate import compare
+from kg.metrics.evaluate import compare
 from kg.records import Embedding, FeatureSet
 from models.baselines.tabular import LOGISTIC, SVM
 

@@ -31,12 +31,13 @@ from torch import Tensor
 import benchmarks.store as store_benchmark
 from benchmarks.ears import MUSICNN, of_tables
 from benchmarks.gtzan import FOLDS, Clips, Rows, folds, graph
-from kg import Library, learning
-from kg.explaining import explain
+from kg import Library
+from kg.asking.explaining import explain
 from kg.graph.rows import GraphRows, ModelRow
 from kg.graph.store import GraphStore
 from kg.hetero import to_hetero
-from kg.saved_models import (
+from kg.learning import training
+from kg.learning.saved_models import (
     description,
     latest_model,
     load_checkpoint,
@@ -248,13 +249,13 @@ def run_size(songs: int) -> None:
             ).consume()
         )
         data, maps = to_hetero(store.read_graph())
-        result = learning.fit(data, maps, learning.TrainOptions(epochs=3))
+        result = training.fit(data, maps, training.TrainOptions(epochs=3))
         id, now = new_model_id(), datetime.now(UTC)
         model = ModelRow(id, now, "writing", str(models_dir / id), maps.feature_version, "", {})
         layers = layer_outputs(result.model, data)
         about = description(model, maps, 0)
         save_checkpoint(models_dir / id, result.model, layers, about, maps.songs)
-        learning.predict(store, models_dir, model=model)
+        training.predict(store, models_dir, model=model)
         del data, layers, result
         print(f"\n{songs} songs: explaining one, seconds")
         for kind, song in kinds.items():

@@ -29,9 +29,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch.nn import functional
 
 from kg.compare.material import graph_of
-from kg.evaluate import Scores, artist_groups, compare
 from kg.graph.rows import GraphRows
 from kg.hetero import to_hetero
+from kg.metrics.evaluate import Scores, artist_groups, compare
 from kg.records import FeatureSet
 from kg.schema import GENRE_EDGE, SONG_NODE
 from models.baselines.tabular import BOOSTING, CANDIDATES, LOGISTIC, SVM, best_tabular

@@ -29,9 +29,9 @@ from torch.nn import functional
 from benchmarks.artists import by_artist, within_artists
 from benchmarks.gtzan import FOLDS, Clips, Rows, folds, read_csv, read_musicnn
 from kg.compare.material import graph_of
-from kg.evaluate import artist_groups
 from kg.hetero import to_hetero
-from kg.known_artists import KNOWN, NEW
+from kg.metrics.evaluate import artist_groups
+from kg.metrics.known_artists import KNOWN, NEW
 from kg.schema import ARTIST_NODE, GENRE_EDGE, SONG_NODE
 from models import calibration
 from models.training import TrainConfig, predict, train

@@ -27,7 +27,7 @@ def make(home: Path, count: int) -> None:
     """A library of so many songs, as `kg ingest` and `kg train` leave it."""
     from kg import Library
     from kg.build import build_graph
-    from kg.learning import TrainOptions
+    from kg.learning.training import TrainOptions
 
     kinds = feature_set()
     with Library.open(home) as library:

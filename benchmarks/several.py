@@ -20,10 +20,10 @@ from torch import Tensor
 from benchmarks.datasets import Rows, Songs, read_audioset, read_fma, read_msd
 from kg.compare.contestants import Given, chosen, told_by
 from kg.compare.material import ALL, Task
-from kg.doubt import threshold_on
 from kg.genres.levels import implied_by, learned_genres
 from kg.genres.tree import Tree
-from kg.ranking import first_genres
+from kg.learning.doubt import threshold_on
+from kg.learning.ranking import first_genres
 from kg.sources import audioset, fma
 from models import calibration
 from models.calibration import Calibration

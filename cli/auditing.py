@@ -183,7 +183,7 @@ def _print_found(
 
 
 def _title(title: str | None, artist: str | None, otherwise: str) -> str:
-    from kg.wording import title as in_words
+    from kg.asking.wording import title as in_words
 
     return in_words(title or otherwise, artist)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kg.compare.figures import Figure
     from kg.compare.runs import Comparison
     from kg.compare.settings_file import Settings
+    from kg.metrics.evaluate import Estimate
 
 
 @click.command()
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Measure on random folds too, artists on both sides, to see how much they flatter.",
 )
+@click.option(
+    "--learning-curve",
+    is_flag=True,
+    help="Learn from an eighth, a quarter and a half of the songs, too: would more labels help?",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="The most epochs of every net.")
 @click.option(
     "--config",
@@ -80,6 +86,7 @@ def compare(
     folds: int | None,
     side: Literal["valid", "test"] | None,
     show_inflation: bool,
+    learning_curve: bool,
     epochs: int | None,
     configs: tuple[Path, ...],
     restart: bool,
@@ -104,6 +111,9 @@ def compare(
     `kg evaluate --seeds` asks for songs by known artists on a split of its own. No genre is raised
     here to those that are kinds of it, as `kg train` does.
 
+    --learning-curve takes genres away, whole artists' at a time: these songs stay in the graph
+    without one, as songs do that nobody has labelled.
+
     Settings that `kg tune` found on the same songs flatter their model a little here: it chose by
     what is measured.
 
@@ -112,6 +122,7 @@ def compare(
       kg compare
       kg compare --features mfcc,mel --plot models.png
       kg compare --models r-gcn,mlp,tabular --seeds 10 --show-inflation
+      kg compare --models r-gcn,logistic --learning-curve
       kg compare --models cnn,crnn,r-gcn --config cnn.json
     """
     from cli.output import print_csv, print_json
@@ -129,6 +140,7 @@ def compare(
         folds=folds or 5,
         on=side,
         show_inflation=show_inflation,
+        learning_curve=learning_curve,
         epochs=epochs,
         device=device,
         restart=restart,
@@ -145,7 +157,7 @@ def compare(
     elif as_csv:
         print_csv(_COLUMNS, (_values(row) for row in found.figures))
     else:
-        print_comparison(found)
+        print_comparison(found, learning_curve=learning_curve)
     _print_cautions(tuned, found)
     for each in found.missing:
         what = "broke" if each.failed else "was left out"
@@ -204,28 +216,34 @@ def _listed(text: str) -> list[str]:
 
 
 _COLUMNS = (
-    *("model", "features", "protocol", "songs", "seeds"),
+    *("model", "features", "protocol", "songs", "seeds", "share", "learned_from"),
     *("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high"),
-    *("behind", "behind_low", "behind_high", "p"),
+    *("behind", "behind_low", "behind_high", "p", "gained", "gained_low", "gained_high"),
     *("train_seconds", "predict_seconds", "megabytes", "parameters"),
 )
 
 
 def _values(row: "Figure") -> list[object]:
-    behind = row.behind
     return [
         *(row.model, row.features, row.protocol, row.songs, row.seeds),
+        *(row.share, row.learned_from),
         *(row.accuracy.value, row.accuracy.low, row.accuracy.high),
         *(row.macro_f1.value, row.macro_f1.low, row.macro_f1.high),
-        *((None, None, None) if behind is None else (behind.value, behind.low, behind.high)),
-        *(row.p, row.train_seconds, row.predict_seconds, row.megabytes, row.parameters),
+        *_ends(row.behind),
+        row.p,
+        *_ends(row.gained),
+        *(row.train_seconds, row.predict_seconds, row.megabytes, row.parameters),
     ]
 
 
-def print_comparison(found: "Comparison") -> None:
-    """A table a protocol, and what it says in plain words."""
+def _ends(estimate: "Estimate | None") -> list[float | None]:
+    return [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]
+
+
+def print_comparison(found: "Comparison", *, learning_curve: bool = False) -> None:
+    """A table a protocol, the learning curve, and what they say in plain words."""
     from cli.output import print_table
-    from kg.evaluate import FEW_SONGS
+    from kg.metrics.evaluate import FEW_SONGS
 
     click.echo(
         f"{found.songs} songs of {len(found.genres)} genres, "
@@ -235,7 +253,7 @@ def print_comparison(found: "Comparison") -> None:
     if found.left_out:
         click.echo(f"Left out, as one artist only has songs of it: {', '.join(found.left_out)}.")
     for protocol in dict.fromkeys(row.protocol for row in found.figures):
-        rows = [row for row in found.figures if row.protocol == protocol]
+        rows = [row for row in found.figures if row.protocol == protocol and row.share == 1]
         print_table(
             [
                 *(f"{_HEADINGS[protocol]}", "features", "accuracy [95 %]", "macro-F1 [95 %]"),
@@ -255,12 +273,47 @@ def print_comparison(found: "Comparison") -> None:
             ],
         )
         _print_standing(rows)
+    if learning_curve:
+        _print_learning_curve(found.figures)
     tuned = dict.fromkeys(row.model for row in found.figures if row.settings)
     if tuned:
         flatters = "" if found.test_split else "; where `kg tune` chose by these songs, it flatters"
         click.echo(f"With other settings than the defaults: {', '.join(tuned)}{flatters}.")
     if found.figures and found.songs < FEW_SONGS:
         click.echo(f"Only {found.songs} songs were measured on: too few to tell models apart.")
+
+
+def _print_learning_curve(figures: "Sequence[Figure]") -> None:
+    """Macro-F1 by how many songs were learned from, and whether more would help."""
+    from cli.output import print_table
+    from kg.compare.figures import curves, step_in_words
+
+    found = curves(figures)
+    if not found:
+        click.echo(
+            "No learning curve: of some genres there are too few artists to learn from less."
+        )
+        return
+    print_table(
+        [
+            "macro-F1 by songs learned from",
+            "features",
+            *(str(row.learned_from) for row in found[0]),
+            "last step",
+        ],
+        [
+            (
+                *(curve[-1].model, curve[-1].features),
+                *(f"{row.macro_f1.value:.3f}" for row in curve),
+                str(curve[-1].gained),
+            )
+            for curve in found
+        ],
+    )
+    *_, less, whole = found[0]
+    if whole.gained is not None:
+        name = f"{whole.model} ({whole.features})"
+        click.echo(step_in_words(name, (less.learned_from, whole.learned_from), whole.gained))
 
 
 _HEADINGS = {

@@ -9,7 +9,7 @@ from cli.options import App, json_option, pass_app, policy_option
 from kg.text import printable
 
 if TYPE_CHECKING:
-    from kg.explaining import Explanation, GenreExplained
+    from kg.asking.explaining import Explanation, GenreExplained
 
 
 @click.command()
@@ -74,7 +74,7 @@ def similar(app: App, song: str, most: int, genre_policy: Path | None, as_json: 
       kg similar "So What" -n 20
     """
     from cli.output import print_json, print_table
-    from kg.wording import title
+    from kg.asking.wording import title
 
     with app.library(genre_policy) as library:
         found = library.similar(song, most)
@@ -95,7 +95,7 @@ def similar(app: App, song: str, most: int, genre_policy: Path | None, as_json: 
 
 
 def _print_explanation(app: App, found: "Explanation") -> None:
-    from kg.wording import title
+    from kg.asking.wording import title
 
     owner = f" Filed under {', '.join(found.genres)}." if found.genres else ""
     unknown = f" Unknown to the model ({found.doubt}); its guesses:" if found.doubt else ""

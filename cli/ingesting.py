@@ -30,7 +30,7 @@ from cli.vectors import ingest_vectors
 if TYPE_CHECKING:
     from kg.excerpt import Excerpt
     from kg.graph.rows import Counts
-    from kg.intake import IngestReport
+    from kg.intake.audio import IngestReport
     from kg.sources.folder import GenresFrom
 
 # Genres named in a remark; the graph knows them all.

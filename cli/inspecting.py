@@ -11,7 +11,7 @@ import click
 from cli.options import App, json_option, pass_app, policy_option
 
 if TYPE_CHECKING:
-    from kg.inspection import FeatureTable, Inspection
+    from kg.asking.inspection import FeatureTable, Inspection
 
 # A family with more rows than this is drawn as a line, unless it is asked for.
 ROWS = 12
@@ -56,7 +56,7 @@ def inspect(
       kg inspect "So What" --family mfcc
     """
     from cli.output import print_json
-    from kg.inspection import family_tables
+    from kg.asking.inspection import family_tables
 
     with app.library(genre_policy) as library:
         found = library.inspect(song, family=family, plot=plot)

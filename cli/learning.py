@@ -22,7 +22,7 @@ from kg.text import printable
 if TYPE_CHECKING:
     from kg.compare.settings_file import Settings
     from kg.genres.levels import Level
-    from kg.learning import TrainReport
+    from kg.learning.training import TrainReport
     from kg.splits.protocol import Asked
 
 # Above this, what kept models take on disk is said.
@@ -106,7 +106,7 @@ def train(
       kg train --split random --allow-leaks
     """
     from cli.output import print_json
-    from kg.learning import TrainOptions
+    from kg.learning.training import TrainOptions
 
     tuned = None
     if config is not None:
@@ -248,7 +248,7 @@ def predict(app: App, new: bool, as_json: bool) -> None:
       kg predict --new
     """
     from cli.output import print_json
-    from kg.saved_models import ANOTHER_TREE
+    from kg.learning.saved_models import ANOTHER_TREE
 
     with app.library() as library:
         report = library.predict_new() if new else library.predict()

@@ -11,7 +11,7 @@ from cli.options import App, json_option, pass_app, policy_option, strict_option
 from cli.table_report import given_by
 
 if TYPE_CHECKING:
-    from kg.ageing import Ageing
+    from kg.learning.ageing import Ageing
     from kg.splits.protocol import SplitRule
 
 # Relationships that are named where there are any.
@@ -83,8 +83,8 @@ def status(app: App, as_json: bool) -> None:
       kg status
     """
     from cli.output import local, print_json, print_table, show
-    from kg.doubt import is_calibrated
     from kg.excerpt import in_words
+    from kg.learning.doubt import is_calibrated
 
     with app.library() as library:
         found = library.status()

@@ -9,7 +9,7 @@ import click
 from cli.options import App, F
 
 if TYPE_CHECKING:
-    from kg.intake import IngestReport
+    from kg.intake.audio import IngestReport
 
 MISSED = (
     "Heard by librosa's features alone. With `--embedding musicnn` a pretrained network listens "

@@ -15,7 +15,7 @@ from cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kg.seeds import EvaluateReport, SeedsReport
+    from kg.learning.seeds import EvaluateReport, SeedsReport
 
 SONGS = {"valid": "validation songs", "test": "test songs"}
 
@@ -85,7 +85,7 @@ def evaluate(
       kg evaluate --seeds 10 --on test --json
     """
     from cli.output import print_json
-    from kg.learning import TrainOptions
+    from kg.learning.training import TrainOptions
 
     with app.library() as library:
         report = library.evaluate(

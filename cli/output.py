@@ -17,8 +17,8 @@ from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.graph.rows import Guess
+    from kg.intake.rejects import Reason
     from kg.records import Rejected
-    from kg.rejects import Reason
 
 # Rejected files that are named one by one; more are summed up by reason.
 LISTED = 10

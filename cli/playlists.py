@@ -12,8 +12,8 @@ from kg.text import printable
 
 if TYPE_CHECKING:
     from kg import Library
-    from kg.intake import IngestReport
-    from kg.playlists import PlaylistsReport, StoredPlaylist, Tally
+    from kg.intake.audio import IngestReport
+    from kg.intake.playlists import PlaylistsReport, StoredPlaylist, Tally
 
 FOUND_BY = {"path": "by path", "key": "by track id", "name": "by artist and title"}
 

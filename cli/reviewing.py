@@ -247,7 +247,7 @@ class Review:
         return True
 
     def _show(self, proposal: "Proposal") -> None:
-        from kg.wording import title
+        from kg.asking.wording import title
 
         _say("")
         on = f", on {proposal.album}" if proposal.album else ""

@@ -9,7 +9,7 @@ from cli.learning import REBUILT
 from cli.options import App, json_option, pass_app
 
 if TYPE_CHECKING:
-    from kg.saved_models import SavedModel
+    from kg.learning.saved_models import SavedModel
 
 MEGABYTE = 1e6
 
@@ -75,7 +75,7 @@ def use(app: App, model: str, as_json: bool) -> None:
       kg models use 3fa2
     """
     from cli.output import print_json
-    from kg.saved_models import ANOTHER_TREE
+    from kg.learning.saved_models import ANOTHER_TREE
 
     with app.library() as library:
         report = library.use_model(model)

@@ -7,11 +7,11 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kg.evaluate import Estimate, Score
     from kg.graph.rows import Looks
-    from kg.measuring import Measured, TabularChoice
-    from kg.several import SeveralScore
-    from kg.trust import DoubtReport
+    from kg.learning.trust import DoubtReport
+    from kg.metrics.evaluate import Estimate, Score
+    from kg.metrics.measuring import Measured, TabularChoice
+    from kg.metrics.several import SeveralScore
 
 # Confusions that are printed.
 LISTED = 8

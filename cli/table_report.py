@@ -11,8 +11,8 @@ from cli.options import App
 from kg.text import printable
 
 if TYPE_CHECKING:
+    from kg.intake.tables import TableReport
     from kg.status import Status
-    from kg.tables import TableReport
 
 # Rows and genres that are named one by one; --json names more.
 NAMED = 10

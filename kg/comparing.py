@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kg.compare.frames import frames_of
 from kg.compare.material import Material
 from kg.compare.runs import CompareOptions, Comparison, FramesOf, compare
-from kg.frames import frames_of
 from kg.genres.levels import GIVEN, at_level
 from kg.graph.experiments import write as write_experiments
 from kg.graph.store import GraphStore
-from kg.learning import InTurn, refuse_unlearnable
+from kg.learning.training import InTurn, refuse_unlearnable
 from kg.progress import SILENT, Progress
 
 if TYPE_CHECKING:

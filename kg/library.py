@@ -3,35 +3,38 @@
 Each method is a short composition of the stages in the other modules.
 """
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kg.errors import KgError, NotReadyError, RebuiltError, WrongUsageError
-from kg.excerpt import Excerpt, as_excerpt, in_words, of_seconds
+from kg.errors import KgError, NotReadyError, WrongUsageError
+from kg.excerpt import Excerpt, as_excerpt, of_seconds
 from kg.files import normal
 from kg.progress import SILENT, Progress
 from kg.settings import Settings
 from kg.text import printable
+from kg.writers import again_if_overtaken, home_lock
 
 if TYPE_CHECKING:
     from threading import Event
 
     import pandas as pd
 
+    from kg.asking.explaining import Explanation
+    from kg.asking.inspection import Inspection
+    from kg.asking.similar import SimilarSongs
     from kg.audit.audit import AuditReport
     from kg.compare.runs import CompareOptions, Comparison
     from kg.compare.tuning import Tuned, TuneOptions
     from kg.comparing import Songs
     from kg.embeddings.ears import Ears
-    from kg.explaining import Explanation
     from kg.genres.files import TreeFile
     from kg.genres.listing import GenreList
     from kg.genres.policy import Policy
+    from kg.genres.suggesting import SuggestReport
     from kg.graph.asking import Answer
     from kg.graph.connection import Connection
     from kg.graph.decisions import Decided
@@ -41,26 +44,24 @@ if TYPE_CHECKING:
     from kg.graph.store import GraphStore
     from kg.graph.tree import TreeReport
     from kg.hetero import IdMaps
-    from kg.inspection import Inspection
-    from kg.intake import AddReport, IngestReport
-    from kg.learning import PredictReport, TrainOptions, TrainReport
-    from kg.measuring import Side
-    from kg.playlists import PlaylistsReport, StoredPlaylist
+    from kg.intake.audio import AddReport, IngestReport
+    from kg.intake.playlists import PlaylistsReport, StoredPlaylist
+    from kg.intake.tables import TableReport
+    from kg.intake.vectors import VectorsReport
+    from kg.learning.saved_models import Models, SavedModel
+    from kg.learning.seeds import EvaluateReport
+    from kg.learning.training import PredictReport, TrainOptions, TrainReport
+    from kg.metrics.measuring import Side
     from kg.records import FeatureSet, Rejected
     from kg.removal import Prune, Removal
-    from kg.saved_models import Models, SavedModel
-    from kg.seeds import EvaluateReport
-    from kg.similar import SimilarSongs
+    from kg.same_features import Finishing
     from kg.sources.dataset import SourceTable
     from kg.sources.datasets import SourceKind
     from kg.sources.folder import GenresFrom, Scan
     from kg.sources.layout import Asked
     from kg.sources.table import OpenedTable
     from kg.status import Status
-    from kg.suggesting import SuggestReport
-    from kg.tables import TableReport
     from kg.tagging.writing import TagReport, UndoReport
-    from kg.vectors import VectorsReport
     from kg.watching.events import WatchEvent
     from kg.watching.settling import Patience
     from models.pyg import HeteroData
@@ -69,8 +70,6 @@ Source = str | Path
 T = TypeVar("T")
 
 QUERY_TIMEOUT = 60.0
-# How often a step is begun that others take over from; each time it must have stood still for long.
-MOST_TIMES: Final = 5
 
 
 class Library:
@@ -208,8 +207,8 @@ class Library:
         """
         from kg.build import build_graph
         from kg.genres.coming import check_coming
-        from kg.intake import IngestReport, hear, hear_others
-        from kg.rejects import by_reason
+        from kg.intake.audio import IngestReport, hear, hear_others
+        from kg.intake.rejects import by_reason
         from kg.removal import gone_songs, plan_removal, remove_songs
         from kg.sources.datasets import as_source, describe
 
@@ -335,8 +334,8 @@ class Library:
                 taken.
             NotReadyError: nothing was ingested.
         """
+        from kg.intake.vectors import take_in
         from kg.sources.vectors import read_vectors
-        from kg.vectors import take_in
 
         self.features(finishing="files")
         vectors = read_vectors(normal(Path(file)))
@@ -385,7 +384,7 @@ class Library:
 
         Nothing is written. None: it would change none.
         """
-        from kg.overwriting import overwriting
+        from kg.intake.overwriting import overwriting
 
         return overwriting(self.store, table, self._same_features(), self.progress)
 
@@ -445,8 +444,8 @@ class Library:
             KgError: the table can't be read to its end; what was read is in the graph.
         """
         from kg.genres.coming import check_coming, genres_in
+        from kg.intake.tables import check_table, gone_rows, take_in
         from kg.removal import plan_removal
-        from kg.tables import check_table, gone_rows, take_in
 
         tree = _read_tree(genre_tree)
         check_table(table, self._same_features())
@@ -486,8 +485,8 @@ class Library:
             NotReadyError: there is no library yet.
         """
         from kg.genres.proposals import shown_songs
-        from kg.intake import AddReport, attach, hear, leave_out_known
-        from kg.rejects import by_reason
+        from kg.intake.audio import AddReport, attach, hear, leave_out_known
+        from kg.intake.rejects import by_reason
 
         files = _paths(songs)
         policy = self.policy
@@ -558,7 +557,7 @@ class Library:
             NotReadyError: nothing was ingested.
             KgError: there is no playlist below these folders.
         """
-        from kg.playlists import take_in
+        from kg.intake.playlists import take_in
         from kg.sources.playlists import HOW_TO_WRITE, playlist_files
 
         unreadable: list[Rejected] = []
@@ -573,7 +572,7 @@ class Library:
 
     def playlists(self) -> "list[StoredPlaylist]":
         """All playlists of the graph, by name."""
-        from kg.playlists import stored_playlists
+        from kg.intake.playlists import stored_playlists
 
         self.features()
         return stored_playlists(self.connection)
@@ -593,7 +592,7 @@ class Library:
         Raises:
             KgError: there is no playlist that is called so, or there are several.
         """
-        from kg.playlists import remove_playlists
+        from kg.intake.playlists import remove_playlists
 
         listed = [named] if isinstance(named, str) else list(named)
         self.features()
@@ -702,7 +701,7 @@ class Library:
                 f"{error} The songs are in: `kg genres --genre-tree FILE` takes the tree alone."
             ) from error
 
-    def features(self, finishing: Literal["files"] | None = None) -> "FeatureSet":
+    def features(self, finishing: "Finishing | None" = None) -> "FeatureSet":
         """How the features of this library's songs were made; this kg makes the same.
 
         Args:
@@ -741,7 +740,7 @@ class Library:
             KgError: there is no such song, or several; its file can't be heard; matplotlib is
                 missing.
         """
-        from kg import inspection
+        from kg.asking import inspection
         from kg.genres.proposals import shown_guesses
 
         if plot is not None:
@@ -770,11 +769,11 @@ class Library:
             WrongUsageError: the songs can't be split by the rule asked for.
             KgError: an artist or a recording is on several sides of the split.
         """
-        from kg import learning
         from kg.build import build_graph
+        from kg.learning import training
 
         self.features()
-        options = options or learning.TrainOptions()
+        options = options or training.TrainOptions()
 
         def bring_up_to_date() -> None:
             # Songs or labels may have come since the last ingest: they belong to this training.
@@ -788,7 +787,7 @@ class Library:
                 allow_leaks=options.allow_leaks,
             )
 
-        return learning.train(
+        return training.train(
             self.store,
             self.settings.models_dir,
             options,
@@ -803,12 +802,12 @@ class Library:
         Raises:
             NotReadyError: there is no model, or it doesn't fit the graph.
         """
-        from kg import learning
+        from kg.learning import training
 
         self.features()
         # All of it: two of them would write the same checkpoint's layers.
         return self._in_turn(
-            lambda: learning.predict(self.store, self.settings.models_dir, self.progress)
+            lambda: training.predict(self.store, self.settings.models_dir, self.progress)
         )
 
     def predict_new(self) -> "PredictReport":
@@ -818,7 +817,7 @@ class Library:
             NotReadyError: there is no model, its predictions were cut off, or the graph was
                 rebuilt since it last saw it.
         """
-        from kg.catching_up import predict_new
+        from kg.learning.catching_up import predict_new
 
         self.features()
         folders = self.settings.models_dir, self.settings.centroids_dir
@@ -844,7 +843,7 @@ class Library:
         Raises:
             NotReadyError: there is neither a model nor a number of seeds, or nothing to measure.
         """
-        from kg import seeds as several
+        from kg.learning import seeds as several
 
         self.features()
         return several.evaluate(
@@ -900,7 +899,7 @@ class Library:
         Raises:
             WrongUsageError: there is no such comparison, or several; nothing was removed.
         """
-        from kg.experiments import remove_experiments
+        from kg.compare.experiments import remove_experiments
 
         listed = [runs] if isinstance(runs, str) else list(runs)
         return self._in_turn(lambda: remove_experiments(self.connection, listed))
@@ -940,7 +939,7 @@ class Library:
 
     def models(self) -> "list[SavedModel]":
         """All trained models, the newest first, and whether they fit the graph."""
-        from kg.saved_models import list_models
+        from kg.learning.saved_models import list_models
 
         return list_models(self.store, self.settings.models_dir)
 
@@ -954,15 +953,15 @@ class Library:
             WrongUsageError: there is no such model, or several.
             NotReadyError: it doesn't fit the graph, or its checkpoint isn't here.
         """
-        from kg import learning
-        from kg.saved_models import usable_model
+        from kg.learning import training
+        from kg.learning.saved_models import usable_model
 
         self.features()
         folder = self.settings.models_dir
 
         def use() -> "PredictReport":
             model = usable_model(self.store, folder, id)
-            return learning.predict(self.store, folder, self.progress, model=model)
+            return training.predict(self.store, folder, self.progress, model=model)
 
         return self._in_turn(use)
 
@@ -976,7 +975,7 @@ class Library:
         Raises:
             WrongUsageError: there is no such model, or several; or it is in use.
         """
-        from kg.saved_models import remove_models
+        from kg.learning.saved_models import remove_models
 
         listed = [ids] if isinstance(ids, str) else list(ids)
         folder = self.settings.models_dir
@@ -992,7 +991,7 @@ class Library:
             NotReadyError: nothing was ingested, or no network that knows tags listens here.
         """
         from kg.genres.proposals import proposed_suggestions
-        from kg.suggesting import suggest
+        from kg.genres.suggesting import suggest
 
         self.features()
         policy = self.policy
@@ -1003,7 +1002,7 @@ class Library:
 
     def forget_suggestions(self) -> None:
         """Take all suggestions away."""
-        from kg.suggesting import forget_suggestions
+        from kg.genres.suggesting import forget_suggestions
 
         self._in_turn(lambda: forget_suggestions(self.store))
 
@@ -1254,7 +1253,7 @@ class Library:
             KgError: there is no such song, or several.
             NotReadyError: it has no predictions, or the graph has changed since.
         """
-        from kg.explaining import NAMED, explain
+        from kg.asking.explaining import NAMED, explain
 
         self.features()
         return explain(
@@ -1276,7 +1275,7 @@ class Library:
         Raises:
             KgError: there is no such song, or several.
         """
-        from kg.similar import MOST, similar
+        from kg.asking.similar import MOST, similar
 
         self.features()
         policy, tree = self.policy, self.store.tree()
@@ -1327,7 +1326,7 @@ class Library:
             KgError: the file can't be written, or the graph changes all the time.
         """
         from kg.graph.dump import write_dump
-        from kg.saved_models import checkpoints_of
+        from kg.learning.saved_models import checkpoints_of
 
         with self._writing():
             folders = checkpoints_of(self.store, self.settings.models_dir, models, self.progress)
@@ -1383,7 +1382,7 @@ class Library:
 
         Songs are worth more than this list: what goes wrong with it is said, and ends nothing.
         """
-        from kg.rejects import write_rejects
+        from kg.intake.rejects import write_rejects
 
         try:
             return write_rejects(rejected, folders, self.settings.rejects_file), None
@@ -1391,34 +1390,16 @@ class Library:
             return None, str(error)
 
     def _in_turn(self, step: Callable[[], T]) -> T:
-        """Run a step that writes to the graph, or reads it as a whole, while no other command does.
-
-        Where another took over from us because we seemed dead, nothing of ours can mix with
-        theirs, and the step is done again on the graph as it is then.
-        """
-        for again in range(1, MOST_TIMES):
-            try:
-                with self._writing():
-                    return step()
-            except RebuiltError:
-                self.progress.say(
-                    "Another kg command took over while this one stood still: "
-                    f"beginning this step again ({again} of {MOST_TIMES - 1})."
-                )
-        with self._writing():
-            return step()
+        """Run a step that writes to the graph, or reads all of it, while no other command does."""
+        return again_if_overtaken(step, self._writing, self.progress)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep all other commands from writing to the graph; wait for the one that does.
-
-        The file's lock is for those of this home: it ends with its holder. The turn in the graph
-        is for those of other homes too. Never to be nested.
-        """
+        """Keep all other commands from writing to the graph; see `kg.writers`."""
         from kg.graph.turns import Turn
-        from kg.saved_models import restore_checkpoints
+        from kg.learning.saved_models import restore_checkpoints
 
-        with self._home_lock() as home:
+        with home_lock(self.settings, self.progress) as home:
             restore_checkpoints(self.settings.models_dir)
             if self._store is None:
                 from kg.graph.store import GraphStore
@@ -1426,30 +1407,6 @@ class Library:
                 GraphStore(self.connection).prepare(self.progress)
             with Turn(self.connection, home, self.progress):
                 yield
-
-    @contextmanager
-    def _home_lock(self) -> Iterator[str | None]:
-        """Let commands of one home write one after the other; what the lock is called elsewhere."""
-        if sys.platform == "win32":  # no such locks
-            yield None
-            return
-        from kg.graph.locks import FileLock
-
-        try:
-            lock = FileLock(self.settings.lock_file)
-        except OSError as error:
-            raise KgError(
-                f"The home folder {self.settings.kg_home} can't be used any more "
-                f"({error.strerror}): make room there, or choose another with --home DIR or "
-                "KG_HOME, and run this command again."
-            ) from error
-        try:
-            if not lock.take(wait=False):
-                self.progress.say("Waiting for another kg command that works on this graph.")
-                lock.take(wait=True)
-            yield lock.name()
-        finally:
-            lock.release()
 
     def _require_build(self) -> None:
         if self.store.build() is None:
@@ -1460,7 +1417,7 @@ class Library:
         excerpt: Excerpt | None,
         names: Sequence[str] | None,
         *,
-        finishing: Literal["networks"] | None = None,
+        finishing: "Finishing | None" = None,
         trust_remote_code: bool = False,
         offer: Callable[[], bool] = lambda: False,
     ) -> "Ears":
@@ -1485,53 +1442,12 @@ class Library:
         wanted: Excerpt | None = None,
         *,
         at_least: "Ears | None" = None,
-        finishing: Literal["networks", "files"] | None = None,
+        finishing: "Finishing | None" = None,
     ) -> "FeatureSet | None":
-        """The features of the graph, if this kg makes the same; None in an empty one.
+        """The features of the graph, if this kg makes the same; see `kg.same_features`."""
+        from kg.same_features import same_features
 
-        Args:
-            wanted: How much of each song to listen to; default: as much as the library does.
-            at_least: What songs were heard with meanwhile: no embedding may have come since.
-            finishing: What the caller goes on with, where a run was cut off that gave songs an
-                embedding's vectors.
-
-        Raises:
-            NotReadyError: such a run was cut off.
-            WrongUsageError: the library listens to more, or less.
-            KgError: its features are of another version, or another command gave it an embedding.
-        """
-        from kg.embeddings.choice import FILE, as_now, cut_off
-        from kg.given import refuse_audio
-
-        there = self.store.feature_set()
-        if there is None:
-            return None
-        if wanted is not None or at_least is not None:
-            refuse_audio(there)
-        excerpt = of_seconds(there.excerpt)
-        if wanted is not None and wanted != excerpt:
-            raise WrongUsageError(
-                f"This library listens to {in_words(excerpt)}, which can't be mixed with --excerpt "
-                f"{wanted if isinstance(wanted, str) else f'{wanted:g}'}: leave that out, or "
-                "ingest everything into a new home (--home DIR) or an empty Neo4j database."
-            )
-        ours = as_now(there).version
-        if there.version != ours:
-            raise KgError(
-                f"The graph holds features of version {there.version}, this kg makes version "
-                f"{ours}, and they can't be mixed: use the kg that made them, or ingest "
-                "everything into a new home (--home DIR) or an empty Neo4j database."
-            )
-        pending = self.store.extending()
-        if pending and (finishing is None or pending.startswith(FILE) != (finishing == "files")):
-            raise NotReadyError(cut_off(pending))
-        if at_least is not None and not {e.family for e in there.embeddings} <= {
-            e.family for e in at_least.kinds.embeddings
-        }:
-            raise KgError(
-                "Another kg command gave this library an embedding meanwhile: run this one again."
-            )
-        return there
+        return same_features(self.store, wanted, at_least=at_least, finishing=finishing)
 
 
 def _read_tree(tree: "Source | TreeFile | None") -> "TreeFile | None":

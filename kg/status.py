@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kg.ageing import Ageing, ageing_of
 from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
 from kg.graph.turns import is_taken
-from kg.records import FeatureSet
-from kg.rejects import read_rejects
-from kg.saved_models import (
+from kg.intake.rejects import read_rejects
+from kg.learning.ageing import Ageing, ageing_of
+from kg.learning.saved_models import (
     ANOTHER_TREE,
     checkpoint_trouble,
     label_fingerprint,
@@ -21,6 +20,7 @@ from kg.saved_models import (
     learned_another_tree,
     none_in_use,
 )
+from kg.records import FeatureSet
 from kg.schema import SONG_NODE
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks

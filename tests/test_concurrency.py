@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kg import Library, learning, status
+from kg import Library, status
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, RebuiltError
 from kg.graph import embedded, turns
@@ -21,7 +21,8 @@ from kg.graph.driver import neo4j
 from kg.graph.locks import FileLock
 from kg.graph.store import GraphStore
 from kg.graph.turns import Turn, is_taken
-from kg.learning import TrainOptions
+from kg.learning import training
+from kg.learning.training import TrainOptions
 from kg.progress import SILENT
 from kg.settings import Settings
 from tests.conftest import empty, environment_of
@@ -337,13 +338,13 @@ def test_a_graph_rebuilt_during_a_training_is_said_and_not_mixed(
 ) -> None:
     genres = sorted(music.iterdir())
     library.ingest(genres[:3], genres_from="folder")
-    fit = learning.fit
+    fit = training.fit
 
     def meanwhile(*args: object, **options: object) -> object:
         library.ingest(music, genres_from="folder")
         return fit(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(learning, "fit", meanwhile)
+    monkeypatch.setattr(training, "fit", meanwhile)
     report = library.train(TrainOptions(epochs=3))
     assert report.predicted < 24
     assert report.model.build != library.store.build()
@@ -361,7 +362,7 @@ def test_songs_added_while_a_training_runs_are_all_there_and_told_later(
     library.ingest(music)
     first = library.train(TrainOptions(epochs=3)).model.id
     new = write_song(tmp_path / "new" / "a.flac", GENRES[0], seconds=2.0, seed=70)
-    fit, added = learning.fit, []
+    fit, added = training.fit, []
 
     def meanwhile(*args: object, **options: object) -> object:
         if not added:
@@ -369,7 +370,7 @@ def test_songs_added_while_a_training_runs_are_all_there_and_told_later(
                 added.append(other.add(new))
         return fit(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(learning, "fit", meanwhile)
+    monkeypatch.setattr(training, "fit", meanwhile)
     second = library.train(TrainOptions(epochs=3))
     (report,) = added
     assert report.without_model is None

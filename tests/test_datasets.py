@@ -7,7 +7,7 @@ import pytest
 
 from kg import Library
 from kg.errors import WrongUsageError
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.settings import Settings
 from kg.splits import gtzan
 from tests.sources import published

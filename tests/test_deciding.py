@@ -11,7 +11,7 @@ from kg.audio.synth import GENRES
 from kg.errors import KgError, WrongUsageError
 from kg.graph.decisions import still_open
 from kg.graph.proposals import DecidedError, Decision, Dispute, Proposal, write_disputes
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 
 LABELS = """
 MATCH (s:Song)-[r:IN_GENRE]->(g:Genre)

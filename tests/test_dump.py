@@ -27,7 +27,7 @@ from kg.graph.load import load_dump, refuse_half_loaded
 from kg.graph.manifest import FORMAT, MANIFEST
 from kg.graph.rows import Guess, ModelRow
 from kg.graph.store import GraphStore
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.schema import KEYS, RELATIONSHIPS
 from kg.settings import Settings
 from tests.conftest import empty

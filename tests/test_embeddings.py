@@ -13,7 +13,7 @@ from kg.embeddings.musicnn import TAGS
 from kg.embeddings.tags import MOST
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph.store import GraphStore
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.schema import TAG_EDGE
 from tests.conftest import empty
 from tests.embeddings.ears import write_weights

@@ -13,15 +13,16 @@ import pandas as pd
 import pytest
 import torch
 
-from kg import Library, intake
+from kg import Library
 from kg.audio.features import FAMILIES, feature_set
 from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError, KgError, NotReadyError, RebuiltError, WrongUsageError
 from kg.graph.store import GraphStore
 from kg.hetero import load_hetero
-from kg.learning import TrainOptions
+from kg.intake import audio
+from kg.intake.rejects import read_rejects
+from kg.learning.training import TrainOptions
 from kg.records import FeatureSet, NewSong, SongRecord
-from kg.rejects import read_rejects
 from kg.settings import Settings
 from kg.splits.protocol import SplitRule
 from tests.conftest import empty
@@ -354,16 +355,16 @@ def test_a_library_from_before_excerpts_were_said_heard_30_seconds(
 def test_of_two_first_ingests_at_once_one_decides(
     library: Library, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen = intake.hear
+    listen = audio.hear
 
-    def slowly(*args: Any, **kwargs: Any) -> intake.Heard:
+    def slowly(*args: Any, **kwargs: Any) -> audio.Heard:
         with monkeypatch.context() as undisturbed:
-            undisturbed.setattr(intake, "hear", listen)
+            undisturbed.setattr(audio, "hear", listen)
             with Library(library.settings) as other:
                 other.ingest(music / GENRES[1], excerpt="full")
         return listen(*args, **kwargs)
 
-    monkeypatch.setattr(intake, "hear", slowly)
+    monkeypatch.setattr(audio, "hear", slowly)
     with pytest.raises(WrongUsageError, match="listens to the whole of each song"):
         library.ingest(music / GENRES[0])
     assert library.status().counts.songs == 6

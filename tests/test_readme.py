@@ -9,7 +9,7 @@ import pytest
 from cli.main import cli
 from kg import Library
 from kg.audio.synth import GENRES
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from tests.embeddings.ears import write_weights
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from cli.main import main
-from kg import Library, learning
+from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.build import build_graph, near_songs, neighbour_index
 from kg.errors import KgError, NotReadyError
 from kg.graph.connection import Connection
 from kg.graph.rows import Guess, ModelRow
 from kg.graph.store import GraphStore
-from kg.learning import TrainOptions
+from kg.learning import training
+from kg.learning.training import TrainOptions
 from kg.neighbours import Neighbours
 from kg.removal import Removal, gone_songs, plan_removal, remove_songs
 from kg.settings import Settings
@@ -395,7 +396,7 @@ def test_a_song_that_goes_while_a_model_is_trained(
 ) -> None:
     library.ingest(music)
     (gone,) = library.ask("MATCH (s:Song) RETURN s.id ORDER BY s.id LIMIT 1").rows[0]
-    fit = learning.fit
+    fit = training.fit
 
     def forgetting(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("messages", True):
@@ -403,7 +404,7 @@ def test_a_song_that_goes_while_a_model_is_trained(
         return fit(*args, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(learning, "fit", forgetting)
+        patched.setattr(training, "fit", forgetting)
         report = library.train(TrainOptions(epochs=15))
     assert report.predicted == 23
     assert library.status().counts.predicted_by_model == {report.model.id: 23}

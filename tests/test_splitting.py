@@ -9,7 +9,7 @@ import soundfile
 from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError, WrongUsageError
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.splits.protocol import SplitRule
 
 SIDES = "MATCH (s:Song) RETURN s.id, s.split ORDER BY s.id"

@@ -15,7 +15,6 @@ from kg.audit.labels import FEWEST_GROUPS, disputes, judgeable, related, with_ot
 from kg.audit.spread import SpreadArtist, spread_artists
 from kg.audit.told import MODEL, out_of_fold
 from kg.clusters import FeatureSpace
-from kg.evaluate import Bools
 from kg.genres.tree import Tree
 from kg.graph import queries
 from kg.graph.literals import with_literals
@@ -23,7 +22,8 @@ from kg.graph.proposals import write_disputes
 from kg.graph.rows import SongTable
 from kg.graph.store import GraphStore
 from kg.graph.transactions import read_rows
-from kg.learning import InTurn, at_once
+from kg.learning.training import InTurn, at_once
+from kg.metrics.evaluate import Bools
 from kg.progress import SILENT, Progress
 from kg.splits import SplitSong, artist_key
 

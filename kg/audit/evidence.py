@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kg.asking.wording import listed
 from kg.audit.labels import Kind
 from kg.audit.told import MODEL
 from kg.graph import queries
@@ -13,7 +14,6 @@ from kg.graph.literals import with_literals
 from kg.graph.proposals import Dispute
 from kg.graph.transactions import batches, read_rows
 from kg.splits import artist_key
-from kg.wording import listed
 
 _NAMED: Final = 2  # genres of others that are named
 

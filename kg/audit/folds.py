@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from kg.evaluate import Bools, Rows
+from kg.metrics.evaluate import Bools, Rows
 from kg.splits import SplitSong
 from kg.splits.assign import CHAIN_SONGS, group_songs
 

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from kg.evaluate import Bools, Rows
 from kg.genres.tree import Tree
 from kg.graph.rows import Floats
+from kg.metrics.evaluate import Bools, Rows
 
 Kind = Literal["wrong", "missing", "extra"]
 """Filed under one genre and probably of another; of one more; or of one less, where songs may have

@@ -7,8 +7,8 @@ from pathlib import Path
 from kg.audio.extract import listen
 from kg.graph.connection import Connection
 from kg.graph.sounds import unheard_songs, write_sounds
-from kg.intake import file_of
-from kg.learning import InTurn, at_once
+from kg.intake.audio import file_of
+from kg.learning.training import InTurn, at_once
 from kg.progress import SILENT, Progress
 from kg.tagging.contents import known_contents
 

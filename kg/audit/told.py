@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kg.audit.folds import deal
-from kg.evaluate import Bools, Rows
 from kg.graph.rows import Floats
+from kg.metrics.evaluate import Bools, Rows
 from kg.progress import SILENT, Progress
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kg.compare.material import ALL, Task
 from kg.errors import WrongUsageError
-from kg.evaluate import Rows
+from kg.metrics.evaluate import Rows
 from kg.schema import GENRE_EDGE, SONG_NODE
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from kg.errors import KgError, WrongUsageError
-from kg.evaluate import Scores
 from kg.graph.locks import held_alone, name_if_free
+from kg.metrics.evaluate import Scores
 from kg.outputs import appearing
 
 _SETTINGS = "settings.json"
@@ -28,13 +28,14 @@ _BUSY = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training: one contestant, one representation, one fold, one seed."""
+    """One training: one contestant, one representation, one fold, one seed, one share of songs."""
 
     protocol: str
     features: str
     model: str
     seed: int
     fold: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

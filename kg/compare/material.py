@@ -23,10 +23,10 @@ from kg.build import NEIGHBOURS, links
 from kg.clusters import fit_space, lacking
 from kg.embeddings.tags import tag_edges
 from kg.errors import NotReadyError, WrongUsageError
-from kg.evaluate import Bools, Rows
 from kg.graph.rows import Edges, GraphRows, Linked, SongTable
 from kg.hetero import IdMaps, to_hetero
-from kg.measuring import fingerprint_of_songs
+from kg.metrics.evaluate import Bools, Rows
+from kg.metrics.measuring import fingerprint_of_songs
 from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
 from kg.schema import TAG_NODE, cluster_id
@@ -46,6 +46,9 @@ ALL = "all"
 # enough to choose by at all.
 VALIDATION_SHARE = 6
 
+# What a learning curve is made of, beside all songs that there are to learn from.
+SHARES = (0.125, 0.25, 0.5)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
@@ -58,6 +61,7 @@ class Fold:
         train: Songs to learn from.
         valid: Songs that choose the epoch; none where they would be too few.
         told: Songs to be measured on.
+        share: Of the songs that there are to learn from and to choose by, so much is known.
     """
 
     protocol: Protocol
@@ -66,6 +70,7 @@ class Fold:
     train: Rows
     valid: Rows
     told: Rows
+    share: float = 1.0
 
 
 class Material:
@@ -154,13 +159,15 @@ class Material:
         there = self.truth[self.taking_part]
         return [name for column, name in enumerate(self.genres) if not there[:, column].any()]
 
-    def folds(self, count: int, protocol: Protocol, seed: int) -> list[Fold]:
+    def folds(self, count: int, protocol: Protocol, seed: int, share: float = 1.0) -> list[Fold]:
         """Deal the songs that take part into folds, genres evenly; each is measured on once.
 
         Args:
             count: How many.
             protocol: `by artist`, or `random`: each song by itself, whoever it is by.
             seed: Of the lot.
+            share: How much of the songs to learn from is known; the same songs are measured on,
+                and what a smaller share knows a larger one knows too.
 
         Raises:
             WrongUsageError: there are too few songs for so many folds.
@@ -169,13 +176,16 @@ class Material:
         rows = self.taking_part
         group = self.group[rows] if protocol == "by artist" else rows
         parts = _parts(self.truth[rows], group, count, seed)
-        return [
-            Fold(protocol, seed, n, *self._held_back(np.setdiff1d(rows, rows[told]), n), rows[told])
-            for n, told in enumerate(parts)
-        ]
+        found = []
+        for n, told in enumerate(parts):
+            learn = self._known(np.setdiff1d(rows, rows[told]), share, [seed, n])
+            found.append(Fold(protocol, seed, n, *self._held_back(learn, n), rows[told], share))
+        return found
 
-    def one_split(self, side: Literal["valid", "test"], seed: int) -> list[Fold]:
-        """The library's own split as a single fold, measured on one side.
+    def one_split(
+        self, side: Literal["valid", "test"], seed: int, share: float = 1.0
+    ) -> list[Fold]:
+        """The library's own split as a single fold, measured on one side; `share` as in `folds`.
 
         Raises:
             NotReadyError: no song is on that side.
@@ -186,9 +196,12 @@ class Material:
                 f"No song is on the {'validation' if side == 'valid' else 'test'} side of the "
                 "split: leave out --on, so that folds are measured on instead."
             )
+        train = self._known(train, share, [seed])
         if side == "valid":  # measured on, these choose nothing
             train, valid = self._held_back(train, seed)
-        return [Fold(side, seed, 0, train, valid, told)]
+        else:
+            valid = self._known(valid, share, [seed])
+        return [Fold(side, seed, 0, train, valid, told, share)]
 
     def check_folds(self, count: int) -> None:
         """Refuse more folds than there are artists of some genre.
@@ -214,6 +227,22 @@ class Material:
                 f"songs, and {scarcest!r} has {groups[scarcest]}: give --folds "
                 f"{groups[scarcest]}, or ingest more."
             )
+
+    def _known(self, rows: Rows, share: float, lot: Sequence[int]) -> Rows:
+        """A share of songs: whole artists, drawn genre by genre, of each genre one at least."""
+        if share >= 1:
+            return rows
+        alone = self.group[rows] < 0  # by nobody known: each by itself
+        groups, group = np.unique(np.where(alone, -1 - rows, self.group[rows]), return_inverse=True)
+        order = np.random.default_rng(lot).permutation(len(groups))[group]
+        first = self.truth[rows].argmax(axis=1)
+        taken = []
+        for genre in np.unique(first):
+            own, songs = np.unique(order[first == genre], return_counts=True)
+            middle = songs.cumsum() - songs / 2  # of each artist's songs, in the order of the lot
+            taken.append(own[: max(1, int((middle <= share * songs.sum()).sum()))])
+        known: Rows = rows[np.isin(order, np.concatenate(taken))]
+        return known
 
     def _groups_of(self, rows: Rows, genre: int) -> int:
         return len(np.unique(self.group[rows[self.truth[rows, genre]]]))

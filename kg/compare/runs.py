@@ -28,10 +28,10 @@ from kg.compare.contestants import (
 )
 from kg.compare.figures import Figure, Outcome, figures
 from kg.compare.journal import Came, Cell, Journal, open_journal
-from kg.compare.material import ALL, Fold, Material, Task, restricted
+from kg.compare.material import ALL, SHARES, Fold, Material, Task, restricted
 from kg.compare.settings_file import others
 from kg.errors import KgError, WrongUsageError
-from kg.evaluate import Rows, Scores
+from kg.metrics.evaluate import Rows, Scores
 from kg.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class CompareOptions:
         folds: Into how many folds the songs are dealt, where `on` is None.
         on: Measure on one side of the library's own split instead of folds.
         show_inflation: Measure on random folds too, which flatter.
+        learning_curve: Learn from an eighth, a quarter and a half of the songs, too.
         epochs: The most epochs of every net; None: its own.
         device: Where nets are trained.
         restart: Throw away an unfinished comparison.
@@ -65,6 +66,7 @@ class CompareOptions:
     folds: int = 5
     on: Literal["valid", "test"] | None = None
     show_inflation: bool = False
+    learning_curve: bool = False
     epochs: int | None = None
     device: str = "cpu"
     restart: bool = False
@@ -170,6 +172,7 @@ def compare(
         "folds": 1 if options.on else options.folds,
         "on": options.on,
         "random folds": options.show_inflation,
+        "learning curve": options.learning_curve,
         "epochs": options.epochs,
         "device": device,
         "settings": options.settings,
@@ -264,12 +267,19 @@ def _settings(
 
 
 def _rounds(material: Material, options: CompareOptions) -> Iterator[list[Fold]]:
-    """The folds of every protocol and seed; all folds of a round together tell each song once."""
-    for seed in range(options.seeds):
-        if options.on is not None:
-            yield material.one_split(options.on, seed)
-        else:
-            yield material.folds(options.folds, "by artist", seed)
+    """The folds of every protocol, share and seed; those of a round tell each song once."""
+    known = np.inf
+    for share in (1.0, *(reversed(SHARES) if options.learning_curve else ())):
+        rounds = [
+            material.folds(options.folds, "by artist", seed, share)
+            if options.on is None
+            else material.one_split(options.on, seed, share)
+            for seed in range(options.seeds)
+        ]
+        # Of few artists a share may be no fewer songs.
+        if _learned_from(rounds) < known:
+            known = _learned_from(rounds)
+            yield from rounds
     if options.show_inflation:
         folds = options.folds
         yield from (material.folds(folds, "random", seed) for seed in range(options.seeds))
@@ -321,7 +331,8 @@ class _Trainings:
         try:
             came = self._train(entry.contestant, entry.features, task)
             if task.fold.protocol == "test":
-                self._looks(f"{self._journal.run}:{':'.join(key)}:{task.seed}")
+                name = f"{self._journal.run}:{':'.join(key)}:{task.seed}:{task.fold.share:g}"
+                self._looks(name)
             self._journal.write(cell, came)
         except NoFramesError as error:
             self._miss(entry, str(error), failed=False)
@@ -342,9 +353,8 @@ class _Trainings:
     ) -> list[Outcome]:
         """What every contestant said of all songs, by seed."""
         found = []
-        protocols = dict.fromkeys(folds[0].protocol for folds in rounds)
-        for protocol in protocols:
-            own = [folds for folds in rounds if folds[0].protocol == protocol]
+        for kind in dict.fromkeys((folds[0].protocol, folds[0].share) for folds in rounds):
+            own = [folds for folds in rounds if (folds[0].protocol, folds[0].share) == kind]
             found += [
                 self._outcome(entry, own, rows)
                 for entry in entries
@@ -377,6 +387,8 @@ class _Trainings:
             megabytes=max(each.megabytes for each in came),
             parameters=max(each.parameters for each in came),
             protocol=rounds[0][0].protocol,
+            share=rounds[0][0].share,
+            learned_from=_learned_from(rounds),
         )
 
     def _train(self, contestant: Contestant, features: str, task: Task) -> Came:
@@ -410,7 +422,14 @@ class _Trainings:
 
 
 def _cell(entry: _Entry, fold: Fold) -> Cell:
-    return Cell(fold.protocol, entry.features, entry.contestant.name, fold.seed, fold.number)
+    name = entry.contestant.name
+    return Cell(fold.protocol, entry.features, name, fold.seed, fold.number, fold.share)
+
+
+def _learned_from(rounds: Sequence[Sequence[Fold]]) -> int:
+    """How many songs a training knows on average, those that choose its epoch among them."""
+    known = [len(fold.train) + len(fold.valid) for folds in rounds for fold in folds]
+    return round(float(np.mean(known)))
 
 
 @contextmanager

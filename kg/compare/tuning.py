@@ -31,7 +31,7 @@ from kg.compare.runs import Frames, FramesOf
 from kg.compare.spaces import SPACES, Space, defaults_of
 from kg.compare.study import Attempt, Study, open_study
 from kg.errors import KgError, WrongUsageError
-from kg.evaluate import Rows, by_genre
+from kg.metrics.evaluate import Rows, by_genre
 from kg.progress import SILENT, Advance, Progress
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from kg.explore.failures import unforeseen
 from kg.explore.songs import called
 from kg.graph import queries
 from kg.graph.transactions import read_rows
-from kg.maps import song_map
+from kg.maps.songs import song_map
 from kg.report.charts import COLOURS, shortened
 from kg.text import printable
 

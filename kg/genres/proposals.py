@@ -9,10 +9,10 @@ from kg.genres.tree import Tree
 from kg.graph.rows import Guess
 
 if TYPE_CHECKING:
+    from kg.genres.suggesting import SuggestReport
     from kg.graph.proposals import Proposal
     from kg.graph.store import GraphStore
-    from kg.intake import AddedSong
-    from kg.suggesting import SuggestReport
+    from kg.intake.audio import AddedSong
 
 
 def shown_guesses(guesses: Sequence[Guess], policy: Policy, tree: Tree) -> list[Guess]:
@@ -52,7 +52,7 @@ def proposed_suggestions(
     report: "SuggestReport", policy: Policy, store: "GraphStore"
 ) -> "SuggestReport":
     """Suggestions as they are proposed; songs for which none is left are counted as untold."""
-    from kg.suggesting import Suggestion
+    from kg.genres.suggesting import Suggestion
 
     if policy == EVERYTHING:
         return report

@@ -53,7 +53,7 @@ def write(
     }
     rows: list[dict[str, Any]] = [
         {
-            "id": f"{id}/{row.protocol}/{row.model}/{row.features}",
+            "id": f"{id}/{row.protocol}/{row.model}/{row.features}/{row.share:g}",
             "properties": {**common, **_properties(row)},
         }
         for row in figures
@@ -127,7 +127,8 @@ def remove(connection: Connection, runs: Iterable[str]) -> None:
 
 def _experiment(run: str, rows: list[dict[str, Any]]) -> Experiment:
     measured = [row for row in rows if row["macroF1"] is not None]
-    honest = [row for row in measured if row["protocol"] != "random"] or measured
+    whole = [row for row in measured if row["share"] == 1] or measured
+    honest = [row for row in whole if row["protocol"] != "random"] or whole
     best: dict[str, Any] = max(honest, key=lambda row: float(row["macroF1"]), default={})
     return Experiment(
         run=run,
@@ -148,6 +149,8 @@ def _properties(row: "Figure") -> Mapping[str, Any]:
         "protocol": row.protocol,
         "songs": row.songs,
         "seeds": row.seeds,
+        "share": row.share,
+        "learnedFrom": row.learned_from,
         "accuracy": row.accuracy.value,
         "accuracyLow": row.accuracy.low,
         "accuracyHigh": row.accuracy.high,
@@ -156,6 +159,9 @@ def _properties(row: "Figure") -> Mapping[str, Any]:
         "macroF1High": row.macro_f1.high,
         "behind": row.behind.value if row.behind else None,
         "p": row.p,
+        "gained": row.gained.value if row.gained else None,
+        "gainedLow": row.gained.low if row.gained else None,
+        "gainedHigh": row.gained.high if row.gained else None,
         "trainSeconds": row.train_seconds,
         "predictSeconds": row.predict_seconds,
         "megabytes": row.megabytes,

@@ -982,7 +982,8 @@ EXPERIMENTS: Final = """
 MATCH (e:Experiment)
 WHERE e.featureVersion IS NOT NULL
 RETURN e.run AS run, e.createdAt AS createdAt, e.songs AS songs, e.protocol AS protocol,
-       e.model AS model, e.features AS features, e.macroF1 AS macroF1
+       e.model AS model, e.features AS features, e.macroF1 AS macroF1,
+       coalesce(e.share, 1.0) AS share
 ORDER BY createdAt DESC, run, macroF1 DESC, model, features
 """
 DELETE_EXPERIMENTS: Final = """
@@ -1024,6 +1025,16 @@ WHERE e.featureVersion IS NOT NULL
 WITH e.run AS run, max(e.createdAt) AS createdAt ORDER BY createdAt DESC LIMIT 1
 MATCH (e:Experiment {run: run})
 WHERE e.featureVersion IS NOT NULL
+RETURN properties(e) AS properties
+"""
+
+# The rows of the newest comparison that learned from shares of the songs, too.
+LAST_LEARNING_CURVE: Final = """
+MATCH (e:Experiment)
+WHERE e.featureVersion IS NOT NULL AND e.share < 1
+WITH e.run AS run, max(e.createdAt) AS createdAt ORDER BY createdAt DESC LIMIT 1
+MATCH (e:Experiment {run: run})
+WHERE e.featureVersion IS NOT NULL AND e.share IS NOT NULL
 RETURN properties(e) AS properties
 """
 

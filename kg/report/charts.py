@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kg.evaluate import Estimate, wilson
+from kg.metrics.evaluate import Estimate, wilson
 from kg.text import printable
 
 # Colours and shapes that a page has for genres; more of them could not be told apart.
@@ -169,6 +169,52 @@ def coverage(points: Sequence[tuple[float, float]], here: tuple[float, float] | 
         "layout": {
             "xaxis": axis("songs that get a genre", range=[0, 1.02], tickformat=".0%"),
             "yaxis": axis("share of these that is wrong", rangemode="tozero", tickformat=".0%"),
+        },
+    }
+
+
+def by_songs(curves: Sequence[tuple[str, Sequence[tuple[int, Estimate]]]], title: str) -> Figure:
+    """Numbers with their intervals by how many songs were learned from, a line each.
+
+    Args:
+        curves: What each is called, and its points from the fewest songs on.
+        title: What the numbers are.
+    """
+    sizes = sorted({songs for _, points in curves for songs, _ in points})
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain(shortened(name)),
+                "x": [songs for songs, _ in points],
+                "y": [round(each.value, 4) for _, each in points],
+                "customdata": [[round(each.low, 3), round(each.high, 3)] for _, each in points],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [round(max(0.0, each.high - each.value), 4) for _, each in points],
+                    "arrayminus": [round(max(0.0, each.value - each.low), 4) for _, each in points],
+                    "color": f"@{number % COLOURS}",
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                "line": {"color": f"@{number % COLOURS}", "width": 2},
+                "marker": {
+                    "size": 8,
+                    "color": f"@{number % COLOURS}",
+                    "symbol": _SHAPES[number % len(_SHAPES)],
+                },
+                "hovertemplate": "%{x} songs: %{y:.3f} [%{customdata[0]}, %{customdata[1]}]",
+            }
+            for number, (name, points) in enumerate(curves)
+        ],
+        "layout": {
+            "xaxis": axis(
+                "songs learned from", type="log", tickvals=sizes, ticktext=[f"{n:,}" for n in sizes]
+            ),
+            "yaxis": axis(title, rangemode="tozero"),
+            "showlegend": True,
         },
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kg.excerpt import in_words
-from kg.rejects import by_reason
+from kg.intake.rejects import by_reason
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Missing, Part, Section, Table, Tiles, Words
 from kg.report.words import count, hours

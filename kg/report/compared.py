@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kg.evaluate import Estimate
+from kg.metrics.evaluate import Estimate
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
 from kg.report.words import count
 
-_PROTOCOLS: Final = {
+PROTOCOLS: Final = {
     "by artist": "songs by artists that a model hasn't heard, in folds by artist",
     "random": "random folds, which flatter",
     "valid": "validation songs",
@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 
 def compared(facts: Facts) -> Section:
     """Table and plot of the comparison."""
-    rows = [row for row in facts.experiment if row.get("macroF1") is not None]
+    measured = [row for row in facts.experiment if row.get("macroF1") is not None]
+    rows = [row for row in measured if row.get("share", 1) == 1]  # the others are a learning curve
     broken = [row for row in facts.experiment if row.get("error")]
     parts: list[Part] = []
     protocol, cypher = "", ""
@@ -39,7 +40,7 @@ def compared(facts: Facts) -> Section:
         ]
         first = rows[0]
         said = "; ".join(
-            _PROTOCOLS.get(each, each) for each in dict.fromkeys(row["protocol"] for row in rows)
+            PROTOCOLS.get(each, each) for each in dict.fromkeys(row["protocol"] for row in rows)
         )
         protocol = (
             f"Measured on {count(int(first['songs']), 'song')}: {said}. "
@@ -47,7 +48,7 @@ def compared(facts: Facts) -> Section:
             f"{first['createdAt'].to_native():%Y-%m-%d}."
         )
         cypher = (
-            f"MATCH (e:Experiment {{run: '{first['run']}'}})\n"
+            f"MATCH (e:Experiment {{run: '{first['run']}'}}) WHERE coalesce(e.share, 1) = 1\n"
             "RETURN e.model, e.features, e.protocol, e.macroF1, e.macroF1Low, e.macroF1High\n"
             "ORDER BY e.macroF1 DESC"
         )
@@ -63,7 +64,7 @@ def _table(rows: list[Row], several: bool) -> Part:
         [
             (
                 *(row["model"], row["features"], *([row["protocol"]] if several else [])),
-                *(str(_estimate(row, "macroF1")), str(_estimate(row, "accuracy"))),
+                *(str(estimate(row, "macroF1")), str(estimate(row, "accuracy"))),
                 "" if row.get("behind") is None else f"{100 * row['behind']:+.1f} points",
                 "" if row.get("p") is None else f"{row['p']:.3f}",
                 f"{row['trainSeconds']:.1f} s",
@@ -77,7 +78,7 @@ def _table(rows: list[Row], several: bool) -> Part:
 
 
 def _chart(rows: list[Row]) -> Part:
-    named = [(f"{row['model']} ({row['features']})", _estimate(row, "macroF1")) for row in rows]
+    named = [(f"{row['model']} ({row['features']})", estimate(row, "macroF1")) for row in rows]
     return Chart(
         "comparison",
         "Macro-F1 of each with its 95 % interval: "
@@ -88,5 +89,6 @@ def _chart(rows: list[Row]) -> Part:
     )
 
 
-def _estimate(row: Row, name: str) -> Estimate:
+def estimate(row: Row, name: str) -> Estimate:
+    """A number of a row, with its interval."""
     return Estimate(row[name], row[f"{name}Low"], row[f"{name}High"])

@@ -9,9 +9,9 @@ from kg.errors import KgError
 from kg.graph import queries
 from kg.graph.rows import ModelRow
 from kg.graph.transactions import read_rows
-from kg.maps import SongMap, song_map
+from kg.intake.rejects import read_rejects
+from kg.maps.songs import SongMap, song_map
 from kg.records import Rejected
-from kg.rejects import read_rejects
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Facts:
         drawn: Where songs lie on the map; None where none can be drawn.
         undrawn: Why not, in a sentence.
         experiment: Rows of the last comparison, as they are in the graph.
+        curve: Rows of the last comparison with a learning curve; empty where there is none.
         disputes: Labels that an audit takes for wrong, the surest first.
         tree: What is a kind of what among genres.
         copies: Pairs of one recording that an audit found.
@@ -98,6 +99,7 @@ class Facts:
     drawn: SongMap | None
     undrawn: str
     experiment: Sequence[Mapping[str, Any]]
+    curve: Sequence[Mapping[str, Any]]
     disputes: "Sequence[Proposal]"
     tree: "Tree"
     copies: "Sequence[Copy]"
@@ -148,6 +150,7 @@ def gather(library: "Library") -> Facts:
         drawn=drawn,
         undrawn=undrawn,
         experiment=[row["properties"] for row in read_rows(connection, queries.LAST_EXPERIMENT)],
+        curve=[row["properties"] for row in read_rows(connection, queries.LAST_LEARNING_CURVE)],
         disputes=[each for each in library.proposals() if each.kind == "label"],
         tree=tree,
         copies=read_copies(connection),

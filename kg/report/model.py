@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from kg.doubt import is_calibrated
-from kg.evaluate import GenreScore, caution
 from kg.graph.rows import ModelRow
-from kg.measuring import Measured, fingerprint_of_songs, recorded, verdict
+from kg.learning.doubt import is_calibrated
+from kg.metrics.evaluate import GenreScore, caution
+from kg.metrics.measuring import Measured, fingerprint_of_songs, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words

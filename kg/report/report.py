@@ -10,7 +10,7 @@ from kg._version import __version__
 from kg.errors import KgError, WrongUsageError
 from kg.files import normal
 from kg.outputs import appearing, check_target
-from kg.report import certainty, collection, compared, model, songs
+from kg.report import certainty, collection, compared, curve, model, songs
 from kg.report.facts import Facts, gather
 from kg.report.parts import Missing, Report, Section
 from kg.report.words import count, percent
@@ -40,6 +40,7 @@ SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     certainty.reliability,
     certainty.coverage,
     model.learning,
+    curve.learning_curve,
     compared.compared,
     songs.doubted,
     songs.disputed,

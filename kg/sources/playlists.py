@@ -1,5 +1,5 @@
 """Playlists as players and data sets write them: M3U, PLS, and slices of the Million Playlist
-Dataset (Chen et al. 2018). Readers only: what an entry names is for `kg.playlists` to find.
+Dataset (Chen et al. 2018). Readers only: what an entry names is for `kg.intake.playlists` to find.
 """
 
 import json

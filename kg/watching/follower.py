@@ -25,7 +25,7 @@ from kg.watching.settling import Batch, Patience, Settling, Stamp
 if TYPE_CHECKING:
     from kg.graph.connection import Connection
     from kg.graph.store import GraphStore
-    from kg.intake import AddReport
+    from kg.intake.audio import AddReport
 
 T = TypeVar("T")
 

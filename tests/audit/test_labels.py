@@ -16,9 +16,9 @@ from kg.audit.labels import (
     with_others,
 )
 from kg.audit.told import FOLDS, out_of_fold
-from kg.evaluate import Bools, Rows
 from kg.genres.tree import Tree
 from kg.graph.rows import Floats
+from kg.metrics.evaluate import Bools, Rows
 from kg.splits import SplitSong
 from kg.splits.assign import CHAIN_SONGS
 

@@ -407,7 +407,7 @@ def test_the_scheduler_is_handed_on(
         handed.extend((options["dask"], options["workers"], options["excerpt"]))
         raise KgError("far enough")
 
-    monkeypatch.setattr("kg.intake.extract", extract)
+    monkeypatch.setattr("kg.intake.audio.extract", extract)
     printed = kg("ingest", music, "--dask", f"{scheme}://[::1]:8786", "--excerpt", "full")
     assert (printed.code, "far enough" in printed.err) == (1, True)
     assert handed == [f"{scheme}://[::1]:8786", None, None]

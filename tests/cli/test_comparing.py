@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kg.compare import runs
 from tests.cli.conftest import Kg
+from tests.tables import made_up
 
 QUICK = ("compare", "--models", "knn,majority,logistic", "--folds", "2", "--seeds", "1")
 
@@ -36,6 +38,41 @@ def test_a_table_a_picture_json_and_csv(kg: Kg, music: Path, tmp_path: Path) -> 
 
     asked = kg("query", "MATCH (e:Experiment) RETURN count(DISTINCT e.run) AS runs", "--json")
     assert json.loads(asked.out) == [{"runs": 3}]
+
+
+def test_a_learning_curve(kg: Kg, music: Path, tmp_path: Path) -> None:
+    records, features = made_up(240)
+    pd.DataFrame(features, columns=[f"f{n}" for n in range(9)]).assign(
+        id=[record.key for record in records],
+        artist=[record.artist for record in records],
+        genre=[record.genres[0] for record in records],
+    ).to_csv(tmp_path / "songs.csv", index=False)
+    kg("ingest", tmp_path / "songs.csv", "--yes")
+    printed = kg(*QUICK, "--learning-curve")
+    assert printed.code == 0
+    assert "macro-F1 by songs learned from" in printed.out
+    assert "last step" in printed.out
+    best = printed.out.split("Best: ")[1].split(")")[0] + ")"
+    assert f" songs {best} gained " in " ".join(printed.out.split())
+    asked = "MATCH (e:Experiment) WHERE e.model = 'majority' RETURN e.share, e.learnedFrom AS known"
+    rows = json.loads(kg("query", f"{asked} ORDER BY e.share", "--json").out)
+    assert [row["e.share"] for row in rows] == [0.125, 0.25, 0.5, 1]
+    assert [row["known"] for row in rows] == sorted({row["known"] for row in rows})
+    (whole,) = json.loads(kg("experiments", "list", "--json").out)
+    assert whole["rows"] == 12
+    best = "MATCH (e:Experiment {share: 1}) RETURN max(e.macroF1) AS best"
+    assert json.loads(kg("query", best, "--json").out) == [{"best": whole["macro_f1"]}]
+    found = list(csv.DictReader(io.StringIO(kg(*QUICK, "--learning-curve", "--csv").out)))
+    assert {row["gained"] == "" for row in found if row["share"] == "0.125"} == {True}
+    assert {row["gained"] == "" for row in found if row["share"] == "1.0"} == {False}
+
+
+def test_there_is_no_learning_curve_of_too_few_artists(kg: Kg, music: Path) -> None:
+    kg("ingest", music)
+    printed = kg("compare", "--models", "knn", "--folds", "2", "--seeds", "1", "--learning-curve")
+    assert printed.code == 0
+    assert "No learning curve: some genres have too few artists" in printed.out
+    assert [each["rows"] for each in json.loads(kg("experiments", "list", "--json").out)] == [1]
 
 
 def test_a_picture_that_cannot_be_drawn_after_all_costs_no_table(

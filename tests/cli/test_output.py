@@ -13,9 +13,9 @@ from rich.progress import Progress
 
 from cli.output import percent, print_csv, print_json, print_rejected, print_table, show
 from cli.progress import Bars, Lines, duration, progress_for
+from kg.intake.rejects import by_reason
 from kg.progress import SILENT
 from kg.records import Rejected
-from kg.rejects import by_reason
 from kg.text import printable, storable
 
 

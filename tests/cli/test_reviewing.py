@@ -19,7 +19,7 @@ from kg.audio.synth import GENRES
 from kg.audio.tags import read_tags
 from kg.errors import KgError, WrongUsageError
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.settings import Settings
 from tests.cli.conftest import Kg, Printed
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cli.scores import print_several
-from kg.evaluate import Estimate
-from kg.several import SeveralScore
+from kg.metrics.evaluate import Estimate
+from kg.metrics.several import SeveralScore
 
 HALF = Estimate(0.5, 0.4, 0.6)
 OURS = SeveralScore("R-GCN", HALF, HALF, HALF, HALF, HALF, None, -1.234, True)

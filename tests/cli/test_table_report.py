@@ -12,9 +12,9 @@ from cli.options import App
 from cli.table_report import report_on_table
 from kg import Library
 from kg.graph.rows import Counts
+from kg.intake.tables import TableReport
 from kg.settings import Settings
 from kg.sources.dataset import LeftOut
-from kg.tables import TableReport
 from tests.cli.conftest import Kg
 from tests.tables import made_up, table_of
 

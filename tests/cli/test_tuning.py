@@ -10,7 +10,7 @@ from kg import Library
 from kg.compare.spaces import defaults_of
 from kg.compare.tuning import TuneOptions
 from kg.errors import WrongUsageError
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from tests.cli.conftest import Kg
 
 QUICK = ("tune", "--trials", "3", "--folds", "2", "--epochs", "4")

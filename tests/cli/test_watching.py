@@ -16,7 +16,7 @@ from cli.watching import _words
 from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.graph.rows import Guess
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.watching.events import WatchEvent
 from tests.cli.conftest import Kg
 from tests.waiting import DEADLINE

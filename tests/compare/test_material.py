@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kg.compare.contestants import Given, contestants, told_by
-from kg.compare.material import ALL, Fold, Material, Task, restricted
+from kg.compare.material import ALL, SHARES, Fold, Material, Task, restricted
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.rows import Linked, SongTable
 from kg.schema import ARTIST_NODE, GENRE_EDGE, SONG_NODE
@@ -92,6 +92,39 @@ def test_validation_songs_that_are_measured_on_choose_nothing() -> None:
     assert not set(graph.in_genre[0]) & set(fold.told)
     (few,) = material().one_split("valid", 1)
     assert few.valid.tolist() == []
+
+
+def test_a_smaller_share_knows_whole_artists_of_every_genre_that_larger_ones_know_too() -> None:
+    songs = material(songs=1200)
+    by = np.array(songs.songs.artists)
+    dealt = {share: songs.folds(3, "by artist", 1, share) for share in (1.0, *SHARES)}
+    for number, whole in enumerate(dealt[1.0]):
+        known = sorted([*whole.train, *whole.valid])
+        more = set(known)
+        for share in reversed(SHARES):
+            fold = dealt[share][number]
+            own = {*fold.train.tolist(), *fold.valid.tolist()}
+            assert fold.told.tolist() == whole.told.tolist()
+            assert own < more
+            assert len(own) == pytest.approx(share * len(known), rel=0.1)
+            others = sorted(set(known) - own)
+            assert not set(by[sorted(own)]) & set(by[others])
+            assert set(songs.truth[fold.train].argmax(axis=1)) == {0, 1, 2}
+            in_genre = Task(songs, fold, "all", 0).graph.in_genre
+            assert set(in_genre[0].tolist()) == own
+            more = own
+    assert [fold.share for fold in dealt[0.25]] == [0.25] * 3
+
+
+def test_a_share_of_the_library_s_own_split() -> None:
+    songs = material(songs=1200)
+    (fold,) = songs.one_split("test", 1, 0.5)
+    assert set(fold.train) < set(songs.side("train"))
+    assert set(fold.valid) < set(songs.side("valid"))
+    assert fold.told.tolist() == songs.side("test").tolist()
+    nobody = Material(songs.songs, (), songs.kinds)
+    (fold,) = nobody.one_split("test", 1, 0.25)
+    assert len(fold.train) == pytest.approx(0.25 * len(nobody.side("train")), abs=3)
 
 
 def test_test_songs_have_a_fingerprint() -> None:

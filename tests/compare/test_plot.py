@@ -8,7 +8,7 @@ from kg.compare.figures import Figure, figures
 from kg.compare.plot import draw, picture
 from kg.errors import WrongUsageError
 from tests.compare.test_figures import outcome
-from tests.test_significance import songs
+from tests.metrics.test_significance import songs
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,23 @@ def test_every_row_has_its_dot_where_its_number_is(rows: list[Figure]) -> None:
     dots = sorted(float(bar[0].get_xdata()[0]) for bar in axes.containers)
     assert dots == pytest.approx(sorted(row.macro_f1.value for row in rows))
     assert "random folds" in axes.get_title(loc="left")
+
+
+def test_learning_curves_are_drawn_below() -> None:
+    truth, artists = songs(90)
+    said = [outcome("good", 0.9), outcome("poor", 0.3)]
+    said += [outcome("good", 0.5, share=0.5), outcome("poor", 0.2, share=0.5)]
+    rows = figures(truth, said, artists)
+    axes, below = picture(rows).axes
+    assert len(axes.containers) == 2
+    assert [text.get_text() for text in below.get_legend().get_texts()] == [
+        "good (all)",
+        "poor (all)",
+    ]
+    assert [tick.get_text() for tick in below.get_xticklabels()] == ["30", "60"]
+    line = below.containers[0][0]
+    by_share = {row.share: row.macro_f1.value for row in rows if row.model == "good"}
+    assert line.get_ydata().tolist() == pytest.approx([by_share[0.5], by_share[1]])
 
 
 def test_no_label_is_cut_off(rows: list[Figure]) -> None:

@@ -61,6 +61,17 @@ def test_random_folds_stand_beside_those_by_artist(tmp_path: Path) -> None:
     assert {row.protocol for row in found.figures} == {"by artist", "random"}
 
 
+def test_a_learning_curve_learns_from_less_and_is_measured_on_the_same(tmp_path: Path) -> None:
+    options = replace(QUICK, features=("good",), learning_curve=True, show_inflation=True)
+    found = compare(material(songs=300), tmp_path / "c", no_frames, options)
+    shares = [r.share for r in found.figures if r.model != "majority"]
+    assert shares == [1, 0.5, 0.25, 0.125, 1]  # random folds, which come last, know all
+    known = {row.share: row.learned_from for row in found.figures}
+    assert known[1] == 180
+    assert known[0.125] < known[0.25] < known[0.5] < known[1]
+    assert {row.songs for row in found.figures} == {270}
+
+
 def test_the_library_s_own_split_can_be_measured_on(tmp_path: Path) -> None:
     options = replace(QUICK, models=("knn",), on="valid")
     songs = material()

@@ -23,7 +23,7 @@ from kg.audio.synth import GENRES, write_song
 from kg.errors import GraphError
 from kg.graph import embedded
 from kg.graph.connection import Connection
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.settings import Settings
 from kg.sources.folder import scan
 from tests.conftest import ENVIRONMENT, empty, environment_of

@@ -7,7 +7,7 @@ import pytest
 
 from kg import Library
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from tests.explore.conftest import FIRST, LABELS, SECOND, Visitor, songs_of, until
 from tests.waiting import ENDLESS
 

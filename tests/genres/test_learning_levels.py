@@ -9,7 +9,7 @@ from kg import Library
 from kg.audio.synth import GENRES as ALL
 from kg.audio.synth import write_song
 from kg.errors import NotReadyError, WrongUsageError
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 
 GENRES = ALL[:4]  # those of the fixture
 TREE = {name: ["fast" if row % 2 else "slow"] for row, name in enumerate(GENRES)}

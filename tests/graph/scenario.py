@@ -9,7 +9,7 @@ from typing import Any
 from kg import Library
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 
 # Begins as ids of models do, and comes before any real one.
 ANOTHER = "20200101-000000-abcd"

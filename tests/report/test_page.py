@@ -9,7 +9,7 @@ import pytest
 
 from kg import Library
 from kg.audio.synth import GENRES
-from kg.learning import TrainOptions
+from kg.learning.training import TrainOptions
 from kg.report import write_report
 from kg.settings import Settings
 from tests.browser import DESK, PHONE

@@ -1,5 +1,6 @@
 """A report says what the graph says, and what is missing; nothing in a title becomes markup."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from kg import Library
 from kg.audio.synth import GENRES
 from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.proposals import Dispute, write_disputes
-from kg.learning import TrainOptions
-from kg.measuring import recorded
+from kg.learning.training import TrainOptions
+from kg.metrics.measuring import recorded
 from kg.report import write_report
 from kg.report.facts import gather
 from kg.report.parts import Beside, Chart, Matrix, Missing, Part, Report, Table, Tiles
 from kg.report.report import compose, render
+from tests.tables import made_up, table_of
 
 HOSTILE = "</script><script>alert('title')</script><img src=x onerror=alert(1)> `x` | \x07 {{7*7}}"
 GENRE = "<b onmouseover=alert(2)>& co</b>"
@@ -221,6 +223,46 @@ def test_a_comparison_is_shown_with_its_protocol(library: Library, music: Path) 
     (section,) = (each for each in report.sections if each.key == "comparison")
     assert "folds by artist" in section.protocol
     assert "flatter" in section.protocol
+
+
+def test_a_learning_curve_is_drawn_from_the_last_comparison_that_has_one(
+    library: Library,
+) -> None:
+    from kg.compare.runs import CompareOptions
+
+    library.ingest_table(table_of(*made_up(240)))
+    assert "`kg compare --learning-curve`" in missing(compose(gather(library)))["curve"]
+    options = CompareOptions(models=["knn", "majority"], seeds=1, folds=2)
+    library.compare(replace(options, learning_curve=True, show_inflation=True))
+    library.compare(replace(options, features=["timbre"]))  # the newest one has none
+    report = compose(gather(library))
+    rows = library.ask(
+        "MATCH (e:Experiment {model: 'k nearest neighbours', features: 'all'}) "
+        "WHERE e.protocol = 'by artist' RETURN e.learnedFrom, e.macroF1 ORDER BY e.share"
+    ).rows
+    assert len(rows) == 4
+    (chart,) = (part for part in parts(report, "curve") if isinstance(part, Chart))
+    nearest, majority = chart.figure["data"]
+    assert (nearest["name"], majority["name"]) == (
+        "k nearest neighbours (all)",
+        "majority (none)",
+    )
+    assert nearest["x"] == [songs for songs, _ in rows]
+    assert nearest["y"] == [round(f1, 4) for _, f1 in rows]
+    assert chart.figure["layout"]["xaxis"]["tickvals"] == nearest["x"]
+    listed = table(report, "curve")
+    assert [text(cell) for cell in listed.rows[0][2:6]] == [f"{f1:.3f}" for _, f1 in rows]
+    (section,) = (each for each in report.sections if each.key == "curve")
+    assert "artists that a model hasn't heard" in section.protocol
+    assert len(library.ask(section.cypher).rows) == 10  # both protocols of both models
+    compared = table(report, "comparison")
+    assert [row[:2] for row in compared.rows] == [
+        ("k nearest neighbours", "timbre"),
+        ("majority", "none"),
+    ]
+    library.remove_experiments([library.experiments()[0].run])
+    compared = table(compose(gather(library)), "comparison")  # of all songs only
+    assert len(compared.rows) == 4
 
 
 def test_titles_and_genres_are_never_markup(library: Library, music: Path) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from kg import Library, intake
+from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.audio.tags import read_tags
 from kg.errors import KgError
 from kg.files import content_id
 from kg.graph.locks import FileLock
-from kg.learning import TrainOptions
+from kg.intake import audio
+from kg.learning.training import TrainOptions
 from kg.tagging import writing
 from kg.tagging.backups import LISTING
 from kg.tagging.contents import known_contents
@@ -179,8 +180,8 @@ def test_songs_without_a_network_s_ear_get_it_after_writing(told: Library, mine:
     told.accept(one, SECOND)
     told.write_tags(dry_run=False)
     known = known_contents(told.connection)
-    assert intake.file_of(id, [str(one)], known) == one
-    assert intake.file_of(id, [str(one)], {}) is None
+    assert audio.file_of(id, [str(one)], known) == one
+    assert audio.file_of(id, [str(one)], {}) is None
 
 
 def test_files_that_stay_as_they_are(told: Library, mine: Path) -> None:

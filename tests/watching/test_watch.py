@@ -14,7 +14,7 @@ from kg import Library
 from kg.audio.synth import GENRES, write_song
 from kg.errors import KgError, NotReadyError, WrongUsageError
 from kg.graph import embedded
-from kg.intake import AddReport
+from kg.intake.audio import AddReport
 from kg.progress import SILENT
 from kg.settings import Settings
 from kg.watching import follower, watch

@@ -1,0 +1,1 @@
+"""Songs as points in the plane."""

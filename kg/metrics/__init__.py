@@ -1,0 +1,1 @@
+"""What scores are worth: metrics with their uncertainty, and what a model has to beat."""
