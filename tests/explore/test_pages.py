@@ -279,6 +279,32 @@ def test_sound_is_served_in_ranges_and_as_kg_heard_it(filed: Library, visitor: V
     assert light[-64:].mean() > light[:64].mean()  # low notes are louder, and below
 
 
+def test_the_same_recording_is_told_from_both_sides(filed: Library, visitor: Visitor) -> None:
+    one, two, three, *_ = songs_of(filed)
+    rename(filed, one, "First")
+    rename(filed, two, "Second")
+
+    def work(tx: Any) -> None:
+        pitch = {"kind": "pitch", "distance": 0.1, "semitones": 2, "printed": True}
+        alike = {"kind": "encoding", "distance": 0.0, "printed": False}
+        for other, properties in ((two, pitch), (three, alike)):
+            tx.run(
+                "MATCH (s:Song {id: $one}) MATCH (o:Song {id: $other}) "
+                "CREATE (s)-[r:SAME_RECORDING]->(o) SET r = $properties",
+                one=one,
+                other=other,
+                properties=properties,
+            ).consume()
+
+    filed.connection.write(work)
+    page = visitor.ask(f"/song/{one}").text
+    assert "the other is 2 semitones higher, 90 % alike" in page
+    assert "sounds the same by its features" in page
+    page = visitor.ask(f"/song/{two}").text
+    assert "the other is 2 semitones lower, 90 % alike" in page
+    assert "Second" not in page.split('id="copies"')[1].split("</section>")[0]
+
+
 def test_what_is_gone_or_no_audio_is_said(filed: Library, visitor: Visitor, tmp_path: Path) -> None:
     one = songs_of(filed)[0]
 
