@@ -57,6 +57,7 @@ ARTIST_SONGS = 10
 # What `kg audit` calls the faults of benchmarks/planting.py.
 FAULT_NAMES = {
     "clipped": "clipped",
+    "clipped_mp3": "clipped",
     "silenced": "silent",
     "truncated": "cut off",
     "truncated_mp3": "cut off",

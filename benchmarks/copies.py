@@ -2,7 +2,7 @@
 
 Clips are dealt into two halves: thresholds (`kg.audit.matching.ALIKE`, `kg.audit.faults`) were
 chosen by what --half 0 prints, and --half 1 measures them. Every clip is there as it is, as eight
-copies and with five faults; see benchmarks/planting.py.
+copies and with six faults; see benchmarks/planting.py.
 
     python benchmarks/copies.py CLIPS --half 1
     python benchmarks/copies.py --songs 100000
@@ -26,6 +26,7 @@ from kg.audit.matching import ALIKE, Prints, matches
 
 FAULT_OF = {
     "clipped": "clipping",
+    "clipped_mp3": "clipping",
     "silenced": "silence",
     "truncated": "missing",
     "truncated_mp3": "missing",

@@ -104,6 +104,12 @@ def clipped(samples: Samples, rate: int, path: Path) -> Path:
     return lossless(4 * samples / np.abs(samples).max(), rate, path)
 
 
+def clipped_mp3(samples: Samples, rate: int, path: Path) -> Path:
+    """12 dB louder than there is room for, and then an MP3 of 128 kbit/s, which has peaks again."""
+    loud = np.clip(4 * samples / np.abs(samples).max(), -1, 1)
+    return encoded(loud, rate, path.with_suffix(".mp3"), "libmp3lame", 128_000)
+
+
 def silenced(samples: Samples, rate: int, path: Path) -> Path:
     """With 5 s of nothing in it."""
     changed = samples.copy()
@@ -142,7 +148,8 @@ COPIES: Final[Mapping[str, Planted]] = {
 """What makes another file of the same recording."""
 
 FAULTS: Final[Mapping[str, Planted]] = {
-    each.__name__: each for each in (clipped, silenced, truncated, truncated_mp3, one_sided)
+    each.__name__: each
+    for each in (clipped, clipped_mp3, silenced, truncated, truncated_mp3, one_sided)
 }
 """What breaks a file."""
 

@@ -1,6 +1,7 @@
 """`kg audit`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
@@ -110,13 +111,12 @@ def _print(app: App, report: "AuditReport", top: int) -> None:
     _print_found(
         app,
         "Songs whose sound may be broken",
-        ("song", "", "evidence", "file"),
+        _with_file(("song", "", "evidence")),
         report.faults,
         lambda each: (
-            _title(each.title, each.artist, each.path or each.song),
+            *_song(each.title, each.artist, each.path, each.song),
             each.kind,
             each.evidence,
-            each.path or "",
         ),
         top,
     )
@@ -143,10 +143,10 @@ def _print_labels(app: App, labels: "LabelAudit", top: int) -> None:
     _print_found(
         app,
         "Labels in doubt",
-        ("song", "filed under", "proposed", "evidence"),
+        _with_file(("song", "filed under", "proposed", "evidence")),
         labels.songs,
         lambda each: (
-            _title(each.title, each.artist, each.path or each.id),
+            *_song(each.title, each.artist, each.path, each.id),
             ", ".join(each.filed),
             _proposed(each),
             each.evidence,
@@ -186,6 +186,28 @@ def _title(title: str | None, artist: str | None, otherwise: str) -> str:
     from kg.asking.wording import title as in_words
 
     return in_words(title or otherwise, artist)
+
+
+def _with_file(columns: Sequence[str]) -> Sequence[str]:
+    """Columns of a table whose first is a song: in a pipe with its file beside it."""
+    from cli.output import terminal_width
+
+    first, *others = columns
+    return columns if terminal_width() else (first, "file", *others)
+
+
+def _song(title: str | None, artist: str | None, path: str | None, id: str) -> Sequence[Any]:
+    """A song's cells: on a terminal the end of its path stands below its title."""
+    from cli.output import Stacked, shortened, terminal_width
+
+    width = terminal_width()
+    if width is None:
+        return _title(title, artist, path or id), path or ""
+    end = shortened(path, 2 * width // 3) if path else ""
+    # Without a title of its own it has its file's name.
+    named = title is not None and (path is None or title != PurePath(path).stem)
+    name = _title(title, artist, id) if named or not path else ""
+    return (Stacked([line for line in (name, end) if line]),)
 
 
 def _proposed(song: "DisputedSong") -> str:

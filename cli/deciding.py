@@ -22,26 +22,29 @@ def _song_and_genre(command: F) -> F:
 @click.command()
 @_song_and_genre
 @click.option("--beside", is_flag=True, help="Let the song keep the genres that it has.")
+@click.option("--new", is_flag=True, help="Make a genre that nobody has named so far.")
 @json_option
 @pass_app
-def accept(app: App, song: str, genre: str | None, beside: bool, as_json: bool) -> None:
+def accept(app: App, song: str, genre: str | None, beside: bool, new: bool, as_json: bool) -> None:
     """Give a song a genre by your own word, which no ingest changes.
 
     SONG is a title, a path, or an id (four digits are enough); - reads songs from stdin, one a
     line, each with a genre of its own behind a tab or not. Without GENRE it is the one that is
     proposed (`kg review`). What the audit disputes goes; where it disputes nothing, all of the
-    song's genres. Files stay as they are until `kg write-tags`; `kg undo` takes it back.
+    song's genres. A genre that no song has and no tree names may be misspelled, and is refused
+    unless --new. Files stay as they are until `kg write-tags`; `kg undo` takes it back.
 
     \b
     Example:
       kg accept "So What" jazz
+      kg accept "So What" "hard bop" --new
       kg review --json | jq -r '.[] | select(.strength > 0.95) | .song' | kg accept -
     """
     from kg.deciding import decide_all
 
     asked = _asked(song, genre)
     with app.library() as library:
-        report = decide_all(library, asked, accept=True, beside=beside)
+        report = decide_all(library, asked, accept=True, beside=beside, new=new)
     _print(report, as_json)
 
 
@@ -76,20 +79,27 @@ def undo(app: App, song: str | None, as_json: bool) -> None:
     """Take back the last decision: a song's genres are what they were before.
 
     SONG is a title, a path, or an id (four digits are enough): the last decision about that song,
-    else the last of all. - reads songs from stdin, one a line. `kg decisions` lists them.
+    else the last of all. - reads songs from stdin, one a line. `kg decisions` lists them. Tags that
+    `kg write-tags` wrote stay, and it says so.
 
     \b
     Example:
       kg undo
       kg undo "So What"
     """
+    from cli.reviewing import still_tagged
     from kg.deciding import DecisionsReport, undo_all
 
     asked = [] if song is None else _asked(song)
     with app.library() as library:
         last = song is None
         report = DecisionsReport([library.undo()], ()) if last else undo_all(library, asked)
-    _print(report, as_json)
+        tagged = [still_tagged(library, each) for each in report.decisions]
+    try:
+        _print(report, as_json)
+    finally:
+        for said in filter(None, tagged):
+            app.remark(printable(said))
 
 
 @click.command()
@@ -114,11 +124,12 @@ def decisions(app: App, as_json: bool) -> None:
     if not found:
         app.remark("Nothing was decided yet: `kg review` shows what waits for your word.")
         return
+    artists = any(each.artist for each in found)
     rows = [
         (
             local(each.decided_at),
             each.title or each.song[:12],
-            each.artist,
+            *([each.artist] if artists else []),
             each.genre,
             each.state,
             ", ".join(each.was),
@@ -126,7 +137,8 @@ def decisions(app: App, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_table(["when", "song", "artist", "genre", "decision", "genres before", "now"], rows)
+    by = ["artist"] if artists else []
+    print_table(["when", "song", *by, "genre", "decision", "genres before", "now"], rows)
 
 
 def _asked(song: str, genre: str | None = None) -> "list[Asked]":

@@ -11,6 +11,7 @@ from cli.options import App, json_option, pass_app, policy_option, strict_option
 from cli.table_report import given_by
 
 if TYPE_CHECKING:
+    from kg.graph.audits import LastAudit
     from kg.learning.ageing import Ageing
     from kg.splits.protocol import SplitRule
 
@@ -110,6 +111,7 @@ def status(app: App, as_json: bool) -> None:
         *([("split", _split(found.split))] if found.split is not None else []),
         ("models", counts.models),
         *([_added(found.ageing)] if found.ageing is not None and found.ageing.added else []),
+        *([("audited", _audited(found.audit))] if counts.songs else []),
     ]
     if model is not None:
         rows.append(
@@ -145,6 +147,26 @@ def _added(ageing: "Ageing") -> tuple[str, str]:
         told += f", {'sounds' if one else 'sound'} {'un' if ageing.drifted else ''}like the others"
     since = "training" if ageing.since == "training" else "last ingest"
     return f"added since the {since}", told
+
+
+def _audited(audit: "LastAudit | None") -> str:
+    """When the last audit ran, on what, what it found, and what has changed since."""
+    from cli.output import local
+
+    if audit is None:
+        return "not yet: `kg audit` looks for wrong labels, copies and broken sound"
+    found = (
+        ("labels in doubt", audit.disputed),
+        ("artists spread over genres", audit.artists),
+        ("pairs of one recording", audit.copies),
+        ("songs in several files", audit.files),
+        ("faults of sound", audit.faults),
+    )
+    told = ", ".join(f"{what}: {count}" for what, count in found if count)
+    deaf = f", without the sound of {audit.unheard}" if audit.unheard else ""
+    since = f"; since then {', '.join(audit.since)}" if audit.since else ""
+    since += ": run it again" if audit.outdated else ""
+    return f"{local(audit.created_at)}, {audit.songs} songs{deaf}; {told or 'nothing found'}{since}"
 
 
 def _split(rule: "SplitRule") -> str:

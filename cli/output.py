@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 # Rejected files that are named one by one; more are summed up by reason.
 LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """A cell of several lines."""
+
+    lines: Sequence[str]
 
 
 def print_json(document: Any, *, line: bool = False) -> None:
@@ -108,11 +115,35 @@ def show(value: Any) -> str:
         return f"<{len(value)} bytes>"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Stacked):
+        return "\n".join(map(printable, value.lines))
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(show(item) for item in value) + "]"
     return printable(str(value))
+
+
+def shortened(path: str, width: int) -> str:
+    """The end of a path, in at most so many characters: `.../jazz/so-what.flac`.
+
+    Of a name that is longer than that, beginning and end.
+    """
+    if len(path) <= width:
+        return path
+    *_, name = path.rsplit("/", 1)
+    if len(name) + 4 > width:
+        kept = max(width - 3, 2)
+        return f"{name[: kept // 2]}...{name[-(kept - kept // 2) :]}"
+    end = path[-(width - 4) :]
+    return f".../{end[end.index('/') + 1 :]}" if "/" in end else f".../{name}"
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None: stdout is none, and everything fits."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def local(moment: datetime | None) -> str:

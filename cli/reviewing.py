@@ -1,6 +1,8 @@
 """`kg review`: the owner looks at what is proposed, song by song, and decides."""
 
+import shutil
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,7 +101,6 @@ class Review:
         self._at = 0
         self._decided: list[tuple[int, Decision]] = []
         self._skipped = self._late = 0
-        self._names: set[str] | None = None
         self._keys: dict[str, Callable[[Proposal], bool]] = {
             "a": self._accept,
             "b": self._accept_beside,
@@ -182,6 +183,8 @@ class Review:
         return True
 
     def _give(self, proposal: "Proposal") -> bool:
+        from kg.graph.proposals import UnknownGenreError
+
         told = [proposal.genre, *(genre for genre, _ in proposal.others)]
         name = click.prompt(
             f"Genre ({printable(', '.join(told))}; empty: none of them)",
@@ -189,24 +192,23 @@ class Review:
             show_default=False,
             err=True,
         ).strip()
-        if not name or not self._mean(name):
+        if not name:
             return False
         # What an audit wants to replace goes, as with its own genre; it may replace none.
         replaces = proposal.replaces if proposal.kind == "label" else None
         seen = replace(proposal, kind="hand")
-        return self._done(
-            self._library.accept(proposal.song, name, replaces=replaces, proposal=seen)
-        )
 
-    def _mean(self, name: str) -> bool:
-        """Whether a genre is there, or is meant to come."""
-        from kg.genres.names import genre_key
+        def accept(new: bool) -> "Decision":
+            return self._library.accept(
+                proposal.song, name, replaces=replaces, proposal=seen, new=new
+            )
 
-        if self._names is None:
-            self._names = {genre_key(each.name) for each in self._library.genres().genres}
-        if genre_key(name) in self._names:
-            return True
-        return click.confirm(f"No song has the genre {printable(name)} yet. Is it meant?", err=True)
+        try:
+            return self._done(accept(new=False))
+        except UnknownGenreError as unknown:
+            meant = f" Did you mean {' or '.join(unknown.near)}?" if unknown.near else ""
+            _say(f"No song has the genre {name} yet.{meant}")
+        return click.confirm("Make it a new genre?", err=True) and self._done(accept(new=True))
 
     def _play(self, proposal: "Proposal") -> bool:
         path = _file(proposal)
@@ -214,6 +216,7 @@ class Review:
             _say("There is no file to play.")
         else:
             play(path, self._player)
+            _say(f"Playing {path.name}.")
         return False
 
     def _explain(self, proposal: "Proposal") -> bool:
@@ -229,7 +232,10 @@ class Review:
             _say("Nothing was decided in this review; `kg undo` takes back earlier decisions.")
             return False
         at, last = self._decided[-1]
-        _say(in_words(self._library.undo(last.song)))
+        undone = self._library.undo(last.song)
+        _say(in_words(undone))
+        if (tagged := still_tagged(self._library, undone)) is not None:
+            _say(tagged)
         self._decided.pop()
         self._at = at
         return True
@@ -256,7 +262,7 @@ class Review:
         _say(f"  {_place(proposal)}")
         _say(f"  filed under {', '.join(proposal.filed) or 'no genre'}")
         _say(f"  proposed: {_change(proposal)}")
-        _say(f"  {_evidence(proposal)}")
+        _say_wrapped(_evidence(proposal))
 
     def _sum_up(self) -> None:
         counts = Counter(decision.state for _, decision in self._decided)
@@ -349,8 +355,35 @@ def in_words(decision: "Decision") -> str:
     before, after = (
         ", ".join(genres) or "no genre" for genres in (decision.before, decision.after)
     )
-    change = f"filed under {after}" + ("" if after == before else f", before {before}")
+    change = f"filed under {after}"
+    if after != before:
+        change += f" now, under {before} before"
     return f"{name}: {decision.genre} {did}; {change}"
+
+
+def still_tagged(library: "Library", undone: "Decision") -> str | None:
+    """That a song's files name another genre than it has after an undo, and what mends it."""
+    if undone.before == undone.after:
+        return None
+    tagged = library.written_tags(undone.song)
+    if tagged is None or {*tagged.genres} == {*undone.after}:
+        return None
+    files = tagged.paths[0] + (f" and {len(tagged.paths) - 1} more" if tagged.paths[1:] else "")
+    said = f"`kg write-tags` wrote {', '.join(tagged.genres)} into {files}, which stays"
+    if tagged.last:
+        all_of = "it" if tagged.files == 1 else f"all {tagged.files} files of that run"
+        return f"{said}: `kg write-tags --undo` restores {all_of}."
+    return (
+        f"{said}: accept the genre that it is to name, then `kg write-tags {undone.song[:12]} "
+        "--write`."
+    )
+
+
+def _say_wrapped(text: str) -> None:
+    """Say a sentence, further in, on as many lines as the terminal needs."""
+    width = shutil.get_terminal_size().columns
+    for line in textwrap.wrap(printable(text), max(width - 2, 20), break_on_hyphens=False):
+        _say(f"  {line}", escaped=False)
 
 
 def _say(text: str, newline: bool = True, *, escaped: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Many decisions at once, as scripts make them; each stands by itself."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,12 @@ def read_asked(lines: Iterable[str], genre: str | None = None) -> list[Asked]:
 
 
 def decide_all(
-    library: "Library", asked: Sequence[Asked], *, accept: bool, beside: bool = False
+    library: "Library",
+    asked: Sequence[Asked],
+    *,
+    accept: bool,
+    beside: bool = False,
+    new: bool = False,
 ) -> DecisionsReport:
     """Accept genres, or reject them, one after the other.
 
@@ -68,14 +73,16 @@ def decide_all(
         asked: Songs and genres.
         accept: Which of both.
         beside: An accepted genre joins the song's other ones.
+        new: An accepted genre may be one that nobody has named so far.
 
     Raises:
         KgError: the only one that was asked about, on the command line, can't be decided.
         GraphError: the database can't be reached.
     """
-    proposed: dict[str, Proposal] = {}
+    proposed: dict[str, list[Proposal]] = {}
     if any(each.genre is None for each in asked):
-        proposed = {each.song: each for each in reversed(library.proposals())}
+        for each in library.proposals():
+            proposed.setdefault(each.song, []).append(each)
 
     def decide(one: Asked) -> "Decision":
         proposal = None
@@ -87,7 +94,7 @@ def decide_all(
         if not accept:
             return library.reject(song, genre, proposal=proposal)
         replaces = () if beside else None
-        return library.accept(song, genre, replaces=replaces, proposal=proposal)
+        return library.accept(song, genre, replaces=replaces, proposal=proposal, new=new)
 
     return _each(asked, decide)
 
@@ -117,12 +124,21 @@ def _each(asked: Sequence[Asked], decide: "Callable[[Asked], Decision]") -> Deci
     return DecisionsReport(decisions, refused)
 
 
-def _proposed(library: "Library", song: str, proposed: "dict[str, Proposal]") -> "Proposal":
+def _proposed(
+    library: "Library", song: str, proposed: "Mapping[str, Sequence[Proposal]]"
+) -> "Proposal":
     from kg.graph.lookup import find_song
 
-    id = find_song(library.connection, song)
-    if id not in proposed:
+    found = proposed.get(find_song(library.connection, song), ())
+    if not found:
         raise WrongUsageError(
             printable(f"No genre is proposed for {song!r}: name the one that you mean.")
         )
-    return proposed[id]
+    if len(found) > 1:
+        genres = ", ".join(each.genre for each in found)
+        raise WrongUsageError(
+            printable(
+                f"Several genres are proposed for {song!r} ({genres}): name the one that you mean."
+            )
+        )
+    return found[0]

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from kg.sources.layout import Asked
     from kg.sources.table import OpenedTable
     from kg.status import Status
+    from kg.tagging.backups import Tagged
     from kg.tagging.writing import TagReport, UndoReport
     from kg.watching.events import WatchEvent
     from kg.watching.settling import Patience
@@ -1010,7 +1011,7 @@ class Library:
         """Look for what may be wrong: labels, artists spread over genres, copies, sound.
 
         Labels that are in doubt wait in `proposals` afterwards, and copies are linked by
-        `SAME_RECORDING`; no label changes.
+        `SAME_RECORDING`; no label changes. `status` says when the last audit ran.
 
         Args:
             listen: Listen first to songs whose sound nobody has looked at, as an older kg did.
@@ -1035,7 +1036,7 @@ class Library:
                 in_turn=self._in_turn,
             )
             deaf = listened.deaf
-        report = audit(self.store, self.progress, in_turn=self._in_turn)
+        report = audit(self.store, self.progress, listened=listen, in_turn=self._in_turn)
         return replace(report, deaf=deaf)
 
     # --- deciding --------------------------------------------------------------------------------
@@ -1061,6 +1062,7 @@ class Library:
         *,
         replaces: Sequence[str] | None = None,
         proposal: "Proposal | None" = None,
+        new: bool = False,
     ) -> "Decision":
         """Give a song a genre by its owner's word: no ingest changes it, and trainings learn it.
 
@@ -1069,12 +1071,14 @@ class Library:
             genre: In any spelling.
             replaces: Which of its genres go; None: what an audit proposed to replace, else all.
             proposal: What was looked at: where the song's genres are others now, nothing changes.
+            new: The genre may be one that no song has, no tree names and nobody proposes for it.
 
         Raises:
             KgError: there is no such song, or several.
+            UnknownGenreError: nobody named the genre so far; it may be misspelled.
             DecidedError: somebody decided about it meanwhile.
         """
-        return self._decide(song, genre, accept=True, replaces=replaces, proposal=proposal)
+        return self._decide(song, genre, accept=True, replaces=replaces, proposal=proposal, new=new)
 
     def reject(self, song: Source, genre: str, *, proposal: "Proposal | None" = None) -> "Decision":
         """Never propose a genre for a song again; its genres stay as they are.
@@ -1086,6 +1090,7 @@ class Library:
 
         Raises:
             KgError: there is no such song, or several.
+            UnknownGenreError: nobody named the genre so far; it may be misspelled.
             DecidedError: somebody decided about it meanwhile.
         """
         return self._decide(song, genre, accept=False, proposal=proposal)
@@ -1114,11 +1119,13 @@ class Library:
         accept: bool,
         replaces: Sequence[str] | None = None,
         proposal: "Proposal | None" = None,
+        new: bool = False,
     ) -> "Decision":
         from kg.graph.lookup import find_song
         from kg.graph.proposals import decide
 
         self.features()
+        policy = self.policy
         id = find_song(self.connection, str(song)) if proposal is None else proposal.song
         by_hand = proposal is not None and proposal.kind == "hand"
         return self._in_turn(
@@ -1131,8 +1138,21 @@ class Library:
                 seen=None if proposal is None else proposal.filed,
                 kind="hand" if proposal is None else proposal.kind,
                 strength=None if proposal is None or by_hand else proposal.strength,
+                new=new,
+                policy=policy,
             )
         )
+
+    def written_tags(self, song: Source) -> "Tagged | None":
+        """What `write_tags` wrote into a song's files, if it wasn't undone.
+
+        Raises:
+            KgError: there is no such song, or several; a backup can't be read.
+        """
+        from kg.graph.lookup import find_song
+        from kg.tagging.backups import last_written
+
+        return last_written(self.settings.tags_dir, find_song(self.connection, str(song)))
 
     def decisions(self) -> "list[Decided]":
         """All that was accepted or rejected and not undone, the newest first."""

@@ -222,6 +222,7 @@ def _remove(tx: neo4j.ManagedTransaction, ids: list[str]) -> int:
     if not fetch(queries.ANY_SONG):
         # Nothing is left to describe: the next ingest begins anew, and may choose its excerpt.
         tx.run(queries.DELETE_SPACE).consume()
+        tx.run(queries.DELETE_AUDIT).consume()
         tx.run(queries.DELETE_OTHER_CLUSTERS, ids=[]).consume()
         tx.run(queries.DELETE_BARE_TAGS, names=list(TAGS)).consume()
     return int(there)

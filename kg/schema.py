@@ -23,6 +23,7 @@ KEYS: Final = {
     "Model": "id",
     "TestSplit": "id",
     "Experiment": "id",  # a row of a comparison
+    "Audit": "id",  # one node: when the last audit ran, and on what
     "KgSchema": "id",  # one node: the form of the graph (see kg.graph.versions)
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kg.embeddings.choice import as_now, cut_off
 from kg.excerpt import Excerpt, of_seconds
+from kg.graph.audits import LastAudit, read_audit, since_then
 from kg.graph.rows import Counts, ModelRow
 from kg.graph.sentences import ServerInfo
 from kg.graph.store import GraphStore
@@ -25,6 +26,7 @@ from kg.schema import SONG_NODE
 from kg.settings import Settings
 from kg.splits.leaks import find_leaks
 from kg.splits.protocol import SplitRule
+from kg.splits.songs import SplitSong
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Status:
         model: The model in use.
         split: By which rule songs are split; None where nothing was built yet.
         ageing: What was added since the training, or the last build; None where nothing was built.
+        audit: The last audit, and what has changed since; None: none ran to its end.
         stale: What is out of date, each with the command that mends it.
         busy: A command works on the graph at this moment, so that all of this may be changing.
         paths: Where things lie on disk.
@@ -60,13 +63,22 @@ class Status:
     model: ModelRow | None
     split: SplitRule | None
     ageing: Ageing | None
+    audit: LastAudit | None
     stale: Sequence[str]
     busy: bool
     paths: Mapping[str, Path]
 
 
-def status_of(store: GraphStore, settings: Settings) -> Status:
-    """Look at everything; changes nothing."""
+def status_of(
+    store: GraphStore, settings: Settings, keys: Sequence[SplitSong] | None = None
+) -> Status:
+    """Look at everything; changes nothing.
+
+    Args:
+        store: The graph.
+        settings: Where the rest lies.
+        keys: All songs, from `store.read_keys`, where they were read just now anyway.
+    """
     busy = is_taken(store.connection, settings.lock_file)
     counts, kinds = store.counts(), store.feature_set()
     rejected = len(read_rejects(settings.rejects_file))
@@ -81,10 +93,10 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
     if settings.embedded:
         paths["server"] = settings.server_dir
     ageing = _ageing(store, counts, model, kinds)
-    stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
+    stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, keys, busy=busy)
     if not busy and is_taken(store.connection, settings.lock_file):  # it came meanwhile
         busy = True
-        stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, busy=busy)
+        stale = _stale(store, counts, model, kinds, settings.models_dir, ageing, None, busy=busy)
     return Status(
         server=store.connection.server,
         counts=counts,
@@ -97,10 +109,19 @@ def status_of(store: GraphStore, settings: Settings) -> Status:
         model=model,
         split=store.split_rule(),
         ageing=ageing,
+        audit=_audited(store, kinds),
         stale=[*stale, *_unfinished(settings)],
         busy=busy,
         paths=paths,
     )
+
+
+def _audited(store: GraphStore, kinds: FeatureSet | None) -> LastAudit | None:
+    audit = read_audit(store.connection)
+    if audit is None or kinds is None:
+        return None
+    keys = store.read_keys()
+    return since_then(store.connection, audit, keys, label_fingerprint(keys), kinds.version)
 
 
 def _unfinished(settings: Settings) -> list[str]:
@@ -127,6 +148,7 @@ def _stale(
     kinds: FeatureSet | None,
     models_dir: Path,
     ageing: Ageing | None,
+    keys: Sequence[SplitSong] | None,
     *,
     busy: bool,
 ) -> list[str]:
@@ -140,7 +162,7 @@ def _stale(
         stale.append("The features are of another version of kg: ingest into a new home.")
     if build is not None and store.uncredited():
         stale.append("Artists and albums of songs are not in the graph yet: run `kg train`.")
-    keys = store.read_keys()
+    keys = store.read_keys() if keys is None else keys
     leaks = find_leaks(song for song in keys if song.genres)
     if leaks:
         stale.append(

@@ -10,10 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.description import FORMAT, CheckpointError, read_config, reading
 from models.link_model import GraphShape, LinkModel
 from models.names import Names
 from models.rgcn import EncoderConfig
 
-# 2: the model holds how far scores are smoothed. 3: names of rows lie beside the layer outputs, and
-# the caller's tensors beside the weights; before, callers kept such names in their own part, and a
-# checkpoint of theirs is still read. 4: nodes may be the means of others, and say what they know.
-FORMAT = 4
-READABLE = (2, 3, FORMAT)
 _NAMES = "names"
 _CALLERS = "caller."  # before the names of their tensors
-FILES = ("config.json", "model.safetensors", "layers.safetensors")
-
-
-class CheckpointError(Exception):
-    """A checkpoint is missing, damaged or of a format this version can't read."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +139,8 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is missing, damaged or of another format.
     """
-    with _reading(folder):
-        config = _config(folder)
+    with reading(folder):
+        config = read_config(folder)
         shape = config["shape"]
         model = LinkModel(
             GraphShape(
@@ -182,49 +171,6 @@ def load(folder: Path) -> Checkpoint:
             else:
                 layers[int(depth)][node_type] = values
         return Checkpoint(model.eval(), layers, config["extra"], names, tensors)
-
-
-def describe(folder: Path) -> dict[str, Any]:
-    """Read only what the caller added to a checkpoint.
-
-    Raises:
-        CheckpointError: it is missing, damaged or of another format.
-    """
-    with _reading(folder):
-        return dict(_config(folder)["extra"])
-
-
-def _config(folder: Path) -> Any:
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(ENOENT, "not there", str(folder / name))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config["format"] not in READABLE:
-        raise CheckpointError(
-            f"The checkpoint in {folder} has format {config['format']}; this version reads "
-            f"{', '.join(map(str, READABLE))}."
-        )
-    return config
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Say in one sentence what is wrong with a checkpoint."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        missing = Path(error.filename).name if error.filename else "a file"
-        raise CheckpointError(
-            f"There is no complete checkpoint in {folder}: {missing} is missing."
-        ) from error
-    except (
-        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError,
-        SafetensorError,
-    ) as error:  # fmt: skip
-        what = " ".join(str(error).split()).rstrip(". ")  # torch writes several lines
-        raise CheckpointError(
-            f"The checkpoint in {folder} is damaged ({type(error).__name__}: {what})."
-        ) from error
 
 
 def _edge_type(names: Sequence[str]) -> tuple[str, str, str]:

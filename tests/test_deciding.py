@@ -1,5 +1,7 @@
 """What is proposed waits for its owner; nothing else changes that word, and it can be undone."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -8,9 +10,19 @@ import pytest
 
 from kg import Library
 from kg.audio.synth import GENRES
+from kg.deciding import Asked, decide_all
 from kg.errors import KgError, WrongUsageError
+from kg.genres.files import TreeFile
+from kg.graph.audits import AuditRow, write_audit
 from kg.graph.decisions import still_open
-from kg.graph.proposals import DecidedError, Decision, Dispute, Proposal, write_disputes
+from kg.graph.proposals import (
+    DecidedError,
+    Decision,
+    Dispute,
+    Proposal,
+    UnknownGenreError,
+    write_disputes,
+)
 from kg.learning.training import TrainOptions
 
 LABELS = """
@@ -19,6 +31,7 @@ RETURN s.id, g.name, properties(r) AS own ORDER BY s.id, g.name
 """
 STATES = "MATCH (:Song)-[p:PROPOSED_GENRE]->(g:Genre) RETURN g.name, p.state ORDER BY g.name"
 FIRST, SECOND = GENRES[0], GENRES[1]
+LOOKED = AuditRow(datetime.now(UTC), 24, 24, 24, False, 0, 1, 0, 0, 0, 0, "", "", "")
 
 
 @pytest.fixture
@@ -154,7 +167,10 @@ def test_songs_without_a_genre_get_the_model_s_word_to_decide_about(
 def test_a_genre_by_hand_replaces_all_or_what_is_named(filed: Library) -> None:
     one = song(filed)
     before = filed.ask(LABELS).rows
-    assert filed.accept(one, "Hypnagogic Pop", replaces=()).after == ("Hypnagogic Pop", FIRST)
+    assert filed.accept(one, "Hypnagogic Pop", replaces=(), new=True).after == (
+        "Hypnagogic Pop",
+        FIRST,
+    )
     assert [own["source"] for _, own in genres_of(filed, one)] == ["user", "folder"]
     assert filed.accept(one, SECOND).after == (SECOND,)
     filed.undo()
@@ -266,7 +282,8 @@ def test_of_two_reviewers_one_decides(filed: Library) -> None:
 def test_names_fit_for_tags_of_files(filed: Library) -> None:
     """What is typed may hold anything; a genre that is there is meant as it is called."""
     one, odd = song(filed), "dub\x1b  <b>"
-    assert filed.accept(one, " acid\n\x1b[31m jazz ").after == ("acid [31m jazz",)
+    odd_words = " acid\n\x1b[31m jazz "
+    assert filed.accept(one, odd_words, new=True).after == ("acid [31m jazz",)
     filed.undo()
     with pytest.raises(WrongUsageError, match="needs a name"):
         filed.accept(one, "\x1b\n")
@@ -274,3 +291,83 @@ def test_names_fit_for_tags_of_files(filed: Library) -> None:
     (waiting,) = filed.proposals()
     filed.reject(one, waiting.genre, proposal=waiting)
     assert filed.proposals() == []
+
+
+def test_a_genre_that_nobody_named_may_be_misspelled(filed: Library) -> None:
+    one, before = song(filed), filed.ask(LABELS).rows
+    wrong = SECOND[:-1]
+    with pytest.raises(UnknownGenreError, match=f"did you mean {SECOND}.* --new makes it") as told:
+        filed.accept(one, wrong)
+    assert told.value.near[0] == SECOND
+    with pytest.raises(UnknownGenreError, match=f"did you mean {SECOND}[^-]*$"):
+        filed.reject(one, wrong)
+    with pytest.raises(UnknownGenreError, match="Zydeco is no genre here: `kg genres`"):
+        filed.accept(one, "Zydeco")
+    assert filed.ask(LABELS).rows == before
+    assert filed.ask(STATES).rows == []
+    # Another spelling is the genre that is there, and doesn't make it anew.
+    assert filed.accept(one, f" {SECOND.upper()}-").after == (SECOND,)
+    filed.undo()
+    # What the tree or the owner's policy names is known; what it renames is named.
+    filed.write_genre_tree(TreeFile({"Hip-Hop": ("Urban",), "Urban": ()}, ()))
+    assert filed.accept(one, "hip hop").after == ("Hip-Hop",)
+    filed.undo()
+    policy = filed.settings.kg_home / "genre-policy.toml"
+    policy.write_text('aliases = {dnb = "Drum & Bass"}\n', encoding="utf-8")
+    with pytest.raises(UnknownGenreError, match="dnb is no genre here; did you mean Drum & Bass"):
+        filed.accept(one, "dnb")
+    assert filed.accept(one, "drum and bass").after == ("Drum & Bass",)
+    filed.undo()
+    assert filed.accept(one, wrong, new=True).after == (wrong,)
+    assert filed.accept(song(filed, 0), wrong.upper()).after == (wrong,)  # it is there now
+    filed.undo()
+    filed.undo()
+    assert filed.ask(LABELS).rows == before
+    # What anybody proposes for the song is known, however it is spelled there.
+    write_disputes(filed.connection, [dispute(one, genre="Boogie-Woogie")])
+    assert filed.reject(one, "boogie woogie").genre == "Boogie-Woogie"
+    assert filed.proposals() == []
+
+
+def test_an_undo_opens_nothing_that_no_audit_proposes(filed: Library) -> None:
+    one, two, three = (song(filed, number) for number in range(3))
+    write_disputes(filed.connection, [dispute(id) for id in (one, two, three)])
+    waiting = {each.song: each for each in filed.proposals()}
+    filed.reject(two, SECOND)
+    filed.reject(three, SECOND)
+    # Another audit takes two of them back, one of them while its owner looks at it.
+    write_disputes(filed.connection, [replace(dispute(three), strength=0.7)])
+    now = datetime.now(UTC)
+    write_audit(filed.connection, replace(LOOKED, created_at=now - timedelta(seconds=1)))
+    filed.connection.write(
+        lambda tx: tx.run(
+            "MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->() SET p.createdAt = $at",
+            id=two,
+            at=now - timedelta(hours=1),
+        ).consume()
+    )
+    filed.accept(one, SECOND, proposal=waiting[one])
+    for id in (one, two, three):
+        filed.undo(id)
+    assert [(each.song, each.strength) for each in filed.proposals()] == [(three, 0.7)]
+    assert filed.ask(STATES).rows == [[SECOND, "open"]]
+
+
+def test_of_several_proposals_one_is_named(filed: Library) -> None:
+    one = song(filed)
+    write_disputes(filed.connection, [dispute(one)])
+    more = {"kind": "label", "state": "open", "strength": 0.5, "replaces": [FIRST]}
+    filed.connection.write(
+        lambda tx: tx.run(
+            "MATCH (s:Song {id: $id}) MATCH (g:Genre {name: $genre}) "
+            "CREATE (s)-[p:PROPOSED_GENRE]->(g) SET p = $more",
+            id=one,
+            genre=GENRES[2],
+            more=more,
+        ).consume()
+    )
+    for accept in (True, False):
+        with pytest.raises(WrongUsageError, match=rf"Several .*\({SECOND}, {GENRES[2]}\): name"):
+            decide_all(filed, [Asked(one)], accept=accept)
+    done = decide_all(filed, [Asked(one, GENRES[2])], accept=True)
+    assert done.decisions[0].after == (GENRES[2],)

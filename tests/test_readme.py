@@ -36,6 +36,7 @@ def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path
     # Two genres are kinds of one that no song has.
     library.store.write_tree({name: ["loud"] for name in GENRES[:2]} | {"loud": ["music"]})
     title = library.ask("MATCH (s:Song) RETURN s.title ORDER BY s.title LIMIT 1").rows[0][0]
+    library.audit()
     given = {"title": title, "genre": "music"}
     answers = {
         heading: [len(library.query(cypher, given)) for cypher in CYPHER.findall(part)]
@@ -46,6 +47,7 @@ def test_the_cookbooks_queries_run(library: Library, music: Path, tmp_path: Path
     assert all(count > 0 for count in answers["What is this song?"])
     assert answers["Is my library filed right?"][1:3] == [20, 20]
     assert 0 < answers["Is my library filed right?"][3] <= 10
+    assert answers["Is my library filed right?"][-1] == 1
     assert [bool(count) for count in answers["What does the model not know?"]] == [True] * 3
     of_loud, heard, tops, kinds, _ = answers["Genres and their subgenres"]
     assert of_loud == 12

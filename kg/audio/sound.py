@@ -18,7 +18,7 @@ from kg.audio.frames import Frames
 from kg.audio.prints import MOST, STEP, WIDTH, Print, make_print
 from kg.audio.spectrum import Matrix
 
-REVISION: Final = 1
+REVISION: Final = 2
 """Raised by whoever changes what the numbers mean."""
 
 MEASURES: Final = ("clipping", "silence", "missing", "imbalance")
@@ -28,6 +28,7 @@ COLUMNS: Final = len(MEASURES) + MOST * WIDTH
 """Length of a row in the cache."""
 
 _WINDOW: Final = SAMPLE_RATE // 10
+_PADDING: Final = 3  # windows at either end: encoders add up to a third of a second
 _QUIET: Final = 1e-3  # 60 dB below the loudest sample of the song
 
 
@@ -36,9 +37,11 @@ class Sound:
     """A song's sound, as far as it was listened to.
 
     Attributes:
-        clipping: Share of its samples that are cut off at its peak, 0 to 1.
+        clipping: Share of its samples that are cut off at its peak, or were before it was
+            encoded, 0 to 1; see `kg.audio.levels`.
         silence: Share of its tenths of a second that are 60 dB fainter than its loudest sample, or
-            don't sound at all; 1 where the middle is silent and its beginning was heard instead.
+            don't sound at all, without what encoders add at its ends; 1 where the middle is silent
+            and its beginning was heard instead.
         missing: Seconds at the end that the file says it has and that aren't there; see
             `kg.audio.ending`.
         imbalance: By how many dB one of two channels is louder, at most 120; 0 for mono.
@@ -95,7 +98,12 @@ def silent_share(samples: Samples) -> float:
         return 0.0
     loudness = np.abs(samples[: len(samples) // _WINDOW * _WINDOW]).reshape(-1, _WINDOW)
     peaks: NDArray[np.float32] = loudness.max(axis=1)
-    return float((peaks <= max(SILENCE, _QUIET * float(peaks.max()))).mean())
+    loud = np.flatnonzero(peaks > max(SILENCE, _QUIET * float(peaks.max())))
+    if not len(loud):
+        return 1.0
+    begin, end = min(int(loud[0]), _PADDING), len(peaks) - 1 - int(loud[-1])
+    heard = len(peaks) - begin - min(end, _PADDING)
+    return 1.0 - len(loud) / heard
 
 
 def sound_version(excerpt: float | None) -> str:

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
 from kg.audit.copies import Copies, Copy, SameFile, find_copies, write_copies
 from kg.audit.evidence import Artists, DisputedSong, Found, with_evidence
-from kg.audit.faults import Fault, find_faults
+from kg.audit.faults import Fault, Faults, find_faults
 from kg.audit.folds import groups_of
 from kg.audit.labels import FEWEST_GROUPS, disputes, judgeable, related, with_others
 from kg.audit.spread import SpreadArtist, spread_artists
@@ -17,11 +18,13 @@ from kg.audit.told import MODEL, out_of_fold
 from kg.clusters import FeatureSpace
 from kg.genres.tree import Tree
 from kg.graph import queries
+from kg.graph.audits import AuditRow, forget_audit, song_fingerprint, write_audit
 from kg.graph.literals import with_literals
 from kg.graph.proposals import write_disputes
 from kg.graph.rows import SongTable
 from kg.graph.store import GraphStore
 from kg.graph.transactions import read_rows
+from kg.learning.saved_models import label_fingerprint
 from kg.learning.training import InTurn, at_once
 from kg.metrics.evaluate import Bools
 from kg.progress import SILENT, Progress
@@ -114,39 +117,52 @@ class _Read:
     tree: Tree
     decided: frozenset[str]
     copies: Copies
+    began: datetime
 
 
 def audit(
-    store: GraphStore, progress: Progress = SILENT, *, seed: int = 0, in_turn: InTurn = at_once
+    store: GraphStore,
+    progress: Progress = SILENT,
+    *,
+    seed: int = 0,
+    listened: bool = False,
+    in_turn: InTurn = at_once,
 ) -> AuditReport:
     """Look for what is wrong; what is disputed becomes `PROPOSED_GENRE`, for the owner to decide.
 
-    Copies become `SAME_RECORDING`. No label changes; what was found before and isn't decided is
-    replaced.
+    Copies become `SAME_RECORDING`, and an `Audit` node says that it ran. No label changes; what was
+    found before and isn't decided is replaced.
 
     Args:
         store: A graph whose build is finished.
         progress: Told how far it is.
         seed: Of folds.
+        listened: Whether songs were listened to for it.
         in_turn: Runs the steps that others must not disturb.
     """
 
     def read() -> _Read:
+        began = datetime.now(UTC)
         with progress.stage("Reading the graph", None):
             space, _ = store.read_space()
             decided = read_rows(store.connection, queries.OWNERS_WORD)
             songs, keys, tree = store.read_songs(), store.read_keys(), store.tree()
         copies = find_copies(store.connection, progress)
-        return _Read(songs, keys, space, tree, frozenset(row["id"] for row in decided), copies)
+        owners = frozenset(row["id"] for row in decided)
+        return _Read(songs, keys, space, tree, owners, copies, began)
 
     there = in_turn(read)
     songs = there.songs
     found, labels, why_not = _disputed(there, progress, seed)
 
-    def write() -> list[DisputedSong]:
+    spread = spread_artists(songs.ids, songs.artists, songs.genres, there.tree)
+    with_genre = sum(1 for names in songs.genres if names)
+
+    def write() -> tuple[list[DisputedSong], Faults]:
         # The owner may have filed a song elsewhere meanwhile.
         now = store.genres_by_song()
         still = [each for each in found if now.get(each.id) == each.filed]
+        forget_audit(store.connection)
         write_copies(store.connection, there.copies.found)
         others = _genres_of_copies(there)
         artists = Artists(songs.artists, songs.genres)
@@ -154,9 +170,27 @@ def audit(
         written = {
             each.song for each in write_disputes(store.connection, [d.dispute() for d in listed])
         }
-        return [each for each in listed if each.id in written]
+        faults = find_faults(store.connection)
+        row = AuditRow(
+            created_at=there.began,
+            songs=len(songs),
+            labelled=with_genre,
+            judged=labels.judged if labels is not None else 0,
+            listened=listened,
+            unheard=faults.unheard,
+            disputed=len(written),
+            artists=len(spread),
+            copies=len(there.copies.found),
+            files=len(there.copies.files),
+            faults=len(faults.found),
+            labels=label_fingerprint(there.keys),
+            ids=song_fingerprint(there.keys),
+            feature_version=there.space.kinds.version,
+        )
+        write_audit(store.connection, row)
+        return [each for each in listed if each.id in written], faults
 
-    written = in_turn(write)
+    written, faults = in_turn(write)
     if labels is not None:
         taken = Counter((name, each.genre) for each in written for name in each.replaces)
         labels = replace(
@@ -165,11 +199,9 @@ def audit(
             songs=written,
             taken=[Taken(*pair, count) for pair, count in sorted(taken.items(), key=_frequent)],
         )
-    faults = find_faults(store.connection)
-    spread = spread_artists(songs.ids, songs.artists, songs.genres, there.tree)
     return AuditReport(
         songs=len(songs),
-        labelled=sum(1 for names in songs.genres if names),
+        labelled=with_genre,
         labels=labels,
         why_not_labels=why_not,
         artists=[

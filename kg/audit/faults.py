@@ -80,7 +80,7 @@ class _Test:
 
 
 def _clipped(value: float) -> str:
-    return f"{_percent(value)} of its samples are cut off at the loudest level there is"
+    return f"{_percent(value)} of its samples are cut off at its loudest level, or crowd below it"
 
 
 def _silent(value: float) -> str:

@@ -154,8 +154,9 @@ class Desk:
         try:
             with self.alone():
                 if accept:
+                    replaces = () if beside else None
                     done = self._library.accept(
-                        song, genre, proposal=proposal, replaces=() if beside else None
+                        song, genre, proposal=proposal, replaces=replaces, new=True
                     )
                 else:
                     done = self._library.reject(song, genre, proposal=proposal)

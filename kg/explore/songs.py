@@ -12,6 +12,7 @@ from kg.audit.faults import faults_in_words
 from kg.errors import KgError
 from kg.genres.proposals import shown_guesses
 from kg.graph import queries
+from kg.graph.audits import read_audit
 from kg.graph.connection import Connection
 from kg.graph.lookup import SongGenre, read_song
 from kg.graph.rows import Guess
@@ -106,6 +107,7 @@ class Shown:
         said: What was proposed and decided.
         copies: The same recording.
         faults: What is wrong with its sound, in words.
+        audited: When the last audit looked at the library, or that none did.
     """
 
     id: str
@@ -122,6 +124,7 @@ class Shown:
     said: Sequence[Said]
     copies: Sequence[SamePiece]
     faults: Sequence[str]
+    audited: str
 
 
 def called(title: str | None, path: str | None, id: str) -> str:
@@ -189,6 +192,18 @@ def show(library: "Library", id: str) -> Shown:
     own = found.properties
     paths = tuple(own.get("paths") or ([own["path"]] if own.get("path") else []))
     policy, tree = library.policy, library.store.tree()
+    said = [_said(row) for row in read_rows(connection, queries.PROPOSALS_OF_SONG, id=id)]
+    copies = [
+        SamePiece(
+            row["id"],
+            called(row["title"], row["path"], row["id"]),
+            row["artist"],
+            copy_in_words(row["properties"], turned=not row["first"]),
+        )
+        for row in read_rows(connection, queries.RECORDINGS_OF_SONG, id=id)
+    ]
+    faults = faults_in_words(own)
+    wrong = bool(copies or faults or any(each.state == "open" for each in said))
     return Shown(
         id=id,
         title=called(own.get("title"), own.get("path"), id),
@@ -201,18 +216,25 @@ def show(library: "Library", id: str) -> Shown:
         guesses=shown_guesses(found.guesses, policy, tree),
         doubt=own.get("doubt"),
         trained=own.get("split") == "train" and bool(found.genres),
-        said=[_said(row) for row in read_rows(connection, queries.PROPOSALS_OF_SONG, id=id)],
-        copies=[
-            SamePiece(
-                row["id"],
-                called(row["title"], row["path"], row["id"]),
-                row["artist"],
-                copy_in_words(row["properties"], turned=not row["first"]),
-            )
-            for row in read_rows(connection, queries.RECORDINGS_OF_SONG, id=id)
-        ],
-        faults=faults_in_words(own),
+        said=said,
+        copies=copies,
+        faults=faults,
+        audited=_audited(connection, wrong=wrong),
     )
+
+
+def _audited(connection: Connection, *, wrong: bool) -> str:
+    """Whether an audit looked at the library; `wrong`: it says something of the song."""
+    audit = read_audit(connection)
+    if audit is None:
+        return "No audit has looked at this library yet: `kg audit` does."
+    told = f"The last audit ran on {audit.created_at.astimezone():%d %B %Y, %H:%M}"
+    if not wrong:
+        told += " and found nothing wrong with this song"
+    now = int(read_rows(connection, queries.COUNT_NODES["songs"])[0]["n"])
+    if now == audit.songs:
+        return f"{told}."
+    return f"{told}; of {now:,} songs {audit.songs:,} were there."
 
 
 def _said(row: Mapping[str, Any]) -> Said:

@@ -11,15 +11,18 @@ which no ingest changes; `was` on it names the genres that it took the place of.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from kg.audio.tags import clean
 from kg.errors import KgError, WrongUsageError
+from kg.genres.names import by_key, genre_key
+from kg.genres.policy import EVERYTHING, Policy
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.transactions import batches, fetch, read_rows, run
-from kg.graph.tree import BY_HAND, called
+from kg.graph.tree import BY_HAND
 from kg.text import indexable, printable
 
 Kind = Literal["label", "prediction", "suggestion", "hand"]
@@ -107,6 +110,20 @@ class Decision:
     after: tuple[str, ...]
 
 
+class UnknownGenreError(WrongUsageError):
+    """No song has such a genre, no tree names it, and nobody proposes it; nothing was changed.
+
+    Attributes:
+        near: Genres that may be meant, the nearest first.
+    """
+
+    def __init__(self, genre: str, near: Sequence[str], *, accept: bool) -> None:
+        self.near = near
+        meant = f"; did you mean {' or '.join(near)}?" if near else ": `kg genres` lists them."
+        make = " --new makes it." if accept else ""
+        super().__init__(printable(f"{genre} is no genre here{meant}{make}"))
+
+
 class DecidedError(KgError):
     """Somebody else decided meanwhile; nothing was changed."""
 
@@ -132,6 +149,9 @@ def write_disputes(connection: Connection, disputes: Iterable[Dispute]) -> list[
         kept = _undecided(connection, some)
         connection.write(_write_disputes, kept, created_at)
         written += kept
+        # Undone, a rejected one is as the last audit made it.
+        again = [_row(each, created_at) for each in some if each not in kept]
+        connection.write(run, queries.RENEW_REJECTED, rows=again)
     return written
 
 
@@ -149,24 +169,25 @@ def _write_disputes(
     tx: neo4j.ManagedTransaction, disputes: Sequence[Dispute], created_at: datetime
 ) -> None:
     run(tx, queries.MERGE_GENRES, names=sorted({each.genre for each in disputes}))
-    rows = [
-        {
-            "id": each.song,
-            "genre": each.genre,
-            "properties": {
-                "kind": "label",
-                "state": "open",
-                "strength": each.strength,
-                "filedStrength": each.filed_strength,
-                "replaces": list(each.replaces),
-                "model": each.model,
-                "evidence": each.evidence,
-                "createdAt": created_at,
-            },
-        }
-        for each in disputes
-    ]
+    rows = [_row(each, created_at) for each in disputes]
     run(tx, queries.MERGE_PROPOSALS, rows=rows)
+
+
+def _row(dispute: Dispute, created_at: datetime) -> dict[str, Any]:
+    return {
+        "id": dispute.song,
+        "genre": dispute.genre,
+        "properties": {
+            "kind": "label",
+            "state": "open",
+            "strength": dispute.strength,
+            "filedStrength": dispute.filed_strength,
+            "replaces": list(dispute.replaces),
+            "model": dispute.model,
+            "evidence": dispute.evidence,
+            "createdAt": created_at,
+        },
+    }
 
 
 def open_proposals(connection: Connection) -> Iterator[Proposal]:
@@ -233,6 +254,8 @@ def decide(
     seen: Sequence[str] | None = None,
     kind: Kind = "hand",
     strength: float | None = None,
+    new: bool = False,
+    policy: Policy = EVERYTHING,
 ) -> Decision:
     """Accept a genre for a song, or reject it; in one transaction.
 
@@ -246,16 +269,19 @@ def decide(
         seen: The song's genres as whoever decides saw them; None: whatever they are.
         kind: Who proposed it, where no audit did.
         strength: How sure that was.
+        new: The genre may be one that nobody has named so far.
+        policy: Genres that it names are known too.
 
     Raises:
         WrongUsageError: there is no such song, or the genre has no name.
+        UnknownGenreError: nobody has named the genre so far, and it isn't `new`.
         DecidedError: its genres are others than `seen`, or this genre was decided about already.
     """
     name = _meant(tx, genre)
     if not name:
         raise WrongUsageError("A genre needs a name: give one that isn't empty.")
     title = _lock(tx, song)
-    spelled = called(tx, [name])[name]
+    spelled = _spelled(tx, song, name, policy, accept=accept, new=new)
     labels = fetch(tx, queries.GENRES_OF_SONG, {"id": song})
     before = tuple(row["name"] for row in labels)
     there = _proposal(tx, song, spelled)
@@ -338,7 +364,7 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
         ]
         run(tx, queries.DELETE_LABELS, id=id, names=[genre])
         run(tx, queries.CREATE_LABELS, id=id, rows=coming)
-    if own["kind"] == "label":
+    if _still_an_audits(tx, own):
         gone = ("decidedAt", "was", "wasSources", "disputed")
         kept = {key: value for key, value in own.items() if key not in gone}
         open_again = {"state": "open", "replaces": own.get("disputed", own["replaces"])}
@@ -350,11 +376,48 @@ def undo(tx: neo4j.ManagedTransaction, song: str | None = None) -> Decision:
     return Decision(id, title, genre, "open", now, after)
 
 
+def _still_an_audits(tx: neo4j.ManagedTransaction, own: Mapping[str, Any]) -> bool:
+    """Whether a proposal that was decided about is open again when that is undone.
+
+    One that an audit took back while its owner looked at it is none any more, and neither is one
+    that was rejected and that a later audit would not have made again. What was accepted no audit
+    judges: it is as open as it was.
+    """
+    made = own.get("createdAt")
+    if own["kind"] != "label" or made is None:
+        return False
+    last = fetch(tx, queries.LAST_AUDIT, {})
+    later = bool(last) and last[0]["properties"]["createdAt"] > made
+    return not (later and own["state"] == "rejected")
+
+
 def _meant(tx: neo4j.ManagedTransaction, genre: str) -> str:
     """A genre's name: as it is where it is there, else fit for files' tags."""
     exact = str(indexable(genre.strip()))
     there = fetch(tx, queries.GENRES_CALLED, {"names": [exact]})
     return exact if there else str(indexable(clean(genre)))
+
+
+def _spelled(
+    tx: neo4j.ManagedTransaction, song: str, name: str, policy: Policy, *, accept: bool, new: bool
+) -> str:
+    """What a genre is called where somebody names it: songs, the tree, who proposes it, the policy.
+
+    Raises:
+        UnknownGenreError: nobody does, and it isn't `new`.
+    """
+    own = [row["name"] for row in fetch(tx, queries.OWN_GENRES, {})]
+    said = [row["name"] for row in fetch(tx, queries.SAID_OF_SONG, {"id": song})]
+    if name in own or name in said:
+        return name
+    listed = [*(policy.allowed or {}).values(), *policy.aliases.values()]
+    known = by_key(listed) | by_key(said) | by_key(own)
+    key = genre_key(name)
+    if key not in known and not new:
+        other = policy.aliases.get(key)  # what its owner calls it
+        near = [other] if other else [known[each] for each in get_close_matches(key, known)]
+        raise UnknownGenreError(name, near, accept=accept)
+    return known.get(key, name)
 
 
 def _lock(tx: neo4j.ManagedTransaction, song: str) -> str | None:

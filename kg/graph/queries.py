@@ -766,6 +766,19 @@ MATCH (g:Genre {name: row.genre})
 MERGE (s)-[p:PROPOSED_GENRE]->(g)
 SET p = row.properties
 """
+RENEW_REJECTED: Final = """
+UNWIND $rows AS row
+MATCH (:Song {id: row.id})-[p:PROPOSED_GENRE]->(:Genre {name: row.genre})
+WHERE p.state = 'rejected' AND p.kind = 'label'
+SET p.strength = row.properties.strength, p.filedStrength = row.properties.filedStrength,
+    p.disputed = row.properties.replaces, p.model = row.properties.model,
+    p.evidence = row.properties.evidence, p.createdAt = row.properties.createdAt
+"""
+# What anybody but its owner says of a song.
+SAID_OF_SONG: Final = """
+MATCH (:Song {id: $id})-[:PREDICTED_GENRE|SUGGESTED_GENRE|PROPOSED_GENRE]->(g:Genre)
+RETURN DISTINCT g.name AS name
+"""
 DELETE_PROPOSAL: Final = """
 MATCH (:Song {id: $id})-[p:PROPOSED_GENRE]->(:Genre {name: $genre})
 DELETE p
@@ -853,6 +866,17 @@ MATCH (:Artist {id: $artist})<-[:BY]-(s:Song)-[:IN_GENRE]->(g:Genre)
 RETURN g.name AS genre, count(s) AS songs,
        collect(coalesce(s.title, s.path, s.sourceKey)) AS titles
 ORDER BY songs DESC, genre
+"""
+
+# --- that an audit ran ---------------------------------------------------------------------------
+
+MERGE_AUDIT: Final = "MERGE (a:Audit {id: 'audit'}) SET a += $properties"
+DELETE_AUDIT: Final = "MATCH (a:Audit {id: 'audit'}) DETACH DELETE a"
+LAST_AUDIT: Final = "MATCH (a:Audit {id: 'audit'}) RETURN properties(a) AS properties"
+COUNT_DECIDED_SINCE: Final = """
+MATCH (:Song)-[p:PROPOSED_GENRE]->(:Genre)
+WHERE p.decidedAt > $at
+RETURN count(p) AS n
 """
 
 # --- what is wrong with songs' sound, and which are one recording ---------------------------------
@@ -1132,7 +1156,7 @@ RETURN r.model AS model, count(s) AS songs
 _OUR_NODES: Final = {
     label: f"MATCH (n:{label}) WHERE n.{key} IS NOT NULL"
     # A database shared with others may hold nodes of these labels that aren't ours.
-    + (" AND n.featureVersion IS NOT NULL" if label in ("Model", "Experiment") else "")
+    + (" AND n.featureVersion IS NOT NULL" if label in ("Model", "Experiment", "Audit") else "")
     for label, key in KEYS.items()
 }
 _OUR_RELATIONSHIPS: Final = {

@@ -32,10 +32,12 @@ MIGRATIONS: Final[Migrations] = (
     (),
     # 2: no artists, albums and playlists yet; the next ingest or training makes what tags name.
     ((queries.ASK_FOR_CREDITS, {}),),
+    # 3: audits left no node yet.
+    (),
 )
 VERSION: Final = len(MIGRATIONS)
 # Labels that came with a version.
-_SINCE: Final = {2: ("Tag",), 3: ("Artist", "Album", "Playlist")}
+_SINCE: Final = {2: ("Tag",), 3: ("Artist", "Album", "Playlist"), 4: ("Audit",)}
 
 _KEYS: Final = {**KEYS, TURN: "id"}
 

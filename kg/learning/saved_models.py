@@ -272,6 +272,7 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
     """
     require_our_models()
     from models import checkpoint
+    from models.description import CheckpointError
 
     folder = _folder(model, models_dir)
     if not folder.is_dir():
@@ -281,7 +282,7 @@ def load_checkpoint(model: ModelRow, models_dir: Path) -> "tuple[Checkpoint, Pat
         )
     try:
         loaded = checkpoint.load(folder)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         raise NotReadyError(
             f"Model {model.id} can't be used. {error} Run `kg train`, or choose another model with "
             "`kg models use ID`."
@@ -351,11 +352,12 @@ def save_checkpoint(
         KgError: it can't be written there.
     """
     from models import checkpoint
+    from models.description import CheckpointError
 
     try:
         names = {SONG_NODE: maps.songs, **maps.further}
         checkpoint.save(folder, model, layers, extra, names, tensors)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         raise KgError(str(error)) from error
 
 
@@ -535,11 +537,11 @@ def _size(folder: Path) -> int:
 def _description_in(folder: Path) -> dict[str, Any] | None:
     """What a checkpoint says of itself, read without its tensors; None: there is none."""
     require_our_models()
-    from models import checkpoint
+    from models.description import CheckpointError, describe  # without torch: `kg status` asks
 
     try:
-        return checkpoint.describe(folder)
-    except checkpoint.CheckpointError:
+        return describe(folder)
+    except CheckpointError:
         return None
 
 

@@ -84,6 +84,7 @@ class DoubtReport:
             "doubtSongs": self.songs,
             "riskCoverage": [list(point) for point in self.curve],
             "reliability": [list(point) for point in self.reliability],
+            "doubtRemarks": list(self.remarks),
         }
 
 

@@ -1,10 +1,12 @@
 """What the model's probabilities are worth, and what it says where it isn't sure."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from kg.report import charts
 from kg.report.facts import Facts
-from kg.report.model import UNTRAINED, calibrated, cypher_of, protocol_of
+from kg.report.model import calibrated, cypher_of, protocol_of, untrained
 from kg.report.parts import Chart, Missing, Part, Section, Table, Tiles, Words
 from kg.report.words import count, percent
 
@@ -16,7 +18,7 @@ def reliability(facts: Facts) -> Section:
     """Of the songs that are called something with 70 %, how many are?"""
     parts: list[Part] = []
     if facts.model is None:
-        parts.append(UNTRAINED)
+        parts.append(untrained(facts))
     elif not calibrated(facts) or facts.model.metrics.get("ece") is None:
         parts.append(_unknown(facts))
     else:
@@ -25,8 +27,10 @@ def reliability(facts: Facts) -> Section:
             Words(
                 "Of the songs that the model calls something with 70 %, some 70 in 100 should be. "
                 f"Its probabilities are off by {_points(metrics['ece'])} on average (expected "
-                f"calibration error), before calibration by {_points(metrics['eceUncalibrated'])}; "
-                f"Brier score {metrics['brier']:.3f}, before {metrics['brierUncalibrated']:.3f}."
+                "calibration error, in bins of equally many songs; chance alone leaves a few "
+                f"points), before calibration by {_points(metrics['eceUncalibrated'])}. Brier "
+                f"score, 0 at best: {metrics['brier']:.3f}, before "
+                f"{metrics['brierUncalibrated']:.3f}."
             )
         )
         points = [(float(a), float(b), int(n)) for a, b, n in metrics.get("reliability", ())]
@@ -42,13 +46,13 @@ def reliability(facts: Facts) -> Section:
             parts.append(
                 Words(
                     "On the dotted line it is as good as its word; above it songs are right more "
-                    "often than it says. Bars are 95 % intervals (Wilson)."
+                    "often than it says. Every point is equally many songs; bars are 95 % "
+                    "intervals (Wilson's, as if no two songs were by one artist)."
                 )
             )
         else:
             parts.append(Missing(_pointless(facts)))
-        if metrics.get("doubtSongs", FEW_SONGS) < FEW_SONGS:
-            parts.append(Words("So few songs tell little of that."))
+        parts += _caution(metrics)
     return Section(
         "reliability",
         "What a probability is worth",
@@ -60,9 +64,10 @@ def reliability(facts: Facts) -> Section:
 
 def coverage(facts: Facts) -> Section:
     """How many songs get a genre, and how many of these the right one."""
+    where = cypher_of(facts, "coverage, m.precision, m.metrics")
     parts: list[Part] = []
     if facts.model is None:
-        parts.append(UNTRAINED)
+        parts.append(untrained(facts))
     elif not calibrated(facts) or not facts.model.metrics.get("riskCoverage"):
         parts.append(_unknown(facts))
     else:
@@ -86,12 +91,15 @@ def coverage(facts: Facts) -> Section:
                 charts.coverage(points, here),
             ),
             Words(
-                "The fewer songs get a genre (those with the highest probability first), the fewer "
-                "of these are wrong. The area under the curve is "
-                f"{metrics['aurc']:.3f}: the lower the better."
-                if metrics.get("aurc") is not None
-                else "The fewer songs get a genre, the fewer of these are wrong."
+                "Songs get a genre in the order of their probability, the highest first: where "
+                "that is worth something, the fewer get one, the fewer of these are wrong."
+                + (
+                    f" The area under the curve is {metrics['aurc']:.3f}: the lower the better."
+                    if metrics.get("aurc") is not None
+                    else ""
+                )
             ),
+            *_caution(metrics),
             _doubts(facts),
         ]
     return Section(
@@ -99,34 +107,51 @@ def coverage(facts: Facts) -> Section:
         "When it doesn't know",
         parts,
         _protocol(facts),
-        "MATCH (s:Song) WHERE s.doubt IS NOT NULL RETURN s.doubt, count(s) AS songs",
+        "\n".join(
+            [
+                *([f"{where};"] if where else []),
+                "MATCH (s:Song) WHERE s.doubt IS NOT NULL RETURN s.doubt, count(s) AS songs",
+            ]
+        ),
     )
 
 
+def _caution(metrics: Mapping[str, Any]) -> list[Part]:
+    """What is to be known of these numbers, as the training said it; and that songs are few."""
+    parts: list[Part] = [Words(said) for said in metrics.get("doubtRemarks", ())]
+    songs = int(metrics.get("doubtSongs", FEW_SONGS))
+    if songs < FEW_SONGS:
+        parts.append(Words(f"{count(songs, 'song')} {'tells' if songs == 1 else 'tell'} little."))
+    return parts
+
+
 def _doubts(facts: Facts) -> Part:
-    reasons = sorted({song.doubt for song in facts.songs if song.doubt})
-    told = sum(1 for song in facts.songs if song.told)
-    rows = [(f"unknown: {why}", _share(facts, why, told)) for why in reasons]
-    known = sum(1 for song in facts.songs if song.told and song.doubt is None)
-    rows.insert(0, ("a genre", f"{known:,} ({percent(known / max(told, 1))})"))
-    return Table("What the songs of the library get", ["", "songs"], rows, numbers=(1,))
-
-
-def _share(facts: Facts, why: str, told: int) -> str:
-    songs = sum(1 for song in facts.songs if song.doubt == why)
-    return f"{songs:,} ({percent(songs / max(told, 1))})"
+    told = [song for song in facts.songs if song.told]
+    counted = Counter(song.doubt for song in told)
+    rows = [
+        ("a genre" if why is None else f"unknown: {why}", songs)
+        for why, songs in sorted(
+            ({None: 0} | counted).items(), key=lambda each: (each[0] is not None, each[0] or "")
+        )
+    ]
+    return Table(
+        "What the songs of the library get",
+        ["", "songs"],
+        [(name, f"{songs:,} ({percent(songs / max(len(told), 1))})") for name, songs in rows],
+        numbers=(1,),
+    )
 
 
 def _protocol(facts: Facts) -> str:
-    metrics: dict[str, Any] = dict(facts.model.metrics) if facts.model is not None else {}
-    if metrics.get("doubtMeasuredOn") == "valid" and metrics.get("ece") is not None:
+    if facts.model is None or not calibrated(facts) or facts.model.metrics.get("ece") is None:
+        return ""
+    metrics = facts.model.metrics
+    if metrics.get("doubtMeasuredOn") == "valid":
         songs = int(metrics.get("doubtSongs") or metrics.get("validSongs") or 0)
         return (
             f"Measured on {count(songs, 'validation song')}, as there are no test songs: each is "
             "told by what the others set."
         )
-    if metrics.get("ece") is None:
-        return ""
     fitted = count(int(metrics["calibrationSongs"]), "validation song")
     return f"{protocol_of(facts)} Calibration and threshold were set on {fitted}, never on these."
 
@@ -145,4 +170,4 @@ def _pointless(facts: Facts) -> str:
 
 
 def _points(share: float) -> str:
-    return count(round(100 * share), "point")
+    return f"{100 * share:.1f} points"

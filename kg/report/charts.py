@@ -12,6 +12,9 @@ COLOURS: Final = 12
 _SHAPES: Final = ("circle", "square", "diamond", "triangle-up")
 
 Figure = dict[str, Any]
+# Where a song lies, and what is shown of it, lines apart by newlines.
+Point = tuple[float, float, str]
+Series = tuple[str, Sequence[Point]]
 
 
 def plain(text: str) -> str:
@@ -37,11 +40,12 @@ def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str]
         title: What the numbers are.
         groups: Of each row: which series it belongs to; none: all to one.
     """
-    names = [plain(shortened(name)) for name, _ in rows]
+    names = [name for name, _ in rows]
     lines = list(dict.fromkeys(names))
     listed = list(groups) or [title] * len(rows)
+    kinds = list(dict.fromkeys(listed))
     series = []
-    for number, group in enumerate(dict.fromkeys(listed)):
+    for number, group in enumerate(kinds):
         own = [row for row, of in enumerate(listed) if of == group]
         values = [rows[row][1] for row in own]
         series.append(
@@ -50,8 +54,11 @@ def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str]
                 "mode": "markers",
                 "name": plain(group),
                 "x": [round(each.value, 4) for each in values],
-                "y": [lines.index(names[row]) + 0.18 * number for row in own],
-                "text": [names[row] for row in own],
+                "y": [
+                    round(lines.index(names[row]) + 0.18 * (number - (len(kinds) - 1) / 2), 2)
+                    for row in own
+                ],
+                "text": [plain(names[row]) for row in own],
                 "customdata": [[round(e.low, 3), round(e.high, 3)] for e in values],
                 "error_x": {
                     "type": "data",
@@ -73,7 +80,7 @@ def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str]
             "xaxis": axis(title, range=[0, 1]),
             "yaxis": {
                 "tickvals": list(range(len(lines))),
-                "ticktext": lines,
+                "ticktext": [plain(shortened(name)) for name in lines],
                 "range": [len(lines) - 0.4, -0.6],
                 "automargin": True,
                 "showgrid": False,
@@ -156,6 +163,7 @@ def coverage(points: Sequence[tuple[float, float]], here: tuple[float, float] | 
             {
                 "type": "scatter",
                 "mode": "markers",
+                "cliponaxis": False,
                 "name": "where the model stands",
                 "x": [round(here[0], 4)],
                 "y": [round(here[1], 4)],
@@ -264,43 +272,53 @@ def learning(points: Sequence[tuple[int, float, float | None]], best: int) -> Fi
     return {"data": data, "layout": layout}
 
 
-def song_map(series: Sequence[tuple[str, Sequence[tuple[float, float, str]]]]) -> Figure:
+def song_map(coloured: Sequence[Series], grey: Sequence[Series]) -> Figure:
     """Songs as points.
 
     Args:
-        series: Name of each genre, and its songs: where they lie and what is shown of them, lines
-            apart by newlines. What comes after the colours that there are is grey.
+        coloured: Genres that have a colour of their own, `COLOURS` at most.
+        grey: What the other songs are under; they lie beneath.
     """
-    data = []
-    for number, (name, songs) in enumerate(series):
-        coloured = number < COLOURS
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": plain(shortened(name, 24)),
-                "x": [round(x, 3) for x, _, _ in songs],
-                "y": [round(y, 3) for _, y, _ in songs],
-                "text": [_lines(text) for _, _, text in songs],
-                "marker": {
-                    "size": 7 if len(songs) < 200 else 5,
-                    "color": f"@{number}" if coloured else "@muted",
-                    "symbol": _SHAPES[number % 4] if coloured else "circle-open",
-                    "opacity": 0.8,
-                },
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        )
-    bare = {"visible": False, "range": [-1.05, 1.05]}
+    data = [
+        _points(name, songs, number, f"@{number}", _SHAPES[number % 4])
+        for number, (name, songs) in enumerate(coloured)
+    ]
+    beneath = [
+        _points(name, songs, COLOURS + number, "@muted", "circle-open")
+        for number, (name, songs) in enumerate(grey)
+    ]
+    # A page makes it as high as it has to be for its width.
+    places = [(x, y) for _, songs in (*coloured, *grey) for x, y, _ in songs]
+    x, y = (max((abs(place[axis]) for place in places), default=0) + 0.05 for axis in (0, 1))
     return {
-        "data": data,
+        "data": [*beneath, *data],
         "layout": {
-            "xaxis": bare,
-            "yaxis": {**bare, "scaleanchor": "x", "scaleratio": 1},
+            "xaxis": {"visible": False, "range": [-x, x]},
+            "yaxis": {"visible": False, "range": [-y, y], "scaleanchor": "x", "scaleratio": 1},
             "dragmode": "pan",
             "hovermode": "closest",
+            "showlegend": True,
             "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
         },
+    }
+
+
+def _points(name: str, songs: Sequence[Point], rank: int, colour: str, shape: str) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plain(shortened(name, 24)),
+        "legendrank": rank,
+        "x": [round(x, 3) for x, _, _ in songs],
+        "y": [round(y, 3) for _, y, _ in songs],
+        "text": [_lines(text) for _, _, text in songs],
+        "marker": {
+            "size": 7 if len(songs) < 200 else 5,
+            "color": colour,
+            "symbol": shape,
+            "opacity": 0.9,
+        },
+        "hovertemplate": "%{text}<extra></extra>",
     }
 
 

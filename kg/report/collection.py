@@ -9,7 +9,7 @@ from kg.excerpt import in_words
 from kg.intake.rejects import by_reason
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Missing, Part, Section, Table, Tiles, Words
-from kg.report.words import count, hours
+from kg.report.words import count, hours, length, split_by
 from kg.schema import SPLITS
 from kg.splits.artists import artist_key
 from kg.splits.leaks import find_leaks
@@ -22,27 +22,18 @@ _SIDES = {
     "valid": "held out to choose by",
     "test": "held out to measure on",
 }
-_RULES = {
-    "artist": "artist by artist: no artist is on two sides",
-    "given": "by the data itself",
-    "gtzan": "by GTZAN's fault-filtered lists (Kereliuk, Sturm and Larsen 2015)",
-    "random": "song by song, at random",
-}
 
 
 def library(facts: Facts) -> Section:
     """Songs, genres, artists and durations."""
     songs, counts = facts.songs, facts.counts
     lengths = [song.duration for song in songs if song.duration is not None]
+    genres = {name for song in songs for name in song.genres}
     tiles = [
-        (f"{len(songs):,}", "song" if len(songs) == 1 else "songs"),
+        _tile(len(songs), "songs"),
         (f"{sum(1 for song in songs if song.genres):,}", "with a genre of yours"),
-        (f"{len({name for song in songs for name in song.genres}):,}", "genres"),
-        *(
-            (f"{counts[kind]:,}", kind)
-            for kind in ("artists", "albums", "playlists")
-            if counts[kind]
-        ),
+        _tile(len(genres), "genres"),
+        *(_tile(counts[kind], kind) for kind in ("artists", "albums", "playlists") if counts[kind]),
         *([(hours(sum(lengths)), "of music")] if lengths else []),
     ]
     parts: list[Part] = [Tiles(tiles)]
@@ -63,12 +54,21 @@ def library(facts: Facts) -> Section:
     )
 
 
+def _tile(number: int, what: str) -> tuple[str, str]:
+    return f"{number:,}", what.removesuffix("s") if number == 1 else what
+
+
 def _durations(lengths: Sequence[float], songs: int) -> str:
-    low, middle, high = (hours(float(at)) for at in np.percentile(lengths, [5, 50, 95]))
-    if low == high:
-        said = f"Songs last {middle}."
+    low, middle, high = (length(float(at)) for at in np.percentile(lengths, [5, 50, 95]))
+    least, most = length(min(lengths)), length(max(lengths))
+    if least == most:
+        said = f"Every song lasts {most}." if len(lengths) > 1 else f"It lasts {most}."
+    elif low == high:
+        said = f"Nearly every song lasts {middle}, all {least} to {most}."
     else:
-        said = f"Half of the songs last longer than {middle}; nine in ten between {low} and {high}."
+        said = (
+            f"The middle song lasts {middle}, nine in ten {low} to {high}, all {least} to {most}."
+        )
     unknown = songs - len(lengths)
     return f"{said} Of {count(unknown, 'song')} the length isn't known." if unknown else said
 
@@ -123,19 +123,22 @@ def split(facts: Facts) -> Section:
     labelled = [song for song in facts.keys if song.genres]
     if rule is None:
         parts.append(Missing("Songs are not split yet: `kg ingest` was cut off; run it again."))
+    elif not labelled:
+        parts.append(Words("Songs are split by genre, and none has one."))
     else:
         chosen = ", as you chose" if rule.chosen else ""
-        parts.append(Words(f"Songs that have a genre are split {_RULES[rule.protocol]}{chosen}."))
+        how = split_by(rule.protocol, [song.artist for song in labelled])
+        parts.append(Words(f"Songs that have a genre are split {how}{chosen}."))
         parts.append(_sides(facts))
         caution = caution_of(rule, find_leaks(labelled))
         if caution:
             parts.append(Words(caution))
         unknown = sum(1 for song in labelled if not artist_key(song.artist))
-        if unknown:
+        if rule.protocol == "artist" and 0 < unknown < len(labelled):
             parts.append(
                 Words(
-                    f"Of {count(unknown, 'of these songs', 'of these songs')} no artist is known: "
-                    "they are split one by one."
+                    f"{count(unknown, 'song')} by nobody known "
+                    f"{'is' if unknown == 1 else 'are'} split one by one."
                 )
             )
     parts += _refused(facts)
@@ -156,8 +159,15 @@ def _sides(facts: Facts) -> Part:
         artists = {key for song in own if (key := artist_key(song.artist))}
         if own or side is not None:
             name = _SIDES[side] if side else "left out by this rule"
-            rows.append((name, f"{len(own):,}", f"{len(artists):,}" if artists else ""))
-    return Table("Songs by side", ["side", "songs", "artists"], rows, numbers=(1, 2))
+            rows.append((name, f"{len(own):,}", f"{len(artists):,}"))
+    # Where nobody knows an artist there is nothing to be said of them.
+    columns = 3 if any(artist_key(song.artist) for song in labelled) else 2
+    return Table(
+        "Songs by side",
+        ["side", "songs", "artists"][:columns],
+        [row[:columns] for row in rows],
+        numbers=(1, 2),
+    )
 
 
 def _refused(facts: Facts) -> list[Part]:

@@ -6,12 +6,13 @@ from typing import Any, Final
 from kg.metrics.evaluate import Estimate
 from kg.report import charts
 from kg.report.facts import Facts
+from kg.report.model import INTERVALS
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
-from kg.report.words import count
+from kg.report.words import count, day
 
-PROTOCOLS: Final = {
-    "by artist": "songs by artists that a model hasn't heard, in folds by artist",
-    "random": "random folds, which flatter",
+_PROTOCOLS: Final = {
+    "by artist": "by artists that a model hasn't heard, in {folds} by artist",
+    "random": "in {folds} at random, which flatters",
     "valid": "validation songs",
     "test": "test songs",
 }
@@ -22,7 +23,6 @@ def compared(facts: Facts) -> Section:
     """Table and plot of the comparison."""
     measured = [row for row in facts.experiment if row.get("macroF1") is not None]
     rows = [row for row in measured if row.get("share", 1) == 1]  # the others are a learning curve
-    broken = [row for row in facts.experiment if row.get("error")]
     parts: list[Part] = []
     protocol, cypher = "", ""
     if not rows:
@@ -34,30 +34,39 @@ def compared(facts: Facts) -> Section:
         rows.sort(key=lambda row: (row["protocol"] == "random", -row["macroF1"], row["model"]))
         several = len({row["protocol"] for row in rows}) > 1
         parts += [_table(rows, several), _chart(rows)]
-        parts += [
-            Words(f"{row['model']} ({row['features']}) came to nothing: {row['error']}")
-            for row in broken
-        ]
         first = rows[0]
-        said = "; ".join(
-            PROTOCOLS.get(each, each) for each in dict.fromkeys(row["protocol"] for row in rows)
-        )
         protocol = (
-            f"Measured on {count(int(first['songs']), 'song')}: {said}. "
-            f"{count(int(first['seeds']), 'run')} each; comparison {first['run']}, "
-            f"{first['createdAt'].to_native():%Y-%m-%d}."
+            f"Measured on {'; '.join(dict.fromkeys(measured_on(row) for row in rows))}. The mean "
+            f"of {count(int(first['seeds']), 'run')}; comparison {first['run']}, "
+            f"{day(first['createdAt'].to_native())}."
         )
+        if first["featureVersion"] != facts.status.feature_version:
+            parts.append(
+                Missing("These were other features than the library has now: `kg compare` again.")
+            )
         cypher = (
             f"MATCH (e:Experiment {{run: '{first['run']}'}}) WHERE coalesce(e.share, 1) = 1\n"
             "RETURN e.model, e.features, e.protocol, e.macroF1, e.macroF1Low, e.macroF1High\n"
             "ORDER BY e.macroF1 DESC"
         )
+    parts += [
+        Words(f"{row['model']} ({row['features']}) came to nothing: {row['error']}")
+        for row in facts.experiment
+        if row.get("error")
+    ]
     return Section("comparison", "Models and features compared", parts, protocol, cypher)
+
+
+def measured_on(row: Row) -> str:
+    """On how many songs, and how they were held out."""
+    by = str(row["protocol"])
+    how = _PROTOCOLS.get(by, by).format(folds=count(int(row["folds"]), "fold"))
+    return f"{count(int(row['songs']), 'song')} ({how})"
 
 
 def _table(rows: list[Row], several: bool) -> Part:
     columns = ["model", "features", *(["held out"] if several else [])]
-    numbers = ["macro-F1 [95 %]", "accuracy [95 %]", "behind the best", "p", "training"]
+    numbers = ["macro-F1 [95 %]", "accuracy [95 %]", "points against the best", "p", "training"]
     return Table(
         "The best first",
         [*columns, *numbers],
@@ -65,16 +74,23 @@ def _table(rows: list[Row], several: bool) -> Part:
             (
                 *(row["model"], row["features"], *([row["protocol"]] if several else [])),
                 *(str(estimate(row, "macroF1")), str(estimate(row, "accuracy"))),
-                "" if row.get("behind") is None else f"{100 * row['behind']:+.1f} points",
-                "" if row.get("p") is None else f"{row['p']:.3f}",
+                "" if row.get("behind") is None else f"{100 * row['behind']:+.1f}",
+                _chance(row.get("p")),
                 f"{row['trainSeconds']:.1f} s",
             )
             for row in rows
         ],
         numbers=range(len(columns), len(columns) + len(numbers)),
-        more="p: how likely such a difference is by chance (paired randomisation, after Holm).",
+        more=f"{INTERVALS} Points are of macro-F1. p: how likely such a difference is by chance "
+        "(paired randomisation, after Holm).",
         cards=True,
     )
+
+
+def _chance(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _chart(rows: list[Row]) -> Part:

@@ -4,10 +4,11 @@ from collections import defaultdict
 
 from kg.compare.figures import step_in_words
 from kg.report import charts
-from kg.report.compared import PROTOCOLS, Row, estimate
+from kg.report.compared import Row, estimate, measured_on
 from kg.report.facts import Facts
+from kg.report.model import INTERVALS
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
-from kg.report.words import count
+from kg.report.words import count, day
 
 
 def learning_curve(facts: Facts) -> Section:
@@ -31,13 +32,14 @@ def learning_curve(facts: Facts) -> Section:
             _table(curves),
         ]
         protocol = (
-            f"Measured on {count(int(whole['songs']), 'song')}: {PROTOCOLS[whole['protocol']]}. "
+            f"Measured on {measured_on(whole)}. "
             "Of the other songs so many kept their genres, whole artists at a time; the rest "
-            f"stayed in the graph without. {count(int(whole['seeds']), 'run')} each; comparison "
-            f"{whole['run']}, {whole['createdAt'].to_native():%Y-%m-%d}."
+            "stayed in the graph without. The mean of "
+            f"{count(int(whole['seeds']), 'run')}; comparison {whole['run']}, "
+            f"{day(whole['createdAt'].to_native())}."
         )
         cypher = (
-            f"MATCH (e:Experiment {{run: '{whole['run']}'}})\n"
+            f"MATCH (e:Experiment {{run: '{whole['run']}', protocol: '{whole['protocol']}'}})\n"
             "RETURN e.model, e.features, e.learnedFrom, e.macroF1, e.macroF1Low, e.macroF1High\n"
             "ORDER BY e.model, e.features, e.learnedFrom"
         )
@@ -76,6 +78,7 @@ def _table(curves: list[list[Row]]) -> Part:
             for curve in curves
         ],
         numbers=range(2, 3 + len(sizes)),
+        more=INTERVALS,
         cards=True,
     )
 

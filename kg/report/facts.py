@@ -10,8 +10,10 @@ from kg.graph import queries
 from kg.graph.rows import ModelRow
 from kg.graph.transactions import read_rows
 from kg.intake.rejects import read_rejects
+from kg.learning.saved_models import none_in_use
 from kg.maps.songs import SongMap, song_map
 from kg.records import Rejected
+from kg.report.words import named
 from kg.splits.songs import SplitSong
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # Artists and albums that are named.
 NAMED: Final = 12
+UNLEARNED: Final = "Nothing was learned yet: run `kg train`, and the report again."
+UNTOLD: Final = "Nothing was learned yet: give songs two genres at least, and run `kg train`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class ReportSong:
     @property
     def name(self) -> str:
         """Title and artist."""
-        return f"{self.title} ({self.artist})" if self.artist else self.title
+        return f"{named(self.title)} ({named(self.artist)})" if self.artist else self.title
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Facts:
         most: Artists and albums with the most songs, and how many.
         rejected: Files that couldn't be taken in.
         model: The one in use; None: there is none.
+        unlearned: Why there is none and how to get one, in a sentence; empty where there is one.
         looks: How many models the test songs have been shown to.
         drawn: Where songs lie on the map; None where none can be drawn.
         undrawn: Why not, in a sentence.
@@ -95,6 +100,7 @@ class Facts:
     most: Mapping[str, Sequence[tuple[str, int]]]
     rejected: Sequence[Rejected]
     model: ModelRow | None
+    unlearned: str
     looks: "Looks | None"
     drawn: SongMap | None
     undrawn: str
@@ -117,11 +123,14 @@ def gather(library: "Library") -> Facts:
     from kg.audit.copies import read_copies
     from kg.audit.faults import find_faults
     from kg.audit.spread import spread_artists
+    from kg.status import status_of
 
     store, connection = library.store, library.connection
-    status, keys, tree = library.status(), store.read_keys(), store.tree()
     with library.progress.stage("Reading songs", None):
+        keys, tree = store.read_keys(), store.tree()
         songs = [_song(row) for row in read_rows(connection, queries.REPORTED_SONGS)]
+    with library.progress.stage("Looking at what is there", None):
+        status = status_of(store, library.settings, keys)
     drawn, undrawn = None, ""
     try:
         drawn = song_map(library)
@@ -146,6 +155,7 @@ def gather(library: "Library") -> Facts:
             for file, reason in read_rejects(library.settings.rejects_file).items()
         ],
         model=model,
+        unlearned="" if model is not None else none_in_use(store) or _unlearned(keys),
         looks=looks,
         drawn=drawn,
         undrawn=undrawn,
@@ -162,6 +172,10 @@ def gather(library: "Library") -> Facts:
             tree,
         ),
     )
+
+
+def _unlearned(keys: Sequence[SplitSong]) -> str:
+    return UNLEARNED if len({genre for song in keys for genre in song.genres}) > 1 else UNTOLD
 
 
 def _song(row: Mapping[str, Any]) -> ReportSong:

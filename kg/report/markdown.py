@@ -59,7 +59,7 @@ def _part(part: Part) -> list[str]:
         case Chart():
             return [_sentence(part.words)]
         case Beside(parts):
-            return [line for each in parts for line in (*_part(each), "")]
+            return [line for each in parts for line in ("", *_part(each))][1:]
         case Table():
             table = _table(part.columns, part.rows, part.numbers)
             more = ["", _sentence(part.more)] if part.more else []
@@ -86,8 +86,10 @@ def _table(
 
 
 def _text(text: str) -> str:
-    """Text that stays text: no markup, no HTML, no end of a table's cell."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~$!])", r"\\\1", printable(text))
+    """Text that stays text: no markup, no HTML, no entity, no link, no end of a table's cell."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", printable(text))
+    # Addresses become links by themselves on GitHub.
+    return re.sub(r"(?i)(\bwww)\.", r"\1\\.", escaped.replace("://", "\\://"))
 
 
 def _sentence(text: str) -> str:

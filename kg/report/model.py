@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 
-from kg.graph.rows import ModelRow
 from kg.learning.doubt import is_calibrated
-from kg.metrics.evaluate import GenreScore, caution
+from kg.metrics.evaluate import FEW_GROUPS, RESAMPLES, Estimate, GenreScore, caution
 from kg.metrics.measuring import Measured, fingerprint_of_songs, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
-from kg.report.words import count, percent
+from kg.report.words import count, day, listed, percent, split_by
+from kg.splits.protocol import why_untested
 
-UNTRAINED = Missing("Nothing was learned yet: run `kg train`, and the report again.")
-# Genres that a matrix has room for, and confusions that are listed beside it.
-MATRIX, LISTED = 16, 12
+# Genres that a matrix has room for, confusions that are listed beside it, and names in a sentence.
+MATRIX, LISTED, NAMED = 16, 12, 20
+INTERVALS = (
+    "[95 %]: the interval that holds the true value 95 times in 100. Artists were drawn anew "
+    f"{RESAMPLES:,} times (a song by nobody known counts as an artist); of fewer than {FEW_GROUPS} "
+    "artists, or where all draws agree, it is Wilson's."
+)
 
 
 def accuracy(facts: Facts) -> Section:
@@ -21,13 +25,14 @@ def accuracy(facts: Facts) -> Section:
     measured = measured_on_test(facts)
     parts: list[Part] = []
     if measured is None:
-        parts.append(_unmeasured(facts.model))
+        parts.append(_unmeasured(facts))
     else:
         first = measured.scores[0]
+        right = "one of their genres" if measured.several else "the right genre"
         parts.append(
             Tiles(
                 [
-                    (percent(first.accuracy.value), "of test songs get the right genre first"),
+                    (percent(first.accuracy.value), f"of test songs get {right} first"),
                     (
                         f"{percent(first.accuracy.low)} to {percent(first.accuracy.high)}",
                         "holds the true value 95 times in 100",
@@ -78,32 +83,29 @@ def protocol_of(facts: Facts) -> str:
     rule = model.metrics.get("splitRule")
     question = model.metrics.get("question", "songs held out")
     said = f"Measured on {count(measured.songs, 'test song')} ({question})"
-    said += f", split: {_RULES.get(rule, rule)}" if rule else ""
+    if rule:
+        said += f", split {split_by(rule, [song.artist for song in facts.keys if song.genres])}"
     if model.test_opened_at is not None:
-        said += f"; once, when model {model.id} was trained, {model.test_opened_at:%Y-%m-%d}"
+        said += f"; once, when model {model.id} was trained, {day(model.test_opened_at)}"
     tested = sorted(song.id for song in facts.keys if song.genres and song.split == "test")
     if model.test_split and fingerprint_of_songs(tested) != model.test_split:
         said += ". The test songs are others by now: `kg train` measures on these"
     return f"{said}."
 
 
-_RULES = {
-    "artist": "by artist",
-    "given": "given by the data",
-    "gtzan": "GTZAN's fault-filtered lists",
-    "random": "at random, which flatters",
-}
+def untrained(facts: Facts) -> Missing:
+    """Why there is no model, and how to get one."""
+    return Missing(facts.unlearned)
 
 
-def _unmeasured(model: ModelRow | None) -> Part:
-    if model is None:
-        return UNTRAINED
-    if recorded(model.metrics, "test") is None:
+def _unmeasured(facts: Facts) -> Part:
+    if facts.model is None:
+        return untrained(facts)
+    if recorded(facts.model.metrics, "test") is None:
         return Missing("An older kg trained this model, without details: run `kg train`.")
-    return Missing(
-        "There are no test songs, so nothing was measured: a genre needs songs by three artists, "
-        "or three songs whose artist is unknown; or split otherwise (`kg train --split`)."
-    )
+    # A model was trained, so that songs are split.
+    assert facts.status.split is not None
+    return Missing(why_untested(facts.status.split))
 
 
 def _scores(measured: Measured) -> Part:
@@ -121,6 +123,8 @@ def _scores(measured: Measured) -> Part:
             for score in measured.scores
         ],
         numbers=(1, 2, 3, 4),
+        more=f"{INTERVALS} MRR: the mean of 1 / rank of a song's own genres. hits@3: the share of "
+        "these among the first three.",
         cards=True,
     )
 
@@ -128,6 +132,7 @@ def _scores(measured: Measured) -> Part:
 def _several(measured: Measured) -> list[Part]:
     if not measured.several:
         return []
+    in_tree = any(each.hierarchical_f1 is not None for each in measured.several)
     rows = [
         (
             each.name,
@@ -136,28 +141,52 @@ def _several(measured: Measured) -> list[Part]:
             f"{each.label_ranking.value:.3f}",
             f"{each.micro_f1.value:.3f}",
             f"{each.macro_f1.value:.3f}",
+            *((_three(each.hierarchical_f1),) if in_tree else ()),
         )
         for each in measured.several
     ]
+    columns = ["", "genre AP [95 %]", "ROC-AUC", "LRAP", "micro-F1", "macro-F1"]
+    columns += ["hierarchical F1"] if in_tree else []
+    said = (
+        "Genre AP and ROC-AUC: how well a genre's score ranks songs, the mean over genres. LRAP: "
+        "how well scores rank the genres of a song."
+    )
+    if in_tree:
+        said += " Hierarchical F1: each genre brings those that it is a kind of."
+    if measured.several[0].fitted:
+        said += (
+            " F1 is here of genres whose score is at least what validation songs set, above of "
+            "those likelier than not."
+        )
     return [
         Table(
             "Several genres a song",
-            ["", "genre AP [95 %]", "ROC-AUC", "LRAP", "micro-F1", "macro-F1"],
+            columns,
             rows,
-            numbers=(1, 2, 3, 4, 5),
+            numbers=range(1, len(columns)),
+            more=said,
+            cards=True,
         )
     ]
+
+
+def _three(found: Estimate | None) -> str:
+    return "" if found is None else f"{found.value:.3f}"
 
 
 def _looks(facts: Facts) -> list[Part]:
     if facts.looks is None or facts.looks.here == 0:
         return []
-    said = (
-        f"{count(facts.looks.here, 'model has', 'models have')} been measured on these test songs"
-    )
-    if facts.looks.elsewhere:
-        said += f", and {facts.looks.elsewhere} when they were others"
-    return [Words(f"{said}: whoever looks often begins to choose by them.")]
+    here, elsewhere = facts.looks.here, facts.looks.elsewhere
+    others = f", and {elsewhere} when they were others" if elsewhere else ""
+    if here + elsewhere == 1:
+        return [Words("No other model was ever measured on test songs of this library.")]
+    return [
+        Words(
+            f"{count(here, 'model has', 'models have')} been measured on these test songs{others}: "
+            "whoever looks often begins to choose by them."
+        )
+    ]
 
 
 def confusions(facts: Facts) -> Section:
@@ -166,10 +195,11 @@ def confusions(facts: Facts) -> Section:
     measured = measured_on_test(facts)
     parts: list[Part] = []
     if measured is None:
-        parts.append(_unmeasured(facts.model))
+        parts.append(_unmeasured(facts))
     else:
         # Where songs have several genres, what is right isn't counted by the first one.
-        shown: list[Table | Matrix] = [] if measured.several else [_matrix(measured)]
+        several = bool(measured.several) or sum(g.songs for g in measured.genres) > measured.songs
+        shown: list[Table | Matrix] = [] if several else [_matrix(measured)]
         if measured.confusions:
             most = measured.confusions[:LISTED]
             shown.append(
@@ -178,6 +208,10 @@ def confusions(facts: Facts) -> Section:
                     ["genre", "heard as", "songs"],
                     [(each.genre, each.heard_as, f"{each.songs:,}") for each in most],
                     numbers=(2,),
+                    more="A song of several genres counts for each, unless the first that is heard "
+                    "is one of them."
+                    if several
+                    else "",
                 )
             )
         else:
@@ -216,7 +250,7 @@ def by_genre(facts: Facts) -> Section:
     measured = measured_on_test(facts)
     parts: list[Part] = []
     if facts.model is None or measured is None:
-        parts.append(_unmeasured(facts.model))
+        parts.append(_unmeasured(facts))
     else:
         several = bool(measured.several)
         columns = ["genre", "songs", "precision", "recall", "F1"]
@@ -229,17 +263,24 @@ def by_genre(facts: Facts) -> Section:
                 [_genre(each, several) for each in ranked],
                 numbers=range(1, len(columns)),
                 more="Precision: of the songs that were heard as the genre, how many are. Recall: "
-                "of the genre's songs, how many were heard as it. F1: both in one. Few test songs "
-                "say little of a genre.",
+                "of the genre's songs, how many were heard as it. F1: both in one. "
+                + (_HEARD_AS if several else "")
+                + "Few test songs say little of a genre.",
             )
         )
         trained = {name for song in facts.keys if song.split == "train" for name in song.genres}
         untested = sorted(trained - {each.genre for each in measured.genres})
         if untested and facts.model.metrics.get("genreLevel", "given") == "given":
             parts.append(
-                Words(f"No test song has these genres, so nothing is known: {', '.join(untested)}.")
+                Words(
+                    "No test song has these genres, so nothing is known: "
+                    f"{listed(untested, NAMED)}."
+                )
             )
     return Section("genres", "Genre by genre", parts, protocol_of(facts), where)
+
+
+_HEARD_AS = "A song is heard as its first genre and all others that are likelier than not. "
 
 
 def _genre(each: GenreScore, several: bool) -> Sequence[str | Bar]:
@@ -256,12 +297,12 @@ def _short(value: float | None) -> str:
 
 
 def learning(facts: Facts) -> Section:
-    """How the training went, epoch by epoch."""
+    """How the training went, epoch by epoch; by songs see `kg.report.curve`."""
     model = facts.model
     parts: list[Part] = []
     protocol = ""
     if model is None:
-        parts.append(UNTRAINED)
+        parts.append(untrained(facts))
     elif not model.metrics.get("learningCurve"):
         parts.append(Missing("An older kg trained this model and kept no curve: `kg train` does."))
     else:
@@ -281,15 +322,18 @@ def learning(facts: Facts) -> Section:
         parts.append(
             Chart(
                 "learning",
-                "Training loss and macro-F1 on validation songs by epoch: " + said,
+                "By epoch: training loss, "
+                f"from {points[0][1]:.2f} to {points[-1][1]:.2f}{_validation(points)}. {said}",
                 charts.learning(points, kept),
             )
         )
-        valid = metrics.get("validSongs")
-        protocol = (
-            f"Loss on {count(int(metrics.get('trainSongs', 0)), 'training song')}; macro-F1 on "
-            f"{count(int(valid or 0), 'validation song')}, which chose the epoch: on other songs "
-            "expect less. No test song was looked at."
+        protocol = f"Loss on {count(int(metrics.get('trainSongs', 0)), 'training song')}"
+        if any(score is not None for _, _, score in points):
+            protocol += f"; macro-F1 on {count(int(metrics['validSongs']), 'validation song')}"
+            protocol += ", which chose the epoch: on other songs expect less" if validated else ""
+        protocol += (
+            ". No test song was looked at. This is one training, epoch by epoch; what more songs "
+            "bring is another question, that of the learning curve."
         )
     return Section(
         "learning",
@@ -298,6 +342,13 @@ def learning(facts: Facts) -> Section:
         protocol,
         cypher_of(facts, "epochs, m.bestEpoch, m.metrics"),
     )
+
+
+def _validation(points: Sequence[tuple[int, float, float | None]]) -> str:
+    scores = [score for _, _, score in points if score is not None]
+    if not scores:
+        return ""
+    return f", and macro-F1 on validation songs, from {scores[0]:.2f} to {scores[-1]:.2f}"
 
 
 def cypher_of(facts: Facts, what: str) -> str:

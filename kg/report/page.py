@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-from kg.report.parts import CODE, Cell, Chart, Matrix, Report
+from kg.report.parts import CODE, Chart, Matrix, Report
 from kg.text import printable
 
 # Of a matrix's fullest cell: text on it stays readable.
@@ -54,7 +54,6 @@ def page(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         kind=lambda part: type(part).__name__,
-        plain=_plain,
         shades=_shades,
         style=Markup((static / "report.css").read_text("utf-8")),
         charts=Markup(_json(charts)),
@@ -62,10 +61,6 @@ def page(report: Report) -> str:
         script=Markup(own),
         hashes=" ".join(_hash(text) for text in ([plotly] if charts else []) + [own]),
     )
-
-
-def _plain(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell.text
 
 
 def _shades(matrix: Matrix) -> list[list[tuple[int, str]]]:

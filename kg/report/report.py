@@ -10,10 +10,10 @@ from kg._version import __version__
 from kg.errors import KgError, WrongUsageError
 from kg.files import normal
 from kg.outputs import appearing, check_target
-from kg.report import certainty, collection, compared, curve, model, songs
+from kg.report import certainty, collection, compared, curve, model, song_map, songs
 from kg.report.facts import Facts, gather
 from kg.report.parts import Missing, Report, Section
-from kg.report.words import count, percent
+from kg.report.words import count, day, percent
 from kg.text import printable
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ SUFFIXES: Final[dict[str, Format]] = {
     ".md": "md",
     ".markdown": "md",
 }
-# In what a report begins with, so that a newer one may take its place.
-MARK: Final = "kg report"
+# What a report begins with, so that a newer one may take its place: see the page and `markdown`.
+MARKS: Final = (b'<meta name="generator" content="kg report">', b"<!-- kg report -->")
 
 SECTIONS: Final[tuple[Callable[[Facts], Section], ...]] = (
     collection.library,
-    songs.song_map,
+    song_map.song_map,
     collection.split,
     model.accuracy,
     model.by_genre,
@@ -79,8 +79,8 @@ def write_report(
         force: Replace a file that is there and no report.
 
     Raises:
-        WrongUsageError: nothing can be written there, its suffix says no format, or it is
-            somebody else's.
+        WrongUsageError: nothing can be written there, its suffix says no format, or what is there
+            is somebody else's or can't be read.
         NotReadyError: there are no songs.
         KgError: the file can't be written.
     """
@@ -112,7 +112,7 @@ def compose(facts: Facts) -> Report:
     made = datetime.now(UTC).astimezone()
     server = facts.status.server
     return Report(
-        made=f"{made:%d %B %Y, %H:%M}",
+        made=f"{day(made)}, {made:%H:%M}",
         summary=_summary(facts),
         sections=[section(facts) for section in SECTIONS],
         about=f"Made by kg {__version__} from {server.kind} {server.version}, features of version "
@@ -134,10 +134,11 @@ def render(report: Report, format: Format) -> str:
 
 def _summary(facts: Facts) -> str:
     genres = {name for song in facts.songs for name in song.genres}
-    said = f"{count(len(facts.songs), 'song')} in {count(len(genres), 'genre')}"
+    filed = f"in {count(len(genres), 'genre')}" if genres else "without a genre"
+    said = f"{count(len(facts.songs), 'song')} {filed}"
     measured = model.measured_on_test(facts)
     if facts.model is None:
-        return f"{said}. Nothing was learned yet: `kg train` predicts genres and measures itself."
+        return f"{said}. {facts.unlearned}"
     if measured is None:
         return f"{said}; a model predicts genres, and nobody measured how well."
     found = measured.scores[0].accuracy
@@ -164,6 +165,12 @@ def _missing(report: Report) -> list[str]:
 
 
 def _is_report(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(400)
-    return not head or MARK.encode() in head
+    try:
+        with path.open("rb") as file:
+            head = file.read(400)
+    except OSError as error:
+        raise WrongUsageError(
+            f"{printable(path)} is there already and can't be read ({error.strerror}): choose "
+            "another name, or --force."
+        ) from error
+    return not head or any(mark in head for mark in MARKS)

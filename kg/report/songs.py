@@ -1,97 +1,33 @@
-"""The songs themselves: their map, those that the model doubts, disputed labels, copies."""
+"""The songs themselves: those that the model doubts, disputed labels, copies, broken sound."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 
-from kg.report import charts
+from kg.audit.spread import FEWEST_SONGS
 from kg.report.facts import Facts, ReportSong
-from kg.report.model import UNTRAINED
-from kg.report.parts import Chart, Missing, Part, Section, Table, Words
+from kg.report.model import untrained
+from kg.report.parts import Missing, Part, Section, Table, Words
 from kg.report.words import count, percent, told
+from kg.splits.artists import artist_key
 
-# Songs that a table lists, and points that a map has.
-LISTED, POINTS = 25, 20_000
-NO_GENRE, OTHERS = "no genre", "other genres"
-
-
-def song_map(facts: Facts) -> Section:
-    """Songs as points, near each other where they sound alike."""
-    drawn, parts = facts.drawn, list[Part]()
-    if drawn is None:
-        parts.append(Missing(f"There is no map: {facts.undrawn}"))
-    else:
-        step = -(-len(drawn) // POINTS)
-        of = {song.id: song for song in facts.songs}
-        rows = [row for row in range(0, len(drawn), step) if drawn.ids[row] in of]
-        named = _coloured([of[drawn.ids[row]] for row in rows])
-        series: dict[str, list[tuple[float, float, str]]] = {name: [] for name in named}
-        for row in rows:
-            song = of[drawn.ids[row]]
-            where = (float(drawn.x[row]), float(drawn.y[row]))
-            series[_colour(song, named)].append((*where, _hover(song)))
-        shown = ", ".join(f"{name} {len(points)}" for name, points in series.items())
-        parts += [
-            Words(
-                "Each point is a song; songs that sound alike lie near each other. Only sound "
-                "decides where, no genre: a genre that holds together sounds like itself, and a "
-                "song among those of another genre may be filed wrongly. Neither axis means "
-                "anything."
-            ),
-            Chart(
-                "map",
-                f"A map of {count(len(rows), 'song')} by sound, coloured by genre: {shown}.",
-                charts.song_map(list(series.items())),
-                height=640,
-            ),
-            Words(
-                "Point at a song for its title; click on a genre to hide it, twice to see it "
-                "alone; scroll or pinch to come nearer."
-            ),
-        ]
-        if step > 1:
-            parts.append(Words(f"Every {step}th of {count(len(drawn), 'song')} is drawn."))
-    return Section(
-        "map",
-        "A map of the songs",
-        parts,
-        cypher="MATCH (s:Song)-[near:SIMILAR_TO]->(other:Song) RETURN s.title, other.title, "
-        "near.weight",
-    )
-
-
-def _coloured(songs: Sequence[ReportSong]) -> list[str]:
-    """Genres with a colour of their own, by name, and what the other songs are under."""
-    counted = Counter(song.genres[0] for song in songs if song.genres)
-    most = [name for name, _ in sorted(counted.items(), key=lambda e: (-e[1], e[0]))]
-    named = sorted(most[: charts.COLOURS])
-    others = [OTHERS] if len(most) > charts.COLOURS else []
-    return [*named, *others, *([NO_GENRE] if any(not song.genres for song in songs) else [])]
-
-
-def _colour(song: ReportSong, named: Sequence[str]) -> str:
-    if not song.genres:
-        return NO_GENRE
-    return song.genres[0] if song.genres[0] in named else OTHERS
-
-
-def _hover(song: ReportSong) -> str:
-    lines = [song.title, song.artist, ", ".join(song.genres) or NO_GENRE]
-    if song.told:
-        lines.append(f"heard as {told(song.told, 1)}")
-    return "\n".join(line for line in lines if line)
+# Songs that a table lists.
+LISTED = 25
 
 
 def doubted(facts: Facts) -> Section:
     """Songs of which the model doesn't say a genre."""
     parts: list[Part] = []
     if facts.model is None:
-        parts.append(UNTRAINED)
+        parts.append(untrained(facts))
     else:
         by_reason: dict[str, list[ReportSong]] = defaultdict(list)
         for song in facts.songs:
             if song.doubt is not None:
                 by_reason[song.doubt].append(song)
-        if not by_reason:
+        untold = sum(1 for song in facts.songs if not song.told)
+        if untold:
+            parts.append(Words(f"Of {count(untold, 'song')} it has said nothing yet."))
+        elif not by_reason:
             parts.append(Words("The model says a genre of every song."))
         for why, songs in sorted(by_reason.items()):
             # The least probable first; of those unlike the library the strangest.
@@ -103,7 +39,8 @@ def doubted(facts: Facts) -> Section:
                     f"{why.capitalize()}: {count(len(songs), 'song')}",
                     ["song", "filed under", "the model's first two"],
                     [(s.name, ", ".join(s.genres), told(s.told)) for s in songs[:LISTED]],
-                    more=f"{len(songs) - LISTED:,} more." if len(songs) > LISTED else "",
+                    more=_more(len(songs)),
+                    cards=True,
                 )
             )
     return Section(
@@ -151,8 +88,18 @@ def disputed(facts: Facts) -> Section:
         ]
         protocol = (
             "Found by an audit: each song is told by a model that learned from songs by other "
-            "artists."
+            f"artists. {_audited(facts)}".strip()
         )
+    elif facts.status.audit is not None:
+        audit = facts.status.audit
+        if not audit.judged:
+            parts.append(Words("The audit could judge no label: too few songs have genres."))
+        elif audit.disputed:
+            doubt = count(audit.disputed, "label")
+            parts.append(Words(f"Of {doubt} in doubt none waits for your word any more."))
+        else:
+            parts.append(Words(f"Of {count(audit.judged, 'label')} none is in doubt."))
+        protocol = _audited(facts)
     elif facts.model is None:
         parts.append(Missing("Nothing disputes a label yet: run `kg train`, then `kg audit`."))
     else:
@@ -182,6 +129,7 @@ def _by_model(facts: Facts) -> list[Part]:
             ],
             numbers=(3,),
             more=_more(len(songs)),
+            cards=True,
         ),
         Missing(
             "This is the model's own view, surest first. `kg audit` looks for wrong labels with "
@@ -232,9 +180,11 @@ def copies(facts: Facts) -> Section:
         )
     else:
         parts += _recordings(facts)
+    audited = facts.status.audit is not None
     if not parts:
-        parts.append(Words("No song is there twice, as far as is known."))
-    if not facts.copies and any(song.paths for song in facts.songs):
+        known = "" if audited else ", as far as is known"
+        parts.append(Words(f"No song is there twice{known}."))
+    if not facts.copies and not audited and any(song.paths for song in facts.songs):
         parts.append(
             Words("`kg audit` looks further: excerpts, other pitches and speeds of a recording.")
         )
@@ -242,6 +192,7 @@ def copies(facts: Facts) -> Section:
         "copies",
         "Duplicates",
         parts,
+        _audited(facts),
         cypher="MATCH (s:Song)-[r:SAME_RECORDING]->(o:Song) RETURN s.title, o.title, r.kind",
     )
 
@@ -266,7 +217,7 @@ def sound(facts: Facts) -> Section:
         )
     elif not any(song.paths for song in facts.songs):
         parts.append(Words("These songs come from a table: there is no sound to look at."))
-    else:
+    elif faults.unheard < sum(1 for song in facts.songs if song.paths):
         parts.append(Words("Nothing was found in what was listened to."))
     if faults.unheard:
         parts.append(
@@ -279,7 +230,10 @@ def sound(facts: Facts) -> Section:
         "sound",
         "Broken sound",
         parts,
-        "Found in the part of each song that was listened to." if faults.found else "",
+        "Each song was looked at when it was taken in, in the part that was listened to; no audit "
+        "is needed for it."
+        if any(song.paths for song in facts.songs)
+        else "",
         "MATCH (s:Song) RETURN s.title, s.missing, s.silence, s.clipping, s.imbalance",
     )
 
@@ -297,8 +251,12 @@ def artists(facts: Facts) -> Section:
                 more=_more(len(found)),
             )
         )
+    elif not any(artist_key(song.artist) for song in facts.keys if song.genres):
+        parts.append(Words("No song that has a genre has an artist who is known."))
     else:
-        parts.append(Words("Every artist with three songs or more has a genre that all share."))
+        parts.append(
+            Words(f"Every artist with {FEWEST_SONGS} songs or more has a genre that all share.")
+        )
     return Section(
         "artists",
         "Artists over several genres",
@@ -337,10 +295,26 @@ def _recordings(facts: Facts) -> list[Part]:
 def _as_trained(facts: Facts) -> str:
     if facts.model is None:
         return ""
+    songs = sum(1 for song in facts.songs if song.told)
     return (
-        f"By model {facts.model.id}. Songs that it learned from have probabilities that are too "
-        "high, though their own genre was hidden while they were scored."
+        f"By model {facts.model.id}, of {count(songs, 'song')}. Songs that it learned from have "
+        "probabilities that are too high, though their own genre was hidden while they were scored."
     )
+
+
+def _audited(facts: Facts) -> str:
+    """When the last audit ran, on what, and what has changed since; empty: none ran."""
+    audit = facts.status.audit
+    if audit is None:
+        return ""
+    at = f"{audit.created_at.astimezone():%d %B %Y, %H:%M}"
+    said = f"The last audit looked at {count(audit.songs, 'song')} on {at}"
+    if audit.unheard:
+        said += f", at the sound of all but {audit.unheard:,} of them"
+    if not audit.since:
+        return f"{said}; they are the same since."
+    again = " Run `kg audit` again to have all." if audit.outdated else ""
+    return f"{said}; since then: {', '.join(audit.since)}.{again}"
 
 
 def _more(found: int) -> str:

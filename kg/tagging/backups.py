@@ -53,6 +53,23 @@ class Kept:
     difference: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """What a song's files were given by the last run that wrote them, and that wasn't undone.
+
+    Attributes:
+        paths: Its files.
+        genres: What their tags were to name.
+        files: How many files that run wrote.
+        last: Whether it is the last run of all, which `kg write-tags --undo` restores.
+    """
+
+    paths: tuple[str, ...]
+    genres: tuple[str, ...]
+    files: int
+    last: bool
+
+
 class Backup:
     """A run's folder, made when its first file is kept."""
 
@@ -201,3 +218,17 @@ def _tidy(backups: Path) -> None:
 def runs(backups: Path) -> list[Backup]:
     """Runs that wrote something and weren't undone, or not wholly; the last one first."""
     return [Backup(each.parent) for each in sorted(backups.glob(f"*/{LISTING}"), reverse=True)]
+
+
+def last_written(backups: Path, song: str) -> Tagged | None:
+    """What a song's files were given last, if that wasn't undone.
+
+    Raises:
+        KgError: a backup can't be read.
+    """
+    for number, run in enumerate(runs(backups)):
+        files = run.files()
+        if own := [file for file in files if file.song == song]:
+            paths = tuple(sorted(file.path for file in own))
+            return Tagged(paths, own[0].genres_after, len(files), number == 0)
+    return None

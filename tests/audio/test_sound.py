@@ -98,6 +98,17 @@ def test_where_the_middle_is_silent_all_of_it_is(tmp_path: Path) -> None:
     assert silent_share(noise(0.01)) == 0.0
 
 
+def test_what_encoders_add_at_the_ends_is_no_silence() -> None:
+    window, gap = RATE // 10, np.zeros(RATE // 10, np.float32)
+    song = noise(1.0)
+    assert silent_share(np.concatenate([gap, song, gap, gap])) == 0.0
+    # More than a third of a second at one end is no padding any more, and in the middle nothing is.
+    late = np.concatenate([np.tile(gap, 6), song])
+    assert silent_share(late) == pytest.approx(3 / 13)
+    holed = np.concatenate([song[: 5 * window], gap, song[: 5 * window]])
+    assert silent_share(holed) == pytest.approx(1 / 11)
+
+
 def test_features_are_what_they_were(tmp_path: Path) -> None:
     # The version of features of 30 s, from before there was a sound beside them.
     assert feature_version() == FEATURE_VERSION

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from kg import Library
+from kg.audit import audit as auditing
 from kg.audit.audit import SCARCE, AuditReport
 from kg.errors import NotReadyError
+from kg.graph.audits import LastAudit
 from kg.records import SongRecord
 from kg.settings import Settings
 from tests.tables import GENRES, made_up, table_of
@@ -181,3 +185,65 @@ def test_copies_of_a_table_are_called_by_its_keys(empty: Library) -> None:
     assert not copy.printed
     ((_, path, _, other, *_),) = empty.ask(copy.cypher).rows
     assert (path, other) == copy.paths
+
+
+def last(library: Library) -> LastAudit:
+    found = library.status().audit
+    assert found is not None
+    return found
+
+
+def test_the_graph_says_when_an_audit_ran_and_what_changed_since(
+    empty: Library, tmp_path: Path
+) -> None:
+    records = taken_in(empty, planted())
+    assert empty.status().audit is None
+    began = datetime.now(UTC)
+    report = empty.audit()
+    audit = last(empty)
+    assert began <= audit.created_at <= datetime.now(UTC)
+    assert (audit.songs, audit.labelled, audit.judged) == (160, 160, 160)
+    assert (audit.listened, audit.unheard) == (False, 0)
+    found = (audit.disputed, audit.artists, audit.copies, audit.files, audit.faults)
+    assert found == (3, 3, len(report.copies), 0, 0)
+    assert (audit.decided, audit.since) == (0, [])
+    asked = empty.ask("MATCH (a:Audit) RETURN a.songs, a.disputed, a.createdAt.year").rows
+    assert asked == [[160, 3, audit.created_at.year]]
+    empty.accept(records[17].id, "jazz")
+    assert (last(empty).since, last(empty).outdated) == (["1 decision"], False)
+    assert last(empty).disputed == 3  # that is what it found
+    empty.undo()
+    assert last(empty).since == []
+    # Another label of a table, and fewer songs.
+    taken_in(empty, [replace(r, genres=("blues",)) if r is records[2] else r for r in records])
+    assert last(empty).since == ["other labels"]
+    # A dump carries it along.
+    empty.dump(tmp_path / "all.kg")
+    empty.connection.write(lambda tx: tx.run("MATCH (n) DETACH DELETE n").consume())
+    empty.load(tmp_path / "all.kg")
+    assert last(empty).outdated
+    assert replace(last(empty), since=[], outdated=False) == audit
+    empty.forget(records[2].id)
+    assert last(empty).since == ["1 fewer song"]
+    empty.forget([each.id for each in records if each is not records[2]])
+    assert empty.status().audit is None
+    assert empty.ask("MATCH (a:Audit) RETURN a").rows == []
+
+
+def test_an_audit_that_is_cut_off_never_was(
+    empty: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_in(empty, made_up(36)[0])
+    empty.audit(listen=True)
+    assert last(empty).listened
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(auditing, "write_disputes", broken)
+        with pytest.raises(KeyboardInterrupt):
+            empty.audit()
+    assert empty.status().audit is None
+    empty.audit()
+    assert not last(empty).listened

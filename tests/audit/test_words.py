@@ -14,7 +14,11 @@ from kg.graph.sounds import Printed
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [
-        ("clipped", 0.004, "0.4 % of its samples are cut off at the loudest level there is"),
+        (
+            "clipped",
+            0.004,
+            "0.4 % of its samples are cut off at its loudest level, or crowd below it",
+        ),
         ("silent", 1.0, "its middle is silent"),
         ("silent", 0.25, "25 % of what was listened to is silent"),
         ("cut off", 6.04, "the file breaks off: 6.0 s that it says it has are missing"),

@@ -1,7 +1,11 @@
 """`kg audit` as it is printed."""
 
+import io
 import json
+import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +41,8 @@ def test_what_is_found_is_printed_with_its_cypher(kg: Kg, planted: Path) -> None
     assert (printed.code, printed.out) == (1, "")
     assert "run `kg ingest" in printed.err
     kg("ingest", planted, "--genres-from", "folder")
+    assert "audited" in kg("status").out
+    assert "not yet: `kg audit` looks" in kg("status").out
     labels = "MATCH (s:Song)-[r:IN_GENRE]->(g:Genre) RETURN s.id, g.name ORDER BY s.id, g.name"
     before = kg("query", labels, "--json").out
     document = json.loads(kg("audit", "--json").out)
@@ -54,6 +60,12 @@ def test_what_is_found_is_printed_with_its_cypher(kg: Kg, planted: Path) -> None
     pairs = [{Path(path).name for path in each["paths"]} for each in document["copies"]]
     assert {f"{LAST}-2.flac", "quieter.wav"} in pairs
     assert str(planted / LAST / "quieter.wav") in printed.out
+    # Whoever reads a table through a pipe gets whole paths of disputed songs too.
+    for song in document["labels"]["songs"]:
+        assert song["path"] in printed.out
+    status = kg("status")
+    assert f"25 songs; labels in doubt: {len(document['labels']['songs'])}" in status.out
+    assert json.loads(kg("status", "--json").out)["audit"]["since"] == []
     assert twice["cypher"] in printed.out
     assert f"{document['labels']['judged']} songs told by logistic regression" in printed.err
     nameless = document["labels"]["nameless"]
@@ -91,7 +103,24 @@ def disputed(number: int, kind: Kind, replaces: tuple[str, ...]) -> DisputedSong
     )
 
 
-def test_disputes_of_every_kind_are_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], width: int) -> str:
+    """What is printed on a terminal of so many columns."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    with monkeypatch.context() as terminal:
+        screen = Terminal()
+        terminal.setattr("sys.stdout", screen)
+        terminal.setenv("COLUMNS", str(width))
+        act()
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+
+
+def test_disputes_of_every_kind_are_put_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     songs = [
         disputed(1, "wrong", ("rock",)),
         disputed(2, "missing", ()),
@@ -111,6 +140,16 @@ def test_disputes_of_every_kind_are_put_in_words(capsys: pytest.CaptureFixture[s
     assert "who 3 of them are by" in printed.err
     assert f"Songs {SCARCE} couldn't be judged: 7." in printed.err
     assert "Songs whose label you kept before, or changed meanwhile: 5." in printed.err
+    # On a terminal the end of its path stands below a title; without one it is all there is.
+    paths = {"path": "/music/a long way down to where the owner keeps it/jazz/so-what.flac"}
+    at_home = [replace(songs[0], **paths), replace(songs[1], title=None, artist=None, **paths)]
+    report = replace(report, labels=replace(labels, songs=at_home))
+    shown = on_a_terminal(monkeypatch, lambda: _print(App(), report, 3), 80)
+    assert "jazz/so-what.flac" in shown.replace("\n", "").replace(" ", "")
+    assert "a long way" not in shown
+    assert '"jazz' not in shown
+    assert all(len(line) <= 80 for line in shown.splitlines() if "MATCH" not in line)
+    capsys.readouterr()
     bare = AuditReport(100, 0, None, "No label can be judged.", [], [], [], [], unheard=0)
     _print(App(), bare, 3)
     printed = capsys.readouterr()

@@ -98,6 +98,6 @@ def test_text_stays_text(
     )
     assert {row["l"] for row in labels} <= {
         *("Song", "Genre", "FeatureCluster", "FeatureSpace", "Model", "KgSchema", "TestSplit"),
-        *("Experiment", "Turn", "Artist", "Album"),
+        *("Experiment", "Turn", "Artist", "Album", "Audit"),
     }
     assert {path.name for path in tmp_path.iterdir()} == {"here", Path(os.environ["KG_HOME"]).name}

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from rich.progress import Progress
 
-from cli.output import percent, print_csv, print_json, print_rejected, print_table, show
+from cli.output import (
+    percent,
+    print_csv,
+    print_json,
+    print_rejected,
+    print_table,
+    shortened,
+    show,
+)
 from cli.progress import Bars, Lines, duration, progress_for
 from kg.intake.rejects import by_reason
 from kg.progress import SILENT
@@ -215,3 +223,14 @@ def test_durations() -> None:
     assert [duration(s) for s in (0.4, 89, 90, 3600, 5370, 12000)] == [
         "0 s", "89 s", "2 min", "60 min", "1 h 30 min", "3 h 20 min",
     ]  # fmt: skip
+
+
+def test_paths_are_shortened_from_the_left() -> None:
+    path = "/home/me/Music/jazz/so-what.flac"
+    assert shortened(path, 40) == path
+    assert shortened(path, 24) == ".../jazz/so-what.flac"
+    assert shortened(path, 18) == ".../so-what.flac"
+    assert shortened(path, 10) == "so-...flac"
+    assert shortened("no-folder-at-all.flac", 12) == "no-f....flac"
+    for width in range(6, 40):
+        assert len(shortened(path, width)) <= width

@@ -97,7 +97,7 @@ def test_a_review_by_keys(kg: Kg, keys: Keys, mine: Path) -> None:
         f"filed under {FIRST}",
         f"proposed: {SECOND} instead of {FIRST}",
         f"the audit takes it for 90% probable, and {FIRST} for 5%",
-        f"{SECOND} accepted; filed under {SECOND}, before {FIRST}",
+        f"{SECOND} accepted; filed under {SECOND} now, under {FIRST} before",
         f"{SECOND} rejected; filed under {FIRST}",
         "never proposed for this song again",
         "`kg train` learns from what was accepted",
@@ -114,7 +114,9 @@ def test_undo_beside_and_another_genre(kg: Kg, keys: Keys, mine: Path) -> None:
     path = mine / FIRST / f"{FIRST}-0.flac"
     printed = keys("u", "a", "u", "q")
     assert "Nothing was decided in this review" in printed.err
-    assert f"{SECOND} decision undone; filed under {FIRST}, before {SECOND}" in printed.err
+    assert (
+        f"{SECOND} decision undone; filed under {FIRST} now, under {SECOND} before" in printed.err
+    )
     assert printed.err.count("1 of 3: ") == 2
     assert genres(kg, path) == [FIRST]
     keys("b", "u", "b", "q")
@@ -122,7 +124,8 @@ def test_undo_beside_and_another_genre(kg: Kg, keys: Keys, mine: Path) -> None:
     kg("undo")
     # A genre that no song has is asked about, as it may be misspelled.
     printed = keys("g", "", "g", "Hard Bop", "n", "g", "Hard Bop", "y", "q")
-    assert "No song has the genre Hard Bop yet" in printed.err
+    assert "No song has the genre Hard Bop yet." in printed.err
+    assert "Make it a new genre?" in printed.err
     assert genres(kg, path) == ["Hard Bop"]
     decided = json.loads(kg("decisions", "--json").out)
     assert [(each["genre"], each["kind"], each["strength"]) for each in decided] == [
@@ -162,7 +165,7 @@ def test_two_reviewers_at_once(
 
     def too_late() -> str:
         with Library(server) as other:
-            other.accept(ids[0], THIRD)
+            other.accept(ids[0], THIRD, new=True)
             other.reject(ids[1], SECOND)
         return "a"
 
@@ -274,8 +277,8 @@ def test_decisions_in_scripts(
     assert "Nothing was decided yet" in kg("decisions").err
     printed = kg("accept", paths[0])  # whatever is proposed
     assert printed.code == 0
-    assert f"{SECOND} accepted; filed under {SECOND}, before {FIRST}" in printed.out
-    document = json.loads(kg("accept", paths[1], THIRD, "--beside", "--json").out)
+    assert f"{SECOND} accepted; filed under {SECOND} now, under {FIRST} before" in printed.out
+    document = json.loads(kg("accept", paths[1], THIRD, "--beside", "--new", "--json").out)
     assert document["decisions"][0]["after"] == sorted([FIRST, THIRD])
     assert document["refused"] == []
     assert f"{SECOND} rejected" in kg("reject", ids[2]).out
@@ -285,6 +288,9 @@ def test_decisions_in_scripts(
     printed = kg("accept", paths[0], SECOND)
     assert printed.code == 1
     assert "was accepted for" in printed.err
+    printed = kg("accept", paths[5], f"{SECOND}x")
+    assert printed.code == 2
+    assert f"{SECOND}x is no genre here; did you mean {SECOND}?" in printed.err
     printed = kg("accept", paths[5])
     assert printed.code == 2
     assert "No genre is proposed for" in printed.err
@@ -337,7 +343,7 @@ def test_titles_may_hold_anything(kg: Kg, keys: Keys, ids: list[str], server: Se
         )
     printed = keys("a", "u", "g", evil, "n", "q")
     shown = printed.err + printed.out + kg("review").out + kg("decisions").out
-    shown += kg("accept", ids[0], evil).out + kg("decisions").out + kg("write-tags").err
+    shown += kg("accept", ids[0], evil, "--new").out + kg("decisions").out + kg("write-tags").err
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "\u2028" not in shown
@@ -360,6 +366,22 @@ def test_tags_on_the_command_line(kg: Kg, ids: list[str], mine: Path) -> None:
     assert "Wrote 1 file" in printed.err
     assert read_tags(path).genres == (SECOND,)
     assert "say so already: 1" in kg("write-tags", "--write").err
+    # An undo leaves the file as it is, and says so.
+    printed = kg("undo", "--json")
+    assert json.loads(printed.out)["decisions"][0]["after"] == [FIRST]
+    stays = f"`kg write-tags` wrote {SECOND} into {path}, which stays"
+    assert f"{stays}: `kg write-tags --undo` restores it." in printed.err
+    kg("accept", path)
+    other = mine / FIRST / f"{FIRST}-1.flac"
+    kg("accept", other)
+    kg("write-tags", "--write")
+    assert kg("undo", ids[2]).code == 1
+    assert f"{stays}: accept the genre that it is to name" in kg("undo", path).err
+    assert "which stays" not in kg("reject", path, SECOND).err
+    assert "which stays" not in kg("undo", path).err
+    kg("accept", path)
+    assert kg("write-tags", "--undo").out == f"restored: {other}\n"
+    kg("undo", other)
     printed = kg("write-tags", "--undo")
     assert printed.out == f"restored: {path}\n"
     assert path.read_bytes() == was

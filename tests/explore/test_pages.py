@@ -65,7 +65,7 @@ def test_songs_are_found_by_words_and_genre(filed: Library, visitor: Visitor) ->
 def test_names_never_become_markup(filed: Library, visitor: Visitor, look_at: Any) -> None:
     one = songs_of(filed)[0]
     rename(filed, one, HOSTILE)
-    filed.accept(one, HOSTILE)
+    filed.accept(one, HOSTILE, new=True)
     write_disputes(filed.connection, [Dispute(one, FIRST, 0.9, (HOSTILE,), 0.1, "a", HOSTILE)])
     points = until(lambda: points_of(visitor))
     assert any(HOSTILE[:20] in text for text in points["text"])
@@ -125,12 +125,27 @@ def test_decisions_are_made_undone_and_kept(filed: Library, visitor: Visitor) ->
     assert too_much.status == 413
 
 
+def test_a_song_says_whether_an_audit_looked(filed: Library, visitor: Visitor) -> None:
+    one, two, *_ = songs_of(filed)
+    assert (
+        "No audit has looked at this library yet: <code>kg audit</code>"
+        in visitor.ask(f"/song/{one}").text
+    )
+    filed.audit()
+    write_disputes(filed.connection, [Dispute(two, SECOND, 0.9, (FIRST,), 0.05, "audit")])
+    pages = [visitor.ask(f"/song/{id}").text for id in (one, two)]
+    assert all("The last audit ran on " in page for page in pages)
+    assert ["found nothing wrong" in page for page in pages][1] is False
+    filed.forget(songs_of(filed)[5])
+    assert "; of 23 songs 24 were there." in visitor.ask(f"/song/{one}").text
+
+
 def test_two_reviewers_at_once(filed: Library, visitor: Visitor) -> None:
     one = songs_of(filed)[0]
     write_disputes(filed.connection, [Dispute(one, SECOND, 0.9, (FIRST,), 0.05, "audit")])
     assert one in visitor.ask("/review").text
     with Library(filed.settings) as other:
-        other.accept(one, "something else")
+        other.accept(one, "something else", new=True)
     page = visitor.send(song=one, genre=SECOND, seen=FIRST, action="accept").text
     assert "is filed under something else meanwhile" in page
     assert [name for id, name, _ in filed.ask(LABELS).rows if id == one] == ["something else"]

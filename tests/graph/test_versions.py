@@ -99,14 +99,18 @@ def test_an_older_graph_is_migrated_in_place(connection: Connection) -> None:
     assert len(progress.said) == 1
 
 
-def test_tags_of_somebody_else_in_an_older_graph(connection: Connection) -> None:
+@pytest.mark.parametrize(("version", "label"), [(1, "Tag"), (3, "Audit")])
+def test_nodes_of_somebody_else_in_an_older_graph(
+    connection: Connection, version: int, label: str
+) -> None:
     as_the_first_kg_wrote_it(connection)
-    run(connection, "MERGE (k:KgSchema {id: 'kg'}) SET k.version = 1")
-    run(connection, "CREATE (:Tag {colour: 'red'})")
-    with pytest.raises(GraphError, match=r"1 Tag nodes.*would mix with its own.*Nothing was cha"):
+    run(connection, "MERGE (k:KgSchema {id: 'kg'}) SET k.version = $n", n=version)
+    run(connection, f"CREATE (:{label} {{colour: 'red'}})")
+    theirs = rf"1 {label} nodes.*would mix with its own.*Nothing was cha"
+    with pytest.raises(GraphError, match=theirs):
         GraphStore(connection).prepare()
-    assert schemas(connection) == [["kg", 1]]
-    run(connection, "MATCH (t:Tag) DELETE t")
+    assert schemas(connection) == [["kg", version]]
+    run(connection, f"MATCH (t:{label}) DELETE t")
     GraphStore(connection).prepare()
     assert schemas(connection) == [["kg", versions.VERSION]]
 

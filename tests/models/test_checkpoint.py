@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -6,7 +8,7 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.checkpoint import CheckpointError
+from models.description import CheckpointError, describe
 from models.link_model import GraphShape, LinkModel
 from models.rgcn import EncoderConfig
 from models.training import layer_outputs, predict
@@ -83,7 +85,7 @@ def test_missing_and_damaged_files_are_named(saved: tuple[Path, LinkModel], name
         with pytest.raises(CheckpointError, match="damaged"):
             checkpoint.load(folder)
     file.unlink()
-    for read in (checkpoint.load, checkpoint.describe):
+    for read in (checkpoint.load, describe):
         with pytest.raises(CheckpointError, match=f"{name} is missing"):
             read(folder)
 
@@ -158,3 +160,15 @@ def test_kept_outputs_are_mapped_and_not_read(saved: tuple[Path, LinkModel]) -> 
     back = checkpoint.load(folder)
     assert torch.equal(back.layers[1]["item"][-60:], layers[1]["item"])
     assert process.memory_info().rss - before < size / 4
+
+
+def test_what_a_checkpoint_says_is_read_without_pytorch(saved: tuple[Path, LinkModel]) -> None:
+    # Whoever asks which models there are would wait seconds for that.
+    program = (
+        "import sys; from pathlib import Path; from models.description import describe; "
+        "print(describe(Path(sys.argv[1]))); sys.exit('torch' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(saved[0])], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == str(describe(saved[0]))

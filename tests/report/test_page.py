@@ -16,6 +16,12 @@ from tests.browser import DESK, PHONE
 from tests.conftest import empty
 
 HOSTILE = "</script><script>document.title = 'run'</script><i>Song</i>"
+# Text of charts has the ink of all other text, whose contrast `look_at` measures.
+_INK_OF_TEXT = "getComputedStyle(document.body).color"
+_INK_OF_CHARTS = """
+[...new Set([...document.querySelectorAll(".main-svg text")]
+  .filter(each => each.textContent.trim()).map(each => getComputedStyle(each).fill))]
+"""
 CHARTS = ("map", "accuracy", "coverage", "learning")
 
 
@@ -33,9 +39,14 @@ def page(
         empty(library.connection)
         library.ingest(music)
         library.train(TrainOptions(epochs=5))
-        library.connection.write(
-            lambda tx: tx.run("MATCH (s:Song) SET s.title = $title", title=HOSTILE).consume()
-        )
+        for query in (
+            "MATCH (s:Song) SET s.title = $title",
+            # A name that reads like a colour of the page's own.
+            "MATCH (g:Genre {name: $genre}) SET g.name = '@0'",
+        ):
+            library.connection.write(
+                lambda tx, query=query: tx.run(query, title=HOSTILE, genre=GENRES[0]).consume()
+            )
         yield write_report(library, home / "report.html").path.as_uri()
 
 
@@ -51,6 +62,14 @@ def test_it_is_readable_and_asks_nobody(
             assert drawn["width"] > 250
             assert drawn["x"] + drawn["width"] <= size[0]
         assert shown.title().startswith("Music library report")  # the title's script didn't run
+        assert shown.evaluate(_INK_OF_CHARTS) == [shown.evaluate(_INK_OF_TEXT)]
+        # Keys reach what has to be scrolled, and stop nowhere else.
+        boxes = shown.locator(".scroll").evaluate_all(
+            "all => all.map(each => [each.tabIndex === 0, each.scrollWidth > each.clientWidth])"
+        )
+        assert len(boxes) > 5
+        assert all(reached == scrolls for reached, scrolls in boxes)
+        assert size == PHONE or not any(scrolls for _, scrolls in boxes)
         shown.locator("summary").first.click()
         assert shown.locator("pre").first.is_visible()
 
@@ -67,7 +86,24 @@ def test_a_title_is_shown_on_hover(look_at: Callable[..., Any], page: str) -> No
         label.first.wait_for()
         assert "<i>Song</i>" in label.first.text_content()
         names = chart.locator(".legendtext").all_text_contents()
-        assert names == sorted(GENRES[:4])
+        assert names == ["@0", *sorted(GENRES[1:4])]
+
+
+def test_a_map_has_no_empty_room_and_all_names_of_its_genres(
+    look_at: Callable[..., Any], page: str
+) -> None:
+    with look_at(page, size=PHONE) as shown:
+        chart = shown.locator("#chart-map")
+        high = chart.bounding_box()["height"]
+        boxes = [point.bounding_box() for point in chart.locator(".points path").all()]
+        tops = [box["y"] for box in boxes]
+        names = chart.locator(".legendtext").all()
+        legend = chart.locator(".legend .bg").first.bounding_box()
+        assert max(tops) - min(tops) > 0.75 * (high - legend["height"] - 30)
+        for name in names:
+            box = name.bounding_box()
+            assert legend["y"] <= box["y"]
+            assert box["y"] + box["height"] <= legend["y"] + legend["height"] + 1
 
 
 def test_it_prints_in_black_on_white(look_at: Callable[..., Any], page: str) -> None:

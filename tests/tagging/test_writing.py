@@ -114,7 +114,7 @@ def test_written_twice_undone_twice(told: Library, mine: Path) -> None:
     told.accept(one, SECOND)
     told.write_tags(dry_run=False)
     first = one.read_bytes()
-    told.accept(one, THIRD, replaces=())
+    told.accept(one, THIRD, replaces=(), new=True)
     told.write_tags(dry_run=False)
     assert {*read_tags(one).genres} == {SECOND, THIRD}
     assert told.ingest(mine / "told", genres_from="folder").rebuilt is False
@@ -494,7 +494,7 @@ def test_tables_have_no_files(library: Library, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("\n".join(["id,genre,a,b", *rows]) + "\n")
     library.ingest_table(library.open_table(table).source)
-    library.accept("s1", "blues")
+    library.accept("s1", "blues", new=True)
     report = library.write_tags(dry_run=False)
     assert (report.without_file, report.changes) == (1, [])
 

@@ -2,7 +2,6 @@
 // Draws the charts of a report in the colours of the page, light, dark or on paper.
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
-  if (typeof Plotly === "undefined") return;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const print = matchMedia("print");
   let paper = false;
@@ -16,15 +15,17 @@
   };
   const theme = () => (dark.matches && !paper && !print.matches ? "dark" : "light");
   const variable = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const coloured = value => {
-    if (typeof value === "string" && /^@(\d+|muted)$/.test(value)) {
-      return value === "@muted" ? variable("--muted") : COLOURS[theme()][Number(value.slice(1))];
+  const colour = name =>
+    name === "@muted" ? variable("--muted") : COLOURS[theme()][Number(name.slice(1))];
+  // Nothing but what is called a colour is one: names and titles may read like any.
+  const coloured = (value, key) => {
+    if (key === "color") return colour(value);
+    if (Array.isArray(value)) {
+      return typeof value[0] === "object" ? value.map(each => coloured(each)) : value;
     }
-    if (Array.isArray(value)) return value.map(coloured);
     if (value && typeof value === "object") {
       return Object.fromEntries(
-        Object.entries(value).map(([key, own]) =>
-          [key, ["x", "y", "text", "customdata"].includes(key) ? own : coloured(own)]));
+        Object.entries(value).map(([key, own]) => [key, coloured(own, key)]));
     }
     return value;
   };
@@ -39,7 +40,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: {family: "system-ui, sans-serif", size: 13, color: ink},
       hoverlabel: {bgcolor: ground, bordercolor: grid, font: {color: ink, size: 13}, align: "left"},
-      margin: {l: 8, r: 8, t: 8, b: 8}, height, width,
+      margin: {l: 8, r: 22, t: 8, b: 8}, height, width,
       legend: {orientation: "h", x: 0, y: -0.02, xanchor: "left", yanchor: "top",
                font: {size: narrow ? 12 : 13}, itemsizing: "constant"},
       hovermode: "closest", ...coloured(own),
@@ -58,17 +59,30 @@
   };
   const config = {displaylogo: false, displayModeBar: false, responsive: false, doubleClick: "reset"};
 
+  // A map is as high as its songs ask for, with room for the names of their genres.
+  const mapHeight = (chart, width) => {
+    const {xaxis, yaxis} = chart.figure.layout, names = chart.figure.data.map(each => each.name);
+    const high = width * Math.max(yaxis.range[1] / xaxis.range[1], .3);
+    const columns = Math.max(1, Math.floor(width / (44 + 7 * Math.max(...names.map(n => n.length)))));
+    return Math.round(Math.min(chart.height - 60, high)) + 30 + 20 * Math.ceil(names.length / columns);
+  };
+
   const draw = () => {
     for (const [name, chart] of Object.entries(charts)) {
       const box = document.getElementById(`chart-${name}`);
       const width = Math.floor(box.getBoundingClientRect().width);
       if (width < 50) continue;
       const pan = chart.figure.layout.dragmode === "pan";
-      // A map is as high as it is wide, with room for its genres.
-      const height = pan ? Math.min(chart.height, width + 120) : chart.height;
+      const height = pan ? mapHeight(chart, width) : chart.height;
       box.style.height = `${height}px`;
       Plotly.react(box, coloured(chart.figure.data), layout(chart.figure.layout, height, width),
                    {...config, scrollZoom: pan});
+    }
+  };
+  // What scrolls can be scrolled by keys; nothing else stops those who go by them.
+  const reach = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
     }
   };
   let waiting = 0, last = innerWidth;
@@ -76,15 +90,15 @@
     if (innerWidth === last) return;
     last = innerWidth;
     clearTimeout(waiting);
-    waiting = setTimeout(draw, 150);
+    waiting = setTimeout(() => { draw(); reach(); }, 150);
   });
   dark.addEventListener("change", draw);
   print.addEventListener("change", draw);
   addEventListener("beforeprint", () => {
     paper = true;
-    for (const each of document.querySelectorAll("details")) each.dataset.was = each.open;
     draw();
   });
   addEventListener("afterprint", () => { paper = false; draw(); });
   draw();
+  reach();
 })();
