@@ -29,13 +29,15 @@ def explore(app: App, port: int | None, no_browser: bool) -> None:
     """
     from kg.explore.server import serve
 
-    def ready(address: str) -> None:
+    def ready(address: str, once: str) -> None:
         click.echo(address)
         app.remark("Ctrl-C ends it.")
         if not no_browser:
+            import threading
             import webbrowser
 
-            webbrowser.open(address)
+            # One that runs in the terminal answers only when it is closed, and it waits for us.
+            threading.Thread(target=webbrowser.open, args=(once,), daemon=True).start()
 
     with app.library() as library:
         serve(library, port, ready)

@@ -1126,7 +1126,7 @@ class Library:
 
         self.features()
         policy = self.policy
-        id = find_song(self.connection, str(song))
+        id = find_song(self.connection, str(song)) if proposal is None else proposal.song
         by_hand = proposal is not None and proposal.kind == "hand"
         return self._in_turn(
             lambda: self.connection.write(
@@ -1250,13 +1250,17 @@ class Library:
         parameters: Mapping[str, Any] | None = None,
         *,
         timeout: float | None = QUERY_TIMEOUT,
+        most: int | None = None,
+        unwanted: "Event | None" = None,
     ) -> "Answer":
-        """Like `query`, as plain lists."""
+        """Like `query`, as plain lists; see `Connection.ask`."""
         if self._store is None:
             from kg.graph.load import refuse_half_loaded
 
             refuse_half_loaded(self.connection)
-        return self.connection.ask(cypher, dict(parameters or {}), timeout)
+        return self.connection.ask(
+            cypher, dict(parameters or {}), timeout, most=most, unwanted=unwanted
+        )
 
     def explain(self, song: Source, *, named: int | None = None) -> "Explanation":
         """Why a song has its first two predicted genres, by measured contribution.

@@ -6,8 +6,8 @@ none, as an older kg listened to it or a table gave its features, by what the bu
 (`kg.splits.duplicates`). What is found becomes `(:Song)-[:SAME_RECORDING]->(:Song)`.
 """
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -269,6 +269,19 @@ def _copy(
         evidence=_in_words(told),
         cypher=with_literals(queries.COPIES_SHOWN, song=song, other=other),
     )
+
+
+def copy_in_words(properties: Mapping[str, Any], *, turned: bool = False) -> str:
+    """How another song differs from one that is the same recording.
+
+    Args:
+        properties: Of the `SAME_RECORDING` from the song to the other one.
+        turned: It goes from the other one to the song.
+    """
+    told = _Told(**properties)
+    if turned:
+        told = replace(told, later=-told.later, semitones=-told.semitones, speed=1 / told.speed)
+    return _in_words(told)
 
 
 def _in_words(told: _Told) -> str:

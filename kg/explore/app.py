@@ -1,38 +1,44 @@
-"""The explorer's addresses, and what answers at each."""
+"""The explorer's addresses, and the pages at them."""
 
 import asyncio
+import contextlib
 import json
 import math
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from kg.errors import AudioError, GraphError, KgError, NotReadyError, WrongUsageError
+from kg.errors import KgError
 from kg.explore import songs, sound
-from kg.explore.desk import BusyError, Desk
+from kg.explore.cells import cell
+from kg.explore.desk import Desk
+from kg.explore.failures import failed, no_file
 from kg.explore.guard import Guard
+from kg.explore.listening import Ears
+from kg.explore.notices import Notice, Notices
 from kg.explore.pages import page
 from kg.explore.points import MapMaker
 from kg.graph import queries
-from kg.graph.proposals import DecidedError, Proposal
+from kg.graph.proposals import Proposal
 from kg.graph.transactions import read_rows
 from kg.text import printable
 
 if TYPE_CHECKING:
     from kg.library import Library
+
+T = TypeVar("T")
 
 # Rows of an answer, and proposals, that a page shows.
 ROWS, WAITING = 500, 20
@@ -42,13 +48,20 @@ PATIENCE: Final = 30.0
 MANY: Final = 5_000
 # Bytes of what a form may send.
 _FORM: Final = 1 << 16
-# Songs whose sound is kept.
-_KEPT: Final = 16
+# Seconds between two looks at whether somebody still waits for an answer.
+_LOOK: Final = 0.2
 
 
-def explorer(library: "Library", token: str, port: int) -> Starlette:
-    """The explorer of a library, for whoever has the token, at 127.0.0.1:port."""
-    own = Explorer(library)
+def explorer(library: "Library", token: str, port: int, once: str = "") -> Starlette:
+    """The explorer of a library at 127.0.0.1:port, for whoever has a token.
+
+    Args:
+        library: What is explored.
+        token: Lets in as often as it is brought.
+        port: Where it is served.
+        once: Lets in once; empty: there is none.
+    """
+    own, ears = Explorer(library), Ears(library)
     static = StaticFiles(directory=str(files("kg.explore") / "static"))
     song = "/song/{id:str}"
     return Starlette(
@@ -57,9 +70,7 @@ def explorer(library: "Library", token: str, port: int) -> Starlette:
             Route(song, own.song),
             Route(song + "/evidence", own.evidence),
             Route(song + "/neighbours", own.neighbours),
-            Route(song + "/audio", own.audio),
-            Route(song + "/heard.wav", own.heard),
-            Route(song + "/spectrogram.png", own.spectrogram),
+            *ears.routes(song),
             Route("/map", own.map),
             Route("/map/points", own.points),
             Route("/review", own.review),
@@ -67,8 +78,11 @@ def explorer(library: "Library", token: str, port: int) -> Starlette:
             Route("/decide", own.decide, methods=["POST"]),
             Mount("/static", static),
         ],
-        middleware=[Middleware(Guard, token=token, port=port)],
-        exception_handlers={KgError: own.failed, HTTPException: own.failed},
+        middleware=[
+            Middleware(Guard, token=token, port=port, once=once),
+            Middleware(ServerErrorMiddleware, handler=failed),
+        ],
+        exception_handlers={KgError: failed, OSError: failed, HTTPException: failed},
         lifespan=own.lifespan,
     )
 
@@ -83,18 +97,16 @@ class Explorer:
         self._library = library
         self._desk = Desk(library)
         self._map = MapMaker(library)
-        self._ears = threading.Lock()
-        self._kept = lru_cache(_KEPT)(self._listen)
-        # What the next page says first: the outcome of a decision, and whether it went wrong.
-        self._notice: tuple[str, bool] | None = None
+        self._notices = Notices()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Get ready beside the first answers, and begin nothing more at the end."""
         warming = threading.Thread(target=self._warm, daemon=True, name="warm")
         warming.start()
         yield
         self._map.close()
+        await asyncio.to_thread(self._desk.close)
         # An import that the interpreter's end overtakes dies with a traceback.
         await asyncio.to_thread(warming.join)
 
@@ -111,20 +123,29 @@ class Explorer:
             return HTMLResponse(page("found.html", query=_query, **shown))
         counted = songs.genres(self._library.connection)
         return self._page(
-            "search.html", "Songs", genres=counted, total=self._songs(), query=_query, **shown
+            request,
+            "search.html",
+            "Songs",
+            genres=counted,
+            total=self._songs(),
+            query=_query,
+            longest=songs.LONGEST_WORDS,
+            **shown,
         )
 
     def song(self, request: Request) -> Response:
         """One song."""
-        shown = self._shown(request)
+        shown = songs.show(self._library, request.path_params["id"])
         file = sound.there(shown.paths)
         slow = shown.trained and self._songs() > MANY
         return self._page(
+            request,
             "song.html",
             shown.title,
             song=shown,
             kind=None if file is None else sound.PLAYED.get(file.suffix.lower()),
             there=file is not None,
+            other=file is not None and sound.is_another(file, shown.contents),
             marks=sound.marks(),
             part=self._part(shown),
             slow=slow,
@@ -133,8 +154,12 @@ class Explorer:
 
     def evidence(self, request: Request) -> Response:
         """Why a song has its genres: a part of its page."""
-        with self._desk.alone():  # it may read the graph as a whole
-            found = self._library.explain(request.path_params["id"])
+        id = request.path_params["id"]
+        if songs.show(self._library, id).trained:
+            with self._desk.alone():  # it reads the graph as a whole
+                found = self._library.explain(id)
+        else:
+            found = self._library.explain(id)
         return HTMLResponse(page("evidence.html", found=found))
 
     def neighbours(self, request: Request) -> Response:
@@ -144,7 +169,7 @@ class Explorer:
 
     def map(self, request: Request) -> Response:
         """The page around the map."""
-        return self._page("map.html", "Map", song=request.query_params.get("song", ""))
+        return self._page(request, "map.html", "Map", song=request.query_params.get("song", ""))
 
     def points(self, request: Request) -> Response:
         """All points of the map; 202: it is being made."""
@@ -163,6 +188,7 @@ class Explorer:
         number = min(_number(request.query_params.get("page")), pages - 1)
         shown = waiting[number * WAITING : (number + 1) * WAITING]
         return self._page(
+            request,
             "review.html",
             "Review",
             waiting=shown,
@@ -172,26 +198,27 @@ class Explorer:
             called=_called,
         )
 
-    def ask(self, request: Request) -> Response:
-        """The user's own queries."""
+    async def ask(self, request: Request) -> Response:
+        """The user's own queries; one ends when its page is left."""
+        return await _while_wanted(request, lambda unwanted: self._ask(request, unwanted))
+
+    def _ask(self, request: Request, unwanted: threading.Event) -> Response:
         cypher = request.query_params.get("cypher", "")
         answer, error = None, None
         if cypher.strip():
             try:
-                answer = self._library.ask(cypher, timeout=PATIENCE)
-            except KgError as failed:
-                error = str(failed)
-        rows = (
-            [] if answer is None else [[_cell(cell) for cell in row] for row in answer.rows[:ROWS]]
-        )
+                answer = self._library.ask(cypher, timeout=PATIENCE, most=ROWS, unwanted=unwanted)
+            except KgError as wrong:
+                error = str(wrong)
         return self._page(
+            request,
             "ask.html",
             "Cypher",
             cypher=cypher,
             error=error,
             answer=answer,
-            rows=rows,
-            most=ROWS,
+            rows=[] if answer is None else [[cell(value) for value in row] for row in answer.rows],
+            patience=f"{PATIENCE:.0f}",
             examples=[(what, text.strip()) for what, text in queries.EXAMPLES.items()],
         )
 
@@ -203,67 +230,26 @@ class Explorer:
             if len(body) > _FORM:
                 raise HTTPException(413, "That is more than a decision needs.")
         asked = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-        self._notice = await run_in_threadpool(self._decide, asked)
+        notice = await run_in_threadpool(self._decide, asked)
         self._map.outdated()
-        return RedirectResponse(_back(asked), status_code=303)
-
-    # --- sound -----------------------------------------------------------------------------------
-
-    def audio(self, request: Request) -> Response:
-        """A song's file, or a range of it; only what is called like audio."""
-        file = sound.there(self._shown(request).paths)
-        kind = None if file is None else sound.PLAYED.get(file.suffix.lower())
-        if file is None or kind is None:
-            raise HTTPException(404, "The song's file is gone, or no browser plays it.")
-        return FileResponse(file, media_type=kind)
-
-    def heard(self, request: Request) -> Response:
-        """What kg heard of a song, as every browser plays it."""
-        return Response(self._hear(request).wave, media_type="audio/wav")
-
-    def spectrogram(self, request: Request) -> Response:
-        """A picture of the same."""
-        return Response(self._hear(request).picture, media_type="image/png")
-
-    def _hear(self, request: Request) -> sound.Heard:
-        with self._ears:  # picture and sound are asked for at once, and are one decoding
-            return self._kept(request.path_params["id"])
-
-    def _listen(self, id: str) -> sound.Heard:
-        file = sound.there(songs.show(self._library, id).paths)
-        if file is None:
-            raise AudioError("The song's file is gone.")
-        kinds = self._library.store.feature_set()
-        return sound.hear(file, None if kinds is None else kinds.excerpt)
+        back = _back(asked)
+        said = f"{'&' if '?' in back else '?'}said={self._notices.keep(notice)}"
+        return RedirectResponse(back + said, status_code=303)
 
     # --- plumbing --------------------------------------------------------------------------------
 
-    def failed(self, request: Request, error: Exception) -> Response:
-        """Say what went wrong, on a page or in a part of one."""
-        status = error.status_code if isinstance(error, HTTPException) else _status(error)
-        sentence = str(error.detail if isinstance(error, HTTPException) else error)
-        if status == 404 and isinstance(error, HTTPException) and error.detail == "Not Found":
-            sentence = "There is no such page."
-        if request.url.path.endswith(("/evidence", "/neighbours")):
-            return HTMLResponse(page("missing.html", sentence=sentence))
-        # What the page is for may be what fails: it asks the library for nothing.
-        name = "error.html"
-        return HTMLResponse(
-            page(name, title="That didn't work", sentence=sentence, here="", notice=None), status
-        )
-
-    def _page(self, name: str, title: str, **values: Any) -> Response:
-        notice, self._notice = self._notice, None
+    def _page(self, request: Request, name: str, title: str, **values: Any) -> Response:
+        notice = self._notices.take(request.query_params.get("said"))
         return HTMLResponse(page(name, title=title, here=name, notice=notice, **values))
 
-    def _shown(self, request: Request) -> songs.Shown:
-        return songs.show(self._library, request.path_params["id"])
-
     def _warm(self) -> None:
-        """Import what the second page needs while the first one is looked at; draw the map."""
-        import models.attribution  # noqa: F401
-
+        """Get what the second page needs while the first one is looked at."""
         self._map.points()
+        with contextlib.suppress(KgError):
+            if self._songs() > MANY:
+                self._desk.prepare()
+        with contextlib.suppress(Exception):  # who needs it meets what is wrong, and says it
+            import models.attribution  # noqa: F401
 
     def _part(self, shown: songs.Shown) -> tuple[float, float]:
         """Seconds into a song where that begins which kg listens to, and how many they are."""
@@ -275,7 +261,7 @@ class Explorer:
     def _songs(self) -> int:
         return int(read_rows(self._library.connection, queries.COUNT_NODES["songs"])[0]["n"])
 
-    def _decide(self, asked: dict[str, list[str]]) -> tuple[str, bool]:
+    def _decide(self, asked: dict[str, list[str]]) -> Notice:
         def one(key: str) -> str:
             return asked.get(key, [""])[0]
 
@@ -292,25 +278,32 @@ class Explorer:
                     done = self._desk.undo(song or None)
                     said = f"is filed under {', '.join(done.after) or 'no genre'} again"
                 case _:
-                    return "Nothing was decided: no such decision.", True
+                    return Notice("Nothing was decided: no such decision.", wrong=True)
         except KgError as error:
-            return str(error), True
-        return printable(f"{done.title or song[:12]} {said}."), False
+            return Notice(str(error), wrong=True)
+        except OSError as error:
+            return Notice(no_file(error), wrong=True)
+        text = printable(f"{done.title or song[:12]} {said}.")
+        return Notice(text, song=None if done.state == "open" else done.song)
+
+
+async def _while_wanted(request: Request, work: Callable[[threading.Event], T]) -> T:
+    """Do what takes long in a thread, and tell it once the browser has gone."""
+    unwanted = threading.Event()
+    doing = asyncio.ensure_future(run_in_threadpool(work, unwanted))
+    try:
+        while not doing.done():
+            await asyncio.wait({doing}, timeout=_LOOK)
+            if await request.is_disconnected():
+                unwanted.set()
+        return await doing
+    finally:
+        unwanted.set()
 
 
 def _called(proposal: Proposal) -> str:
     path = proposal.paths[0] if proposal.paths else None
     return songs.called(proposal.title, path, proposal.song)
-
-
-def _status(error: Exception) -> int:
-    if isinstance(error, songs.GoneError | AudioError):
-        return 404
-    if isinstance(error, DecidedError | BusyError | NotReadyError):
-        return 409
-    if isinstance(error, WrongUsageError):
-        return 400
-    return 502 if isinstance(error, GraphError) else 500
 
 
 def _number(text: str | None) -> int:
@@ -330,18 +323,3 @@ def _back(asked: dict[str, list[str]]) -> str:
     if path != "/review" and not path.startswith("/song/"):
         return "/review"
     return quote(path) + (f"?{quote(query, safe='=&')}" if query else "")
-
-
-def _cell(value: Any) -> str:
-    """A value of an answer, for people."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=_cell)
-    return str(value)

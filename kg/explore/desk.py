@@ -1,24 +1,32 @@
 """What waits for the owner, and what is decided about it; one decision at a time."""
 
+import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kg.errors import KgError
-from kg.graph.proposals import Decision, Kind, Proposal
+from kg.graph.proposals import DecidedError, Decision, Kind, Proposal
 
 if TYPE_CHECKING:
     from kg.library import Library
 
-# Seconds for which a list is believed: another command may decide, or audit.
+# Seconds for which a list is believed: another command may decide, or audit. One that takes long to
+# read is believed for longer, by this factor.
 _BELIEVED: Final = 15.0
+_TIMES: Final = 20
+# Seconds of reading that no page notices, and that the last one is given at the end.
+_QUICK: Final = 1.0
+_LAST: Final = 2.0
+# Seconds that a page waits for another page's decision, or its look at the whole graph.
+_PATIENCE: Final = 5.0
 
 
 class BusyError(KgError):
-    """Another command works on the graph, maybe for long: a page doesn't wait for it."""
+    """Somebody else works on the graph, maybe for long: a page doesn't wait for it."""
 
 
 class Desk:
@@ -30,20 +38,64 @@ class Desk:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._waiting: list[Proposal] = []
-        self._read = -_BELIEVED
+        self._known = False
+        self._stale = self._took = 0.0
+        self._preparing = threading.Lock()
+        self._reader: threading.Thread | None = None
+        self._closed = False
+        # Songs that were decided about since the list was asked for.
+        self._settled: set[str] = set()
 
     def waiting(self) -> list[Proposal]:
         """What waits, the surest first; it may be some seconds old.
 
+        Where reading it takes long, the old one is told while a new one is read; the first one is
+        waited for.
+
         Raises:
             GraphError: the server doesn't answer.
         """
+        if not self._known or (time.monotonic() >= self._stale and self._took < _QUICK):
+            self._read()
+        elif time.monotonic() >= self._stale:
+            self.prepare()
+        return [each for each in self._waiting if each.song not in self._settled]
+
+    def prepare(self) -> None:
+        """Read what waits beside the answers."""
+        with self._preparing:
+            if self._closed or (self._reader is not None and self._reader.is_alive()):
+                return
+            self._reader = threading.Thread(target=self._read_quietly, daemon=True, name="queue")
+            self._reader.start()
+
+    def close(self) -> None:
+        """Read nothing more; what is being read may end."""
+        with self._preparing:
+            self._closed, reader = True, self._reader
+        if reader is not None:
+            reader.join(_LAST)
+
+    def _read_quietly(self) -> None:
+        with contextlib.suppress(Exception):  # who looks next, or decides, meets it, and is told
+            self._read()
+
+    def _read(self) -> None:
         with self._reading:
-            if time.monotonic() - self._read >= _BELIEVED:
-                began = time.monotonic()
+            began = time.monotonic()
+            if began < self._stale:  # another page has read it while this one waited
+                return
+            before = set(self._settled)
+            self._stale = math.inf
+            try:
                 self._waiting = self._library.proposals()
-                self._read = began
-            return list(self._waiting)
+            except BaseException:
+                self._stale = 0.0
+                raise
+            self._known, self._took = True, time.monotonic() - began
+            if self._stale == math.inf:  # and nothing was undone meanwhile
+                self._stale = began + max(_BELIEVED, _TIMES * self._took)
+            self._settled -= before
 
     def accept(self, song: str, genre: str, seen: Sequence[str], *, beside: bool) -> Decision:
         """Accept a genre: proposed, or the owner's own idea.
@@ -56,7 +108,7 @@ class Desk:
 
         Raises:
             DecidedError: they are others meanwhile, or this was decided.
-            BusyError: another command works on the graph.
+            BusyError: somebody else works on the graph.
         """
         return self._decide(song, genre, seen, accept=True, beside=beside)
 
@@ -69,24 +121,31 @@ class Desk:
 
         Raises:
             KgError: nothing was decided, or the song's genres have changed since.
-            BusyError: another command works on the graph.
+            BusyError: somebody else works on the graph.
         """
         with self.alone():
             done = self._library.undo(song)
-        with self._reading:
-            self._read = -_BELIEVED
+        self._settled.discard(done.song)
+        self._stale = 0.0
         return done
 
-    @contextmanager
+    @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Hold other threads off from what only one may do.
 
         Raises:
-            BusyError: another command holds the graph.
+            BusyError: one of them does it, or another command holds the graph.
         """
-        with self._writing:
+        if not self._writing.acquire(timeout=_PATIENCE):
+            raise BusyError(
+                "Another page of this explorer reads the whole graph right now: try again when it "
+                "is done. Nothing was changed."
+            )
+        try:
             _refuse_busy(self._library)
             yield
+        finally:
+            self._writing.release()
 
     def _decide(
         self, song: str, genre: str, seen: Sequence[str], *, accept: bool, beside: bool
@@ -96,14 +155,17 @@ class Desk:
             with self.alone():
                 if accept:
                     replaces = () if beside else None
-                    return self._library.accept(
+                    done = self._library.accept(
                         song, genre, proposal=proposal, replaces=replaces, new=True
                     )
-                return self._library.reject(song, genre, proposal=proposal)
-        finally:
-            # Decided now or before by somebody else: it doesn't wait any more.
-            with self._reading:
-                self._waiting = [each for each in self._waiting if each.song != song]
+                else:
+                    done = self._library.reject(song, genre, proposal=proposal)
+        except DecidedError:
+            # By somebody else: what the list says of it is old.
+            self._stale = 0.0
+            raise
+        self._settled.add(song)
+        return done
 
     def _looked_at(self, song: str, genre: str, seen: Sequence[str]) -> Proposal:
         """The proposal of a page, with the genres that stood there."""

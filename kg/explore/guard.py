@@ -2,13 +2,12 @@
 
 What listens on loopback can be reached by every page in the browser: by name (a DNS name that is
 made to point here), by forms and pictures on pages elsewhere, or by guessing the port. So a request
-must name us by our own address, come from no other origin, and bring the token: once in the URL,
-from then on in a cookie that no script can read and no other site's request carries.
+must name us by our own address, come from no other origin, and bring the token: in the URL at
+first, from then on in a cookie that no script can read and no other site's request carries.
 """
 
 import hmac
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -38,9 +37,11 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 class Guard:
     """Lets requests of our own pages through, and refuses all others with a sentence."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, once: str = "") -> None:
         self.app = app
         self.token = token
+        # Command lines of browsers can be read by others: what stands there lets in one only.
+        self.once = once
         self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         # Cookies know no ports: several explorers would take each other's away.
         self.cookie = f"kg-explore-{port}"
@@ -72,8 +73,9 @@ class Guard:
             return _no(403, "Changes are made on the explorer's own pages: this one has no origin.")
         given = request.query_params.get(TOKEN)
         if given is not None and request.method in _SAFE:
-            return self._enter(request) if self._same(given) else _unknown()
-        return None if self._same(self._kept(request)) else _unknown()
+            return self._enter(request) if self._lets_in(given) else _unknown()
+        # Not by http.cookies: of those of other local servers one that it can't read hides all.
+        return None if _same(request.cookies.get(self.cookie, ""), self.token) else _unknown()
 
     def _enter(self, request: Request) -> Response:
         """The same page without the token in its address, which is kept in a cookie."""
@@ -85,15 +87,15 @@ class Guard:
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
 
-    def _kept(self, request: Request) -> str:
-        try:
-            own = SimpleCookie(request.headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return ""
-        return own.value if own is not None else ""
+    def _lets_in(self, given: str) -> bool:
+        if self.once and _same(given, self.once):
+            self.once = ""
+            return True
+        return _same(given, self.token)
 
-    def _same(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
+
+def _same(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 
 
 def _unknown() -> Response:

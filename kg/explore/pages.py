@@ -32,6 +32,10 @@ def _environment() -> "Environment":
         """Text of several lines, which stay apart."""
         return Markup("\n").join(escape(printable(line)) for line in text.splitlines())
 
+    def exact(text: str) -> Markup:
+        """Text that comes back as it is: what a form sends, which nobody reads."""
+        return escape(text)
+
     environment = Environment(
         autoescape=True,
         loader=FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
@@ -40,6 +44,8 @@ def _environment() -> "Environment":
         undefined=StrictUndefined,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"code": code, "lines": lines, "percent": percent}
+    environment.filters |= {"code": code, "lines": lines, "exact": exact, "percent": percent}
+    # Jinja's own makes markup of it, which is shown as it is.
+    environment.filters["join"] = lambda values, between: between.join(map(str, values))
     environment.globals |= {"count": count}
     return environment

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kg.errors import KgError
+from kg.explore.failures import unforeseen
 from kg.explore.songs import called
 from kg.graph import queries
 from kg.graph.transactions import read_rows
@@ -45,7 +46,8 @@ class MapMaker:
         self._library = library
         self._lock = threading.Lock()
         self._points = Points(None)
-        self._made = -_BELIEVED
+        self._made = 0.0
+        self._outdated = True
         self._busy = False
         self._closed = False
 
@@ -57,32 +59,32 @@ class MapMaker:
     def points(self) -> Points:
         """The map as it is; an old one while a new one is made. Never waits."""
         with self._lock:
-            stale = time.monotonic() - self._made >= _BELIEVED
+            stale = self._outdated or time.monotonic() - self._made >= _BELIEVED
             if stale and not self._busy and not self._closed:
-                self._busy = True
+                self._busy, self._outdated = True, False
                 threading.Thread(target=self._make, daemon=True, name="map").start()
             return self._points
 
     def outdated(self) -> None:
         """Make it anew when it is next asked for."""
         with self._lock:
-            self._made = -_BELIEVED
+            self._outdated = True
 
     def _make(self) -> None:
         began = time.monotonic()
+        document, error = None, None
         try:
-            points = Points(_document(self._library))
-        except KgError as error:
-            points = Points(None, str(error))
-        except Exception:
-            if self._closed:  # the connection went while it was being used
-                return
-            raise
-        finally:
-            with self._lock:
-                self._busy = False
+            document = _document(self._library)
+        except KgError as failed:
+            error = str(failed)
+        except Exception as failed:  # noqa: BLE001 - or the page would wait for ever
+            error = unforeseen(failed)
         with self._lock:
-            self._points, self._made = points, began
+            self._busy = False
+            # An old map is better than none while another command rebuilds the graph.
+            if document is not None or self._points.document is None:
+                self._points = Points(document, error)
+            self._made = began
 
 
 def _document(library: "Library") -> bytes:

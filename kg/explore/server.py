@@ -19,14 +19,17 @@ _LAST_ANSWERS: Final = 1
 
 
 def serve(
-    library: "Library", port: int | None = None, ready: Callable[[str], None] = lambda address: None
+    library: "Library",
+    port: int | None = None,
+    ready: Callable[[str, str], None] = lambda address, once: None,
 ) -> None:
     """Serve the explorer on loopback until Ctrl-C or SIGTERM.
 
     Args:
         library: What is explored.
         port: Where; 0: any that is free; None: `PORT`, or any that is free where that is taken.
-        ready: Told the address once it answers; it holds the token of this run.
+        ready: Told two addresses once they answer: of the first one the token is good for as long
+            as this runs, of the second for one visit. Others can read a browser's command line.
 
     Raises:
         NotReadyError: nothing was ingested.
@@ -45,18 +48,19 @@ def serve(
     listening = listen(port)
     try:
         port = listening.getsockname()[1]
-        token = secrets.token_urlsafe(24)
+        token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         config = uvicorn.Config(
-            explorer(library, token, port),
+            explorer(library, token, port, once),
             log_config=None,
-            log_level="warning",
+            # What goes wrong is said on the page: kg.explore.failures.
+            log_level="critical",
             access_log=False,
             server_header=False,
             ws="none",
             timeout_graceful_shutdown=_LAST_ANSWERS,
         )
         # Whoever asks from now on waits in the socket's queue.
-        ready(f"http://{LOOPBACK}:{port}/?token={token}")
+        ready(*(f"http://{LOOPBACK}:{port}/?token={each}" for each in (token, once)))
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
     finally:

@@ -1,11 +1,13 @@
 """What the explorer's pages say of songs, read from the graph."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kg.audit.copies import copy_in_words
 from kg.audit.faults import faults_in_words
 from kg.errors import KgError
 from kg.genres.proposals import shown_guesses
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
 PAGE: Final = 50
 """Songs of a page of answers."""
 
-_COPIES: Final = {
-    "encoding": "sounds the same",
-    "cut": "begins or ends elsewhere",
-    "pitch": "at another pitch",
-    "speed": "at another speed",
-}
+LONGEST_WORDS: Final = 200
+"""Characters of what is searched for."""
+
+_MOST_WORDS: Final = 20
 
 
 class GoneError(KgError):
@@ -99,6 +99,7 @@ class Shown:
         facts: What else is known of it: what it is called, and the value.
         duration: Seconds; 0 where unknown.
         paths: Where it lies.
+        contents: Hashes of the bytes that its files have; empty for rows of tables.
         genres: The owner's.
         guesses: The model's, the most probable first.
         doubt: Why the model calls it unknown all the same; None: it doesn't.
@@ -115,6 +116,7 @@ class Shown:
     facts: Sequence[tuple[str, str]]
     duration: float
     paths: tuple[str, ...]
+    contents: Collection[str]
     genres: Sequence[SongGenre]
     guesses: Sequence[Guess]
     doubt: str | None
@@ -139,14 +141,15 @@ def search(
 
     Args:
         connection: To the graph.
-        text: Words in any letter case; none: all songs.
+        text: Words in any letter case, of which the first 20 count; none: all songs.
         genre: Only those that their owner files under it; None: all.
         page: From 0.
 
     Returns:
         The page's songs, and whether there are more.
     """
-    words = [str(storable(word)) for word in unicodedata.normalize("NFC", text.lower()).split()]
+    said = dict.fromkeys(unicodedata.normalize("NFC", text.lower()).split())
+    words = [str(storable(word)) for word in islice(said, _MOST_WORDS)]
     asked: dict[str, object] = {"skip": page * PAGE, "most": PAGE + 1}
     if genre is not None:
         text, asked = queries.FOUND_IN_GENRE, asked | {"words": words, "genre": storable(genre)}
@@ -195,7 +198,7 @@ def show(library: "Library", id: str) -> Shown:
             row["id"],
             called(row["title"], row["path"], row["id"]),
             row["artist"],
-            _COPIES.get(row["kind"], "the same recording"),
+            copy_in_words(row["properties"], turned=not row["first"]),
         )
         for row in read_rows(connection, queries.RECORDINGS_OF_SONG, id=id)
     ]
@@ -208,6 +211,7 @@ def show(library: "Library", id: str) -> Shown:
         facts=_facts(own),
         duration=own.get("duration") or 0.0,
         paths=paths,
+        contents=() if own.get("sourceKey") else {id, *own.get("contents", ())},
         genres=found.genres,
         guesses=shown_guesses(found.guesses, policy, tree),
         doubt=own.get("doubt"),

@@ -4,7 +4,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kg.audio.decode import SAMPLE_RATE, Audio, decode
 from kg.audio.frames import Frames
 from kg.audio.scales import mel_rows
+from kg.files import content_id
 from kg.text import unstored
 
 # What browsers may play, by suffix; nothing else that a graph names as a song's path is handed out.
@@ -64,6 +65,21 @@ def there(paths: Sequence[str]) -> Path | None:
     """The first of a song's files that is still there."""
     names = (name for path in paths for name in dict.fromkeys((path, unstored(path))))
     return next((Path(name) for name in names if os.path.isfile(name)), None)  # noqa: PTH113
+
+
+def is_another(file: Path, contents: Collection[str]) -> bool:
+    """Whether a song's file is another one now than kg heard, or has other tags.
+
+    Args:
+        file: What lies there.
+        contents: Hashes of the bytes that it may have (`kg.files.content_id`); none: nobody knows.
+    """
+    if not contents:
+        return False
+    try:
+        return content_id(file) not in contents
+    except OSError:
+        return False  # its player says it
 
 
 def hear(path: Path, excerpt: float | None) -> Heard:

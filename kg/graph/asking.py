@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from kg.errors import GraphError
@@ -32,10 +33,17 @@ _REACH_OUT: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of a query as plain Python values (see kg.graph.values), one list a row."""
+    """The rows of a query as plain Python values (see kg.graph.values), one list a row.
+
+    Attributes:
+        keys: Names of the columns.
+        rows: Of as many values.
+        more: Whether there were more rows than the caller wanted.
+    """
 
     keys: list[str]
     rows: list[list[Any]]
+    more: bool = False
 
 
 def ask(
@@ -44,6 +52,7 @@ def ask(
     cypher: str,
     parameters: Mapping[str, Any],
     timeout: float | None,
+    most: int | None = None,
 ) -> Answer:
     """Run a query that may only read.
 
@@ -56,6 +65,7 @@ def ask(
         cypher: One statement.
         parameters: Values of its $names.
         timeout: Seconds it may take; a real Neo4j only.
+        most: Rows that are read; None: all.
 
     Raises:
         GraphError: the query is wrong, does more than read, or takes too long.
@@ -66,14 +76,15 @@ def ask(
                 _refuse_by_plan(session, server, cypher, parameters, timeout)
             result = session.run(neo4j.Query(cypher, timeout=timeout), dict(parameters))
             keys = list(result.keys())
-            rows = [[plain(value) for value in row] for row in result]
+            rows = [[plain(value) for value in row] for row in islice(result, most)]
+            more = most is not None and len(rows) == most and result.peek() is not None
             if server.kind == "embedded":
                 kind = result.consume().query_type or ""
                 asked = _ASKS_FOR_PLAN.match(cypher)
                 if "w" in kind and not (asked and asked[1].upper() == "EXPLAIN"):
                     raise GraphError(only_reads("it would write"))
                 keys = keys or _planned_keys(session, cypher, parameters)
-            return Answer(keys, rows)
+            return Answer(keys, rows, more)
         except (neo4j.exceptions.DriverError, Neo4jError) as error:
             raise GraphError(explain_query(error, server)) from error
 

@@ -39,6 +39,7 @@ FIRST_PAUSE_SECONDS: Final = 0.04
 LONGEST_PAUSE_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 3.2e7  # of a query: a year
 LOOK_SECONDS: Final = 0.05
+UNWANTED_SECONDS: Final = 0.2  # after which a query is ended that nobody waits for
 ARRIVAL_SECONDS: Final = 10.0  # in which a query that was given up has come to the server
 
 
@@ -63,7 +64,6 @@ class Connection:
         self.at_work = threading.Lock()
         self._driver = driver
         self._lease = lease
-        self._reader: neo4j.Driver | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> "Connection":
@@ -173,13 +173,19 @@ class Connection:
         cypher: str,
         parameters: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        *,
+        most: int | None = None,
+        unwanted: threading.Event | None = None,
     ) -> Answer:
-        """Run the user's own query, which can only read.
+        """Run the user's own query, which can only read; several threads may ask at once.
 
         Args:
             cypher: One statement.
             parameters: Values of its $names.
             timeout: Seconds it may take; None, or more than a year: as long as it likes.
+            most: Rows that are read; None: all.
+            unwanted: Set once nobody waits for the answer any more. The embedded server then ends a
+                query that has a timeout; a real Neo4j ends it by that.
 
         Raises:
             GraphError: the query is wrong, would write, takes too long, or the server is gone.
@@ -194,38 +200,47 @@ class Connection:
                 "The query is empty: write one, such as MATCH (s:Song) RETURN s.title."
             )
         with clear_errors(self.server):
-            if timeout is None or self.server.kind == "Neo4j":
-                driver = self._reading_driver()
-                return ask(driver, self.server, cypher, parameters or {}, timeout)
-            return self._ask_in_thread(cypher, parameters or {}, timeout)
+            if timeout is not None and self._lease is not None:
+                return self._ask_in_thread(
+                    cypher, parameters or {}, timeout, most, unwanted or threading.Event()
+                )
+            with self._reading_driver() as driver:
+                return ask(driver, self.server, cypher, parameters or {}, timeout, most)
 
-    def _ask_in_thread(self, cypher: str, parameters: Mapping[str, Any], timeout: float) -> Answer:
+    def _ask_in_thread(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any],
+        timeout: float,
+        most: int | None,
+        unwanted: threading.Event,
+    ) -> Answer:
         """Stop waiting after `timeout` seconds: the embedded server knows no such limit."""
-        assert self._lease is not None
         outcome: list[Answer | BaseException] = []
-        abandoned = threading.Event()
-        driver = self._reading_driver()
         mark = secrets.token_hex(8)
         marked = f"{cypher}\n/* {mark} */"
 
         def run() -> None:
             try:
-                outcome.append(ask(driver, self.server, marked, parameters, None))
+                with self._reading_driver() as driver:
+                    outcome.append(ask(driver, self.server, marked, parameters, None, most))
             except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
                 outcome.append(error)
-            if abandoned.is_set():
-                driver.close()
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
+        deadline = time.monotonic() + timeout
+        ended = True
         try:
-            thread.join(timeout)
+            while thread.is_alive() and not unwanted.is_set():
+                if (left := deadline - time.monotonic()) <= 0:
+                    break
+                thread.join(min(left, UNWANTED_SECONDS))
         finally:  # Ctrl-C too
-            if not outcome:
-                abandoned.set()
-                self._reader = None  # its connection waits for the answer that nobody wants
+            late = not outcome
+            if late:
                 ended = self._end(mark, thread)
-        if not outcome or abandoned.is_set():
+        if late:
             raise GraphError(SLOW_QUERY if ended else f"{SLOW_QUERY} {STILL_AT_WORK}")
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
@@ -242,24 +257,26 @@ class Connection:
                 break
         return ended
 
-    def _reading_driver(self) -> neo4j.Driver:
-        """Neo4j refuses writes in READ mode; the embedded server needs its read-only user."""
+    @contextlib.contextmanager
+    def _reading_driver(self) -> Iterator[neo4j.Driver]:
+        """Neo4j refuses writes in READ mode; the embedded server needs its read-only user.
+
+        Each question to that has a driver of its own: one that is given up keeps it busy.
+        """
         if self._lease is None:
-            return self._driver
-        if self._reader is None:
-            endpoint = self._lease.endpoint
-            self._reader = open_driver(
-                endpoint.uri, endpoint.reader_username, endpoint.reader_password
-            )
-        return self._reader
+            yield self._driver
+            return
+        endpoint = self._lease.endpoint
+        with open_driver(
+            endpoint.uri, endpoint.reader_username, endpoint.reader_password
+        ) as driver:
+            yield driver
 
     def close(self) -> None:
         """Disconnect, and give the embedded server back; safe to call twice."""
         try:
             with clear_errors(self.server):
-                for driver in (self._reader, self._driver):
-                    if driver is not None:
-                        driver.close()
+                self._driver.close()
         finally:
             if self._lease is not None:
                 self._lease.release()

@@ -1101,8 +1101,9 @@ RETURN s.id AS id, s.title AS title, coalesce(s.artist, s.albumArtist) AS artist
 # Both ways: whichever of two is the copy.
 RECORDINGS_OF_SONG: Final = """
 MATCH (s:Song {id: $id})-[r:SAME_RECORDING]-(o:Song)
-RETURN DISTINCT o.id AS id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
-       o.path AS path, r.kind AS kind, r.distance AS distance
+RETURN o.id AS id, o.title AS title, coalesce(o.artist, o.albumArtist) AS artist,
+       o.path AS path, startNode(r).id = $id AS first, properties(r) AS properties,
+       r.distance AS distance
 ORDER BY distance, id
 """
 

@@ -57,6 +57,19 @@ def test_copies_in_words(
 
 
 @pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"kind": "cut", "later": 2.6}, "the other begins about 3 s earlier, 90 % alike"),
+        ({"kind": "pitch", "semitones": 1}, "the other is a semitone lower, 90 % alike"),
+        ({"kind": "speed", "speed": 0.5}, "the other is about 100 % faster, 90 % alike"),
+        ({"kind": "encoding", "printed": False}, "sounds the same by its features"),
+    ],
+)
+def test_copies_in_words_from_the_other_side(told: dict[str, object], words: str) -> None:
+    assert copies.copy_in_words({"distance": 0.1, **told}, turned=True) == words
+
+
+@pytest.mark.parametrize(
     ("durations", "lengths", "shift", "kind", "later"),
     [
         # A long song of which the first five seconds are cut off, or the last five.

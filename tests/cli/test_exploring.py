@@ -1,18 +1,23 @@
 """`kg explore` as a command: its address, its port, its end."""
 
+import contextlib
+import http.client
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.cli.conftest import Kg
+from tests.waiting import ENDLESS
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "--quiet", "explore"]
 
@@ -51,6 +56,28 @@ def test_it_serves_until_it_is_told_to_stop(
         assert (process.returncode, out, err) == (code, "", "")
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(bare, timeout=10)
+
+
+def test_it_ends_while_a_query_runs(
+    kg: Kg, music: Path, server_environment: dict[str, str]
+) -> None:
+    kg("ingest", music)
+    with exploring(server_environment) as (process, address):
+        opened = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        opened.open(address, timeout=120).close()
+        begun = f"{address.partition('?')[0]}ask?cypher={quote(ENDLESS)}"
+
+        def ask() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                opened.open(begun, timeout=120)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(2)  # nobody can tell when a query has begun
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out, err) == (0, "", "")
+        asking.join()
 
 
 def test_a_port_in_use_is_said(kg: Kg, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:

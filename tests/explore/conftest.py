@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,10 +15,15 @@ import pytest
 import uvicorn
 
 from kg import Library
+from kg.audio.synth import GENRES
 from kg.explore.app import explorer
 from kg.explore.server import listen
 
 TOKEN = "a-token"
+FIRST, SECOND = GENRES[0], GENRES[1]
+LABELS = (
+    "MATCH (s:Song)-[r:IN_GENRE]->(g:Genre) RETURN s.id, g.name, r.source ORDER BY s.id, g.name"
+)
 
 
 @dataclass
@@ -72,7 +78,9 @@ def serving(make: Any) -> Iterator[Visitor]:
     """Serve the app that `make(port)` makes; the visitor has its cookie."""
     listening = listen(0)
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make(port), log_config=None, ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(make(port), log_config=None, log_level="critical", ws="none")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
@@ -97,3 +105,28 @@ def until(found: Any, seconds: float = 300) -> Any:
             return value
         time.sleep(0.2)
     pytest.fail("it never came")
+
+
+@pytest.fixture
+def filed(library: Library, music: Path) -> Library:
+    """A library whose songs are filed under the genres of their folders."""
+    library.ingest(music, genres_from="folder")
+    return library
+
+
+@pytest.fixture
+def visitor(filed: Library) -> Iterator[Visitor]:
+    with explored(filed) as visitor:
+        yield visitor
+
+
+def songs_of(library: Library, genre: str = FIRST) -> list[str]:
+    cypher = "MATCH (s:Song)-[:IN_GENRE]->(:Genre {name: $name}) RETURN s.id ORDER BY s.path"
+    return [str(row[0]) for row in library.ask(cypher, {"name": genre}).rows]
+
+
+def rename(library: Library, id: str, title: str) -> None:
+    def work(tx: Any) -> None:
+        tx.run("MATCH (s:Song {id: $id}) SET s.title = $title", id=id, title=title).consume()
+
+    library.connection.write(work)

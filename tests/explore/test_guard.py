@@ -40,6 +40,26 @@ def test_the_token_is_asked_for_once_and_kept_where_no_script_reads_it(visitor: 
     assert stranger.ask("/", cookie="a=;;;\x7f=").status == 403
 
 
+@pytest.mark.parametrize("other", ['prefs={"a":1}', "a=b c", 'x="un', "=", "__x=\xe9", "a,b=c"])
+def test_cookies_of_other_local_servers_hide_ours_from_nobody(visitor: Visitor, other: str) -> None:
+    ours = visitor.headers["cookie"]
+    for cookie in (f"{other}; {ours}", f"{ours}; {other}"):
+        assert Visitor(visitor.port).ask("/", cookie=cookie).status == 200
+
+
+def test_what_stands_in_a_command_line_lets_in_once() -> None:
+    with serving(lambda port: Guard(app, TOKEN, port, once="one-visit")) as visitor:
+        browser, other = Visitor(visitor.port), Visitor(visitor.port)
+        let_in = browser.ask("/?token=one-visit")
+        cookie = let_in.headers["set-cookie"].split(";")[0]
+        assert let_in.status == 303
+        assert browser.ask("/review", cookie=cookie).status == 200
+        assert other.ask("/?token=one-visit").status == 403
+        assert other.ask(f"/?token={TOKEN}").status == 303
+    with serving(lambda port: Guard(app, TOKEN, port)) as visitor:
+        assert Visitor(visitor.port).ask("/?token=").status == 403
+
+
 def test_a_wrong_token_is_refused_even_with_the_right_cookie(visitor: Visitor) -> None:
     assert visitor.ask("/?token=b").status == 403
     # Where it leads to is a page of ours, whatever the path looks like.

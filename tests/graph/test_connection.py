@@ -15,6 +15,7 @@ import pytest
 
 from kg.errors import GraphError
 from kg.graph import driver
+from kg.graph.asking import Answer
 from kg.graph.connection import Connection
 from kg.graph.driver import neo4j
 from kg.graph.store import GraphStore
@@ -262,6 +263,41 @@ def test_ask_stops_in_time(connection: Connection) -> None:
     with pytest.raises(GraphError, match="longer than it may"):
         connection.ask(ENDLESS, timeout=0.3)
     assert connection.ask("RETURN 1", timeout=DEADLINE).rows == [[1]]
+
+
+def test_a_query_that_is_given_up_takes_no_other_with_it(connection: Connection) -> None:
+    said: list[str] = []
+
+    def ask(timeout: float) -> None:
+        with pytest.raises(GraphError) as caught:
+            connection.ask(ENDLESS, timeout=timeout)
+        said.append(str(caught.value))
+
+    threads = [threading.Thread(target=ask, args=(timeout,)) for timeout in (1.0, 4.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert len(said) == 2
+    assert all("longer than it may" in each for each in said)
+
+
+def test_ask_reads_no_more_rows_than_are_wanted(connection: Connection) -> None:
+    answer = connection.ask("UNWIND range(1, 5000) AS n RETURN n", most=3)
+    assert (answer.rows, answer.more) == ([[1], [2], [3]], True)
+    for most in (3, 4, None):
+        answer = connection.ask("UNWIND [1, 2, 3] AS n RETURN n", most=most, timeout=DEADLINE)
+        assert (answer.rows, answer.more) == ([[1], [2], [3]], False)
+    assert connection.ask("MATCH (n:Nope) RETURN n", most=3) == Answer(["n"], [])
+
+
+def test_a_query_that_nobody_waits_for_any_more_ends(connection: Connection) -> None:
+    if connection.server.kind == "Neo4j":
+        pytest.skip("ends it by its timeout")
+    unwanted = threading.Event()
+    threading.Timer(0.5, unwanted.set).start()
+    with pytest.raises(GraphError, match="longer than it may"):  # long before these minutes are up
+        connection.ask(ENDLESS, timeout=10 * DEADLINE, unwanted=unwanted)
 
 
 def test_unknown_names_are_silent(

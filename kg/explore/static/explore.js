@@ -2,6 +2,33 @@
 // What pages do beyond links and forms, which all work without it.
 (() => {
   const GONE = "kg explore doesn't answer any more: is it still running?";
+  const say = (place, sentence) => {
+    const told = document.createElement("p");
+    told.className = "missing";
+    told.textContent = sentence;
+    place.replaceChildren(told);
+  };
+  // A part of a page; what isn't one is a refusal.
+  const fill = async (place, answer) => {
+    const text = await answer.text();
+    if (answer.headers.get("content-type").startsWith("text/html")) place.innerHTML = text;
+    else say(place, text);
+  };
+
+  // What changes something is sent once, however often a key is pressed.
+  let sent = false;
+  document.addEventListener("submit", event => {
+    if (event.target.method !== "post") return;
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  addEventListener("pageshow", event => event.persisted && location.reload());
+  // A notice is for once.
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {
+    here.searchParams.delete("said");
+    history.replaceState(null, "", here);
+  }
 
   // Songs as one types.
   const words = document.getElementById("q"), found = document.getElementById("found");
@@ -14,12 +41,16 @@
         asking = new AbortController();
         const query = new URLSearchParams(new FormData(words.form));
         history.replaceState(null, "", `/?${query}`);
+        for (const link of document.querySelectorAll(".genres a")) {
+          const to = new URL(link.href);
+          to.searchParams.set("q", words.value);
+          link.href = to;
+        }
         query.set("part", "1");
         try {
-          const answer = await fetch(`/?${query}`, {signal: asking.signal});
-          if (answer.ok) found.innerHTML = await answer.text();
+          await fill(found, await fetch(`/?${query}`, {signal: asking.signal}));
         } catch (error) {
-          if (error.name !== "AbortError") found.textContent = GONE;
+          if (error.name !== "AbortError") say(found, GONE);
         }
       }, 200);
     });
@@ -32,10 +63,9 @@
     wait.textContent = part.dataset.wait;
     part.replaceChildren(wait);
     try {
-      part.innerHTML = await (await fetch(part.dataset.part)).text();
+      await fill(part, await fetch(part.dataset.part));
     } catch {
-      wait.className = "missing";
-      wait.textContent = GONE;
+      say(part, GONE);
     }
   };
   for (const part of document.querySelectorAll("[data-part]")) {
@@ -65,12 +95,8 @@
       audio.currentTime = start() + seconds * (event.clientX - whole.left) / whole.width;
       audio.play();
     });
-    image.addEventListener("error", () => {
-      const told = document.createElement("p");
-      told.className = "missing";
-      told.textContent = "The file can't be listened to any more: it is damaged, or changed.";
-      image.closest("figure").replaceWith(told);
-    });
+    image.addEventListener("error", () => say(
+      image.closest("figure"), "The file can't be listened to any more: it is damaged, or changed."));
   }
 
   // A file that no browser plays is heard as kg heard it.
@@ -99,7 +125,11 @@
       cards[on].setAttribute("data-on", "");
       if (scroll) cards[on].scrollIntoView({block: "nearest"});
     };
-    mark(0, false);
+    // Where one was before the decision; what was decided has left the list.
+    const before = Number(sessionStorage.getItem("kg-at"));
+    mark(before, before > 0);
+    sessionStorage.removeItem("kg-at");
+    document.addEventListener("submit", () => sessionStorage.setItem("kg-at", on));
     cards.forEach((card, number) =>
       card.addEventListener("pointerdown", () => mark(number, false)));
     const press = key => cards[on].querySelector(`[data-key=${key}]`).click();
@@ -116,7 +146,7 @@
       },
     };
     document.addEventListener("keydown", event => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || sent) return;
       if (!(event.key in keys) || /^(input|textarea)$/i.test(event.target.tagName)) return;
       event.preventDefault();
       keys[event.key]();
@@ -126,5 +156,17 @@
   const cypher = document.getElementById("cypher");
   cypher?.addEventListener("keydown", event => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) cypher.form.requestSubmit();
+  });
+  // Leaving the page ends a query, and so does this.
+  cypher?.form.addEventListener("submit", () => {
+    const hint = cypher.form.querySelector("[data-hint]"), before = [...hint.childNodes];
+    const stop = document.createElement("button");
+    stop.type = "button";
+    stop.textContent = "Stop";
+    stop.addEventListener("click", () => {
+      window.stop();
+      hint.replaceChildren(...before);
+    });
+    hint.replaceChildren("Asking… ", stop);
   });
 })();

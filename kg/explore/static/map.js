@@ -48,7 +48,7 @@
     pen.globalAlpha = round ? 0.8 : 0.75;
     // What has no colour of its own lies below what has.
     for (let at = groups.length - 1; at >= 0; at--) {
-      if (hidden.has(songs.names[at])) continue;
+      if (hidden.has(at)) continue;
       pen.fillStyle = colour(at);
       if (round) pen.beginPath();
       for (const row of groups[at]) {
@@ -62,6 +62,7 @@
       if (round) pen.fill();
     }
     pen.globalAlpha = 1;
+    box.dataset.zoom = view.zoom.toFixed(1);
     for (const [row, ring] of [[kept, r + 7], [pointed, r + 3]]) {
       if (row < 0) continue;
       for (const [ink, thick] of [[variable("--ground"), 5], [variable("--ink"), 2.5]]) {
@@ -76,13 +77,13 @@
   const again = () => { due ||= requestAnimationFrame(draw); };
 
   // The song nearest to a place on the canvas; -1: none is near.
-  const nearest = (left, top) => {
-    let best = -1, least = NEAR * NEAR;
+  const nearest = (left, top, near = NEAR) => {
+    let best = -1, least = near * near;
     const scale = pixels(), x = (left - canvas.clientWidth / 2) / scale + view.x;
     const y = (canvas.clientHeight / 2 - top) / scale + view.y;
     least /= scale * scale;
     groups.forEach((rows, at) => {
-      if (hidden.has(songs.names[at])) return;
+      if (hidden.has(at)) return;
       for (const row of rows) {
         const dx = songs.x[row] - x, dy = songs.y[row] - y, far = dx * dx + dy * dy;
         if (far < least) [least, best] = [far, row];
@@ -128,6 +129,11 @@
     point(-1);
     again();
   };
+  const shift = (right, below) => {
+    view.x -= right / pixels();
+    view.y += below / pixels();
+    again();
+  };
   const whole = () => {
     Object.assign(view, {x: all.x, y: all.y, zoom: 1});
     point(-1);
@@ -142,6 +148,7 @@
   const held = new Map();
   let moved = 0;
   canvas.addEventListener("pointerdown", event => {
+    if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
     held.set(event.pointerId, place(event));
     if (held.size === 1) moved = 0;
@@ -153,18 +160,18 @@
       if (event.pointerType === "mouse") point(nearest(x, y));
       return;
     }
-    if (held.size === 2) {
+    if (held.size > 1) {
       const [other] = [...held].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
       const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
+      // What lies between the fingers stays between them.
+      shift((x - old[0]) / 2, (y - old[1]) / 2);
       magnify(apart([x, y], other) / apart(old, other), (x + other[0]) / 2, (y + other[1]) / 2);
       moved = 99;
     } else {
       moved += Math.abs(x - old[0]) + Math.abs(y - old[1]);
       if (moved > 5) {
-        view.x -= (x - old[0]) / pixels();
-        view.y += (y - old[1]) / pixels();
+        shift(x - old[0], y - old[1]);
         point(-1);
-        again();
       }
     }
     held.set(event.pointerId, [x, y]);
@@ -183,6 +190,27 @@
     event.preventDefault();
     if (songs) magnify(Math.exp(-event.deltaY / (event.deltaMode ? 12 : 400)), ...place(event));
   }, {passive: false});
+  // By keys the song in the middle is the one that is pointed at.
+  const middle = () => {
+    const left = canvas.clientWidth / 2, top = canvas.clientHeight / 2;
+    point(nearest(left, top, Math.min(left, top)));
+  };
+  const keys = {
+    ArrowLeft: () => shift(canvas.clientWidth / 10, 0),
+    ArrowRight: () => shift(-canvas.clientWidth / 10, 0),
+    ArrowUp: () => shift(0, canvas.clientHeight / 10),
+    ArrowDown: () => shift(0, -canvas.clientHeight / 10),
+    "+": () => magnify(1.8),
+    "-": () => magnify(1 / 1.8),
+    0: () => whole(),
+    Enter: () => pointed >= 0 && keep(pointed),
+  };
+  canvas.addEventListener("keydown", event => {
+    if (!songs || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+    middle();
+  });
   const buttons = {nearer: () => magnify(1.8), farther: () => magnify(1 / 1.8), whole};
   for (const [id, press] of Object.entries(buttons)) {
     document.getElementById(id).addEventListener("click", () => songs && press());
@@ -191,21 +219,21 @@
   const group = () => {
     groups = songs.names.map(() => []);
     songs[by()].forEach((genre, row) => groups[genre].push(row));
-    const there = songs.names.filter((_, at) => groups[at].length);
-    legend.replaceChildren(...there.map(name => {
-      const at = songs.names.indexOf(name), button = document.createElement("button");
+    const there = [...songs.names.keys()].filter(at => groups[at].length);
+    legend.replaceChildren(...there.map(at => {
+      const button = document.createElement("button");
       const spot = document.createElement("span"), count = document.createElement("small");
       spot.className = "spot";
       spot.style.background = colour(at);
       count.textContent = groups[at].length.toLocaleString("en");
       button.type = "button";
-      button.setAttribute("aria-pressed", String(!hidden.has(name)));
-      button.append(spot, name, " ", count);
+      button.setAttribute("aria-pressed", String(!hidden.has(at)));
+      button.append(spot, songs.names[at], " ", count);
       button.addEventListener("click", event => {
         // The second click of two: this one alone, or all again.
-        const alone = there.every(other => other === name || hidden.has(other));
-        if (event.detail === 2) hidden = new Set(alone ? [] : there.filter(each => each !== name));
-        else if (!hidden.delete(name)) hidden.add(name);
+        const alone = there.every(other => other === at || hidden.has(other));
+        if (event.detail === 2) hidden = new Set(alone ? [] : there.filter(each => each !== at));
+        else if (!hidden.delete(at)) hidden.add(at);
         [...legend.children].forEach((each, number) =>
           each.setAttribute("aria-pressed", String(!hidden.has(there[number]))));
         again();
@@ -223,9 +251,14 @@
     let answer, told;
     try {
       answer = await fetch("/map/points");
-      told = await answer.json();
+      // Who isn't let in any more is told so in words.
+      told = await (answer.status === 403 ? answer.text() : answer.json());
     } catch {
       say("kg explore doesn't answer any more: is it still running?");
+      return;
+    }
+    if (answer.status === 403) {
+      say(told);
       return;
     }
     if (answer.status === 202) {
