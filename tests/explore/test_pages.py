@@ -247,7 +247,7 @@ def test_a_queue_that_takes_long_is_read_beside_the_pages(
 def test_a_genre_comes_back_as_it_is(filed: Library, visitor: Visitor) -> None:
     one = songs_of(filed)[0]
     odd = "a\u202eb <i>\"'&amp;"
-    filed.accept(one, odd)
+    filed.accept(one, odd, new=True)
     page = visitor.ask(f"/song/{one}").text
     assert "a\\u202eb" in page  # turns no text behind it around
     seen = html.unescape(page.split('name="seen" value="')[1].split('"')[0])
