@@ -31,7 +31,7 @@ from kg.explore.notices import Notice, Notices
 from kg.explore.pages import page
 from kg.explore.points import MapMaker
 from kg.graph import queries
-from kg.graph.proposals import Proposal
+from kg.graph.proposals import Proposal, UnknownGenreError
 from kg.graph.transactions import read_rows
 from kg.text import printable
 
@@ -269,7 +269,8 @@ class Explorer:
         try:
             match one("action"):
                 case "accept" | "beside" as action:
-                    done = self._desk.accept(song, genre, seen, beside=action == "beside")
+                    beside, new = action == "beside", "new" in asked
+                    done = self._desk.accept(song, genre, seen, beside=beside, new=new)
                     said = f"is filed under {', '.join(done.after)} now"
                 case "reject":
                     done = self._desk.reject(song, genre, seen)
@@ -279,6 +280,8 @@ class Explorer:
                     said = f"is filed under {', '.join(done.after) or 'no genre'} again"
                 case _:
                     return Notice("Nothing was decided: no such decision.", wrong=True)
+        except UnknownGenreError as error:
+            return Notice(f"{error.said} Tick \u201ca new genre\u201d to make it.", wrong=True)
         except KgError as error:
             return Notice(str(error), wrong=True)
         except OSError as error:

@@ -97,7 +97,9 @@ class Desk:
                 self._stale = began + max(_BELIEVED, _TIMES * self._took)
             self._settled -= before
 
-    def accept(self, song: str, genre: str, seen: Sequence[str], *, beside: bool) -> Decision:
+    def accept(
+        self, song: str, genre: str, seen: Sequence[str], *, beside: bool, new: bool = False
+    ) -> Decision:
         """Accept a genre: proposed, or the owner's own idea.
 
         Args:
@@ -105,16 +107,18 @@ class Desk:
             genre: In any spelling.
             seen: The song's genres on the page that was looked at.
             beside: The song keeps its other genres.
+            new: The genre may be one that nobody has named so far.
 
         Raises:
+            UnknownGenreError: nobody has named the genre so far; it may be misspelled.
             DecidedError: they are others meanwhile, or this was decided.
             BusyError: somebody else works on the graph.
         """
-        return self._decide(song, genre, seen, accept=True, beside=beside)
+        return self._decide(song, genre, seen, accept=True, beside=beside, new=new)
 
     def reject(self, song: str, genre: str, seen: Sequence[str]) -> Decision:
         """Never propose a genre for a song again; see `accept`."""
-        return self._decide(song, genre, seen, accept=False, beside=False)
+        return self._decide(song, genre, seen, accept=False)
 
     def undo(self, song: str | None) -> Decision:
         """Take back the last decision, of all or about a song.
@@ -148,7 +152,14 @@ class Desk:
             self._writing.release()
 
     def _decide(
-        self, song: str, genre: str, seen: Sequence[str], *, accept: bool, beside: bool
+        self,
+        song: str,
+        genre: str,
+        seen: Sequence[str],
+        *,
+        accept: bool,
+        beside: bool = False,
+        new: bool = False,
     ) -> Decision:
         proposal = self._looked_at(song, genre, seen)
         try:
@@ -156,7 +167,7 @@ class Desk:
                 if accept:
                     replaces = () if beside else None
                     done = self._library.accept(
-                        song, genre, proposal=proposal, replaces=replaces, new=True
+                        song, genre, proposal=proposal, replaces=replaces, new=new
                     )
                 else:
                     done = self._library.reject(song, genre, proposal=proposal)

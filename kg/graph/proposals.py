@@ -115,13 +115,14 @@ class UnknownGenreError(WrongUsageError):
 
     Attributes:
         near: Genres that may be meant, the nearest first.
+        said: What is wrong, without the option that makes it.
     """
 
     def __init__(self, genre: str, near: Sequence[str], *, accept: bool) -> None:
         self.near = near
         meant = f"; did you mean {' or '.join(near)}?" if near else ": `kg genres` lists them."
-        make = " --new makes it." if accept else ""
-        super().__init__(printable(f"{genre} is no genre here{meant}{make}"))
+        self.said = printable(f"{genre} is no genre here{meant}")
+        super().__init__(f"{self.said} --new makes it." if accept else self.said)
 
 
 class DecidedError(KgError):

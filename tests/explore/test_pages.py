@@ -116,7 +116,10 @@ def test_decisions_are_made_undone_and_kept(filed: Library, visitor: Visitor) ->
     assert filed.ask(LABELS).rows == before
     visitor.send(song=two, genre=SECOND, seen=FIRST, action="reject")
     assert [each.song for each in filed.proposals()] == [one]
-    page = visitor.send(song=two, genre="my own", seen=FIRST, action="beside").text
+    typed = FIRST[:-1] + FIRST[-1] * 2
+    page = visitor.send(song=two, genre=typed, seen=FIRST, action="beside").text
+    assert f"{typed} is no genre here; did you mean {FIRST}? Tick “a new genre”" in page
+    page = visitor.send(song=two, genre="my own", seen=FIRST, action="beside", new="on").text
     assert f"is filed under {FIRST}, my own now." in page
     for wrong in ({"action": "eat"}, {"song": "none", "genre": "x", "action": "accept"},
                   {"song": one, "genre": " ", "action": "accept"}):  # fmt: skip
