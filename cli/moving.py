@@ -183,12 +183,12 @@ def load(app: App, file: Path, as_json: bool) -> None:
 
 
 def _print_moved(moved: "Dump", how: str, as_json: bool) -> None:
-    from cli.output import print_json, print_table
+    from cli.output import print_json, print_table, size
     from kg.text import printable
 
     if as_json:
         print_json(moved)
         return
     rows = [*moved.nodes.items(), *moved.relationships.items(), ("checkpoints", len(moved.models))]
-    click.echo(f"{how} {printable(moved.file)} ({moved.bytes / 1e6:.1f} MB).")
+    click.echo(f"{how} {printable(moved.file)} ({size(moved.bytes)}).")
     print_table(["", "count"], rows)

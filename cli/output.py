@@ -177,6 +177,11 @@ def local(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
+def size(bytes: int) -> str:
+    """How large a file is, as people read it."""
+    return f"{bytes / 1e6:.1f} MB" if bytes >= 100_000 else f"{max(1, round(bytes / 1000))} kB"
+
+
 def percent(probability: float) -> str:
     """A probability for people; rounding never makes it certain."""
     if 0 < probability < 0.01:

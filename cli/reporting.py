@@ -34,7 +34,7 @@ def report(
       kg report library.html
       kg report library.md
     """
-    from cli.output import print_json
+    from cli.output import print_json, size
     from kg.report import write_report
 
     with app.library() as library:
@@ -43,7 +43,7 @@ def report(
         print_json(written)
         return
     click.echo(str(written.path))
-    app.remark(f"{written.bytes / 1e6:.1f} MB.")
+    app.remark(f"A report of {size(written.bytes)}.")
     if written.missing:
         app.remark(
             f"Not all is there yet (the report says what to run): {'; '.join(written.missing)}."

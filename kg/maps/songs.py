@@ -116,7 +116,7 @@ def _unfolded(places: Floats, links: Edges, progress: Progress) -> Floats:
     places += chance.normal(scale=_APART, size=places.shape).astype(np.float32)
     both = np.unique(np.concatenate([links, links[::-1]], axis=1), axis=1)
     heads, tails = both[:, chance.permutation(both.shape[1])].astype(np.int32)
-    with progress.stage("Drawing the map", EPOCHS) as advance:
+    with progress.stage("Drawing the map, in steps", EPOCHS) as advance:
         for first in range(0, EPOCHS, _TOLD):
             unfold(places, heads, tails, first, _TOLD)
             advance(_TOLD)

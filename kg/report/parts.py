@@ -89,12 +89,14 @@ class Chart:
         words: What it shows, for those who don't see it.
         figure: `data` and `layout` of plotly.js; "@..." are colours of the page.
         height: In pixels.
+        hint: What can be done with it where it is drawn, in a sentence.
     """
 
     name: str
     words: str
     figure: Mapping[str, Any]
     height: int = 360
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,8 @@ def song_map(facts: Facts) -> Section:
                 f"A map of {count(len(rows), 'song')} by sound, coloured by genre: {counts}.",
                 charts.song_map(coloured, grey),
                 height=640,
-            ),
-            Words(
-                "Point at a song for its title; click on a genre to hide it, twice to see it "
-                "alone; scroll or pinch to come nearer."
+                hint="Point at a song for its title; click on a genre to hide it, twice to see it "
+                "alone; scroll or pinch to come nearer.",
             ),
         ]
         if step > 1:

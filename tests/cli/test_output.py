@@ -19,6 +19,7 @@ from cli.output import (
     print_table,
     shortened,
     show,
+    size,
 )
 from cli.progress import Bars, Lines, duration, progress_for
 from kg.intake.rejects import by_reason
@@ -47,6 +48,10 @@ def test_show() -> None:
     assert [show(v) for v in (None, True, 0.123456, 12, "x", b"abc", [1, 0.5], {"a": None})] == [
         "", "true", "0.1235", "12", "x", "<3 bytes>", "[1, 0.5]", "{a: }",
     ]  # fmt: skip
+
+
+def test_how_large_a_file_is() -> None:
+    assert [size(n) for n in (1, 12_300, 1_640_000)] == ["1 kB", "12 kB", "1.6 MB"]
 
 
 def test_rounding_never_makes_certain() -> None:

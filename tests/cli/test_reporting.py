@@ -12,11 +12,15 @@ def test_a_file_is_written_and_said(kg: Kg, music: Path, tmp_path: Path) -> None
     page = tmp_path / "report.html"
     printed = kg("report", page)
     assert (printed.code, printed.out) == (0, f"{page}\n")
+    assert "A report of 1." in printed.err
     assert "Not all is there yet" in printed.err
     assert page.read_text().startswith("<!doctype html>")
     document = json.loads(kg("report", tmp_path / "text", "--format", "md", "--json").out)
     assert (document["format"], document["path"]) == ("md", str(tmp_path / "text"))
     assert "How good it is" in document["missing"]
+    # What can be done with a map is said where there is one.
+    assert "Point at a song" in page.read_text()
+    assert "Point at a song" not in (tmp_path / "text").read_text()
 
 
 def test_wrong_usage_is_said_and_nothing_is_lost(kg: Kg, music: Path, tmp_path: Path) -> None:
