@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kg.compare.frames import frames_of
 from kg.compare.material import Material
@@ -13,9 +12,6 @@ from kg.graph.experiments import write as write_experiments
 from kg.graph.store import GraphStore
 from kg.learning.training import InTurn, refuse_unlearnable
 from kg.progress import SILENT, Progress
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
