@@ -312,7 +312,7 @@ def _audited(facts: Facts) -> str:
     if audit.unheard:
         said += f", at the sound of all but {audit.unheard:,} of them"
     if not audit.since:
-        return f"{said}; they are the same since."
+        return f"{said}; nothing has changed since."
     again = " Run `kg audit` again to have all." if audit.outdated else ""
     return f"{said}; since then: {', '.join(audit.since)}.{again}"
 

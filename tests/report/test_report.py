@@ -277,7 +277,7 @@ def test_an_audit_that_found_nothing_is_told_from_none(library: Library, music: 
     told = {each.key: each.protocol for each in report.sections}
     for key in ("disputed", "copies"):
         assert told[key].startswith("The last audit looked at 24 songs on ")
-        assert told[key].endswith("; they are the same since.")
+        assert told[key].endswith("; nothing has changed since.")
     write(library, "MATCH (a:Audit) SET a.disputed = 2")
     assert "Of 2 labels in doubt none waits for your word any more." in str(
         parts(compose(gather(library)), "disputed")
