@@ -68,6 +68,7 @@ def facts(**known: Any) -> Facts:
         model=found,
         split=SplitRule("artist"),
         ageing=None,
+        audit=None,
         stale=[],
         busy=False,
         paths={},
