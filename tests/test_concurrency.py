@@ -25,6 +25,7 @@ from kg.learning import training
 from kg.learning.training import TrainOptions
 from kg.progress import SILENT
 from kg.settings import Settings
+from kg.writers import home_lock
 from tests.conftest import empty, environment_of
 from tests.crashes.harness import Command, contents, differences
 from tests.test_library import QUICK
@@ -295,11 +296,11 @@ def test_a_dead_command_of_the_same_home_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", DEADLINE)
     GraphStore(connection).prepare()
-    with Library(server) as library, library._home_lock() as home:
+    with home_lock(server, SILENT) as home:
         left = Turn(connection, home)
         left._wait()  # and then it was killed
         waits = Says()
-        with Turn(library.connection, home, waits):
+        with Turn(connection, home, waits):
             assert waits.said == []
 
 
