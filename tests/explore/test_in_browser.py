@@ -55,7 +55,11 @@ def test_what_is_clicked_and_pressed_changes_the_graph(
         with look_at(visitor.address(f"/song/{one}"), size, scheme) as page:
             page.fill("#genre", "my own")
             page.click("button[value=accept]:has-text('Replace')")
-            page.wait_for_selector(".notice")
+            page.wait_for_selector(".notice >> text=is no genre here")
+            page.fill("#genre", "my own")
+            page.check("text=a new genre")
+            page.click("button[value=accept]:has-text('Replace')")
+            page.wait_for_selector(".notice >> text=my own now")
             page.click("text=Undo the last decision")
             page.wait_for_selector("text=again.")
             page.wait_for_selector(".evidence", timeout=120_000)
