@@ -57,7 +57,7 @@ def test_what_is_clicked_and_pressed_changes_the_graph(
             page.click("button[value=accept]:has-text('Replace')")
             page.wait_for_selector(".notice >> text=is no genre here")
             page.fill("#genre", "my own")
-            page.check("text=a new genre")
+            page.check("[name=new]")
             page.click("button[value=accept]:has-text('Replace')")
             page.wait_for_selector(".notice >> text=my own now")
             page.click("text=Undo the last decision")
