@@ -26,12 +26,12 @@ from kg.errors import NotReadyError, WrongUsageError
 from kg.graph.rows import Edges, GraphRows, Linked, SongTable
 from kg.hetero import IdMaps, to_hetero
 from kg.metrics.evaluate import Bools, Rows
-from kg.metrics.measuring import fingerprint_of_songs
 from kg.neighbours import NeighbourIndex
 from kg.records import FeatureSet
 from kg.schema import TAG_NODE, cluster_id
 from kg.splits import SplitSong
 from kg.splits.assign import group_songs
+from kg.splits.songs import fingerprint_of_songs
 
 if TYPE_CHECKING:
     from models.baselines.fitting import Labels

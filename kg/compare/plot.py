@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kg.compare.figures import Figure, curves
+from kg.metrics.evaluate import Estimate
 from kg.pictures import check_picture, save_picture
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def picture(figures: Sequence[Figure]) -> "Picture":
         axes.errorbar(
             value.value,
             place,
-            xerr=[[max(0.0, value.value - value.low)], [max(0.0, value.high - value.value)]],
+            xerr=_reach([value]),
             fmt=_MARKERS.get(row.protocol, "o"),
             color=_COLOURS[kinds.index(row.features) % len(_COLOURS)],
             markersize=6,
@@ -83,6 +84,14 @@ def picture(figures: Sequence[Figure]) -> "Picture":
     return drawn
 
 
+def _reach(values: Sequence[Estimate]) -> list[list[float]]:
+    """How far the intervals of numbers reach below and above them."""
+    return [
+        [max(0.0, each.value - each.low) for each in values],
+        [max(0.0, each.high - each.value) for each in values],
+    ]
+
+
 def _draw_curves(axes: "Axes", learning: Sequence[Sequence[Figure]]) -> None:
     """Macro-F1 by how many songs were learned from, a line a contestant and representation."""
     sizes = [row.learned_from for row in learning[0]]
@@ -91,10 +100,7 @@ def _draw_curves(axes: "Axes", learning: Sequence[Sequence[Figure]]) -> None:
         axes.errorbar(
             [row.learned_from for row in curve],
             [each.value for each in values],
-            yerr=[
-                [max(0.0, each.value - each.low) for each in values],
-                [max(0.0, each.high - each.value) for each in values],
-            ],
+            yerr=_reach(values),
             label=f"{curve[0].model} ({curve[0].features})",
             color=_COLOURS[number % len(_COLOURS)],
             linestyle=_DASHES[number // len(_COLOURS) % len(_DASHES)],

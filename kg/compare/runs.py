@@ -277,8 +277,9 @@ def _rounds(material: Material, options: CompareOptions) -> Iterator[list[Fold]]
             for seed in range(options.seeds)
         ]
         # Of few artists a share may be no fewer songs.
-        if _learned_from(rounds) < known:
-            known = _learned_from(rounds)
+        learned = _learned_from(rounds)
+        if learned < known:
+            known = learned
             yield from rounds
     if options.show_inflation:
         folds = options.folds

@@ -5,7 +5,6 @@ none. So a node says that it looked: `(:Audit {id: 'audit', createdAt, songs, ..
 all findings are, and replaced with them.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any
 from kg.graph import queries
 from kg.graph.connection import Connection
 from kg.graph.transactions import read_rows, run
-from kg.splits.songs import SplitSong
+from kg.splits.songs import SplitSong, fingerprint_of_songs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,7 @@ _NAMES = {each.name: each.name for each in fields(AuditRow)} | {
 
 def song_fingerprint(songs: Iterable[SplitSong]) -> str:
     """Hash of which songs there are, in whatever order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for id in sorted(song.id for song in songs):
-        digest.update(f"{id}\n".encode(errors="surrogatepass"))
-    return digest.hexdigest()
+    return fingerprint_of_songs(sorted(song.id for song in songs))
 
 
 def forget_audit(connection: Connection) -> None:

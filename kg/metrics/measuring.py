@@ -1,7 +1,6 @@
 """A model beside what it has to beat: the same net without the graph, tabular models, majority."""
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -32,6 +31,7 @@ from kg.metrics.several import (
     measure_several,
 )
 from kg.schema import SPLITS
+from kg.splits.songs import fingerprint_of_songs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -241,14 +241,6 @@ class Labelled:
     def test_split(self) -> str:
         """Fingerprint of the test songs."""
         return fingerprint_of_songs([self._graph.songs.ids[row] for row in self.rows["test"]])
-
-
-def fingerprint_of_songs(ids: Iterable[str]) -> str:
-    """Fingerprint of the test songs of these ids, in their order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for id in ids:
-        digest.update(f"{id}\n".encode())
-    return digest.hexdigest()
 
 
 def verdict(differences: Sequence[Difference]) -> list[str]:

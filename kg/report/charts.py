@@ -60,15 +60,7 @@ def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str]
                 ],
                 "text": [plain(names[row]) for row in own],
                 "customdata": [[round(e.low, 3), round(e.high, 3)] for e in values],
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [round(max(0.0, each.high - each.value), 4) for each in values],
-                    "arrayminus": [round(max(0.0, each.value - each.low), 4) for each in values],
-                    "color": f"@{number}",
-                    "thickness": 1.5,
-                    "width": 4,
-                },
+                "error_x": _intervals(values, f"@{number}"),
                 "marker": {"size": 9, "color": f"@{number}", "symbol": _SHAPES[number % 4]},
                 "hovertemplate": "%{text}: %{x:.3f} [%{customdata[0]}, %{customdata[1]}]"
                 "<extra></extra>",
@@ -88,6 +80,19 @@ def dots(rows: Sequence[tuple[str, Estimate]], title: str, groups: Sequence[str]
             },
             "showlegend": len(series) > 1,
         },
+    }
+
+
+def _intervals(values: Sequence[Estimate], colour: str) -> Figure:
+    """Bars from the lower to the upper end of each number's interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [round(max(0.0, each.high - each.value), 4) for each in values],
+        "arrayminus": [round(max(0.0, each.value - each.low), 4) for each in values],
+        "color": colour,
+        "thickness": 1.5,
+        "width": 4,
     }
 
 
@@ -198,15 +203,7 @@ def by_songs(curves: Sequence[tuple[str, Sequence[tuple[int, Estimate]]]], title
                 "x": [songs for songs, _ in points],
                 "y": [round(each.value, 4) for _, each in points],
                 "customdata": [[round(each.low, 3), round(each.high, 3)] for _, each in points],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [round(max(0.0, each.high - each.value), 4) for _, each in points],
-                    "arrayminus": [round(max(0.0, each.value - each.low), 4) for _, each in points],
-                    "color": f"@{number % COLOURS}",
-                    "thickness": 1.5,
-                    "width": 4,
-                },
+                "error_y": _intervals([each for _, each in points], f"@{number % COLOURS}"),
                 "line": {"color": f"@{number % COLOURS}", "width": 2},
                 "marker": {
                     "size": 8,

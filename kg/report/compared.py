@@ -36,9 +36,8 @@ def compared(facts: Facts) -> Section:
         parts += [_table(rows, several), _chart(rows)]
         first = rows[0]
         protocol = (
-            f"Measured on {'; '.join(dict.fromkeys(measured_on(row) for row in rows))}. The mean "
-            f"of {count(int(first['seeds']), 'run')}; comparison {first['run']}, "
-            f"{day(first['createdAt'].to_native())}."
+            f"Measured on {'; '.join(dict.fromkeys(measured_on(row) for row in rows))}. "
+            f"{of_runs(first)}"
         )
         if first["featureVersion"] != facts.status.feature_version:
             parts.append(
@@ -50,7 +49,7 @@ def compared(facts: Facts) -> Section:
             "ORDER BY e.macroF1 DESC"
         )
     parts += [
-        Words(f"{row['model']} ({row['features']}) came to nothing: {row['error']}")
+        Words(f"{called(row)} came to nothing: {row['error']}")
         for row in facts.experiment
         if row.get("error")
     ]
@@ -62,6 +61,19 @@ def measured_on(row: Row) -> str:
     by = str(row["protocol"])
     how = _PROTOCOLS.get(by, by).format(folds=count(int(row["folds"]), "fold"))
     return f"{count(int(row['songs']), 'song')} ({how})"
+
+
+def of_runs(row: Row) -> str:
+    """Of how many runs numbers are the mean, and in which comparison."""
+    return (
+        f"The mean of {count(int(row['seeds']), 'run')}; comparison {row['run']}, "
+        f"{day(row['createdAt'].to_native())}."
+    )
+
+
+def called(row: Row) -> str:
+    """A contestant with what it learned from."""
+    return f"{row['model']} ({row['features']})"
 
 
 def _table(rows: list[Row], several: bool) -> Part:
@@ -94,7 +106,7 @@ def _chance(p: float | None) -> str:
 
 
 def _chart(rows: list[Row]) -> Part:
-    named = [(f"{row['model']} ({row['features']})", estimate(row, "macroF1")) for row in rows]
+    named = [(called(row), estimate(row, "macroF1")) for row in rows]
     return Chart(
         "comparison",
         "Macro-F1 of each with its 95 % interval: "

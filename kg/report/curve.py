@@ -4,11 +4,10 @@ from collections import defaultdict
 
 from kg.compare.figures import step_in_words
 from kg.report import charts
-from kg.report.compared import Row, estimate, measured_on
+from kg.report.compared import Row, called, estimate, measured_on, of_runs
 from kg.report.facts import Facts
 from kg.report.model import INTERVALS
 from kg.report.parts import Chart, Missing, Part, Section, Table, Words
-from kg.report.words import count, day
 
 
 def learning_curve(facts: Facts) -> Section:
@@ -27,16 +26,14 @@ def learning_curve(facts: Facts) -> Section:
         *_, less, whole = curves[0]
         sizes = (int(less["learnedFrom"]), int(whole["learnedFrom"]))
         parts += [
-            Words(step_in_words(_name(whole), sizes, estimate(whole, "gained"))),
+            Words(step_in_words(called(whole), sizes, estimate(whole, "gained"))),
             _chart(curves),
             _table(curves),
         ]
         protocol = (
             f"Measured on {measured_on(whole)}. "
             "Of the other songs so many kept their genres, whole artists at a time; the rest "
-            "stayed in the graph without. The mean of "
-            f"{count(int(whole['seeds']), 'run')}; comparison {whole['run']}, "
-            f"{day(whole['createdAt'].to_native())}."
+            f"stayed in the graph without. {of_runs(whole)}"
         )
         cypher = (
             f"MATCH (e:Experiment {{run: '{whole['run']}', protocol: '{whole['protocol']}'}})\n"
@@ -48,12 +45,12 @@ def learning_curve(facts: Facts) -> Section:
 
 def _chart(curves: list[list[Row]]) -> Part:
     said = "; ".join(
-        f"{_name(curve[-1])} "
+        f"{called(curve[-1])} "
         + ", ".join(f"{row['macroF1']:.3f} from {row['learnedFrom']}" for row in curve)
         for curve in curves
     )
     named = [
-        (_name(curve[-1]), [(int(row["learnedFrom"]), estimate(row, "macroF1")) for row in curve])
+        (called(curve[-1]), [(int(row["learnedFrom"]), estimate(row, "macroF1")) for row in curve])
         for curve in curves
     ]
     return Chart(
@@ -92,7 +89,3 @@ def _curves(rows: list[Row]) -> list[list[Row]]:
     curves = [sorted(own, key=lambda row: row["share"]) for own in found.values()]
     whole = [curve for curve in curves if curve[-1].get("gained") is not None]
     return sorted(whole, key=lambda curve: -curve[-1]["macroF1"])
-
-
-def _name(row: Row) -> str:
-    return f"{row['model']} ({row['features']})"

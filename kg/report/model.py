@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from kg.learning.doubt import is_calibrated
 from kg.metrics.evaluate import FEW_GROUPS, RESAMPLES, Estimate, GenreScore, caution
-from kg.metrics.measuring import Measured, fingerprint_of_songs, recorded, verdict
+from kg.metrics.measuring import Measured, recorded, verdict
 from kg.report import charts
 from kg.report.facts import Facts
 from kg.report.parts import Bar, Beside, Chart, Matrix, Missing, Part, Section, Table, Tiles, Words
 from kg.report.words import count, day, listed, percent, split_by
 from kg.splits.protocol import why_untested
+from kg.splits.songs import fingerprint_of_songs
 
 # Genres that a matrix has room for, confusions that are listed beside it, and names in a sentence.
 MATRIX, LISTED, NAMED = 16, 12, 20

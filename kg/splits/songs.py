@@ -1,5 +1,7 @@
 """What a split needs to know of a song."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -26,3 +28,11 @@ class SplitSong:
     recording: str | None = None
     title: str | None = None
     file: str | None = None
+
+
+def fingerprint_of_songs(ids: Iterable[str]) -> str:
+    """Hash of which songs these are, in their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for id in ids:
+        digest.update(f"{id}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
